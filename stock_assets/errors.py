@@ -1,0 +1,90 @@
+"""Every error that this project raises on purpose.
+
+Each message names the value at fault and what to do about it, because the message is all that a
+person sees: the command line prints it as one line, Dagster shows it as the step's failure.
+"""
+
+
+class StockAssetsError(Exception):
+    """Base of all: catch this to tell our refusals from bugs."""
+
+
+class SettingsError(StockAssetsError):
+    """A setting has a value that can't be used."""
+
+
+# --- market ---------------------------------------------------------------------------------------
+
+
+class UnknownCalendarError(StockAssetsError):
+    """No session table is packaged for this exchange."""
+
+
+class OutsideCalendarError(StockAssetsError):
+    """A date lies outside the years that the session table covers."""
+
+
+class NotASessionError(StockAssetsError):
+    """The exchange did not trade on that date."""
+
+
+class UnsortedBarsError(StockAssetsError):
+    """A ticker's sessions do not strictly increase."""
+
+
+class SourceError(StockAssetsError):
+    """A source could not give the bars that were asked for."""
+
+
+class RateLimitedError(SourceError):
+    """The source refuses more requests for now: this says nothing about the ticker."""
+
+
+class SourceUnreachableError(SourceError):
+    """No answer, or not one of the source's: this says nothing about the ticker."""
+
+
+class UnknownTickerError(SourceError):
+    """The source says that it has no such ticker."""
+
+
+class EmptyAnswerError(SourceError):
+    """The source answered, without a single bar of the sessions that were asked for."""
+
+
+class InvalidFileError(SourceError):
+    """A price file lacks a column or holds a value that can't be read."""
+
+
+# --- storage and registry -------------------------------------------------------------------------
+
+
+class ObjectStoreError(StockAssetsError):
+    """The object store can't be reached or refuses."""
+
+
+class MissingPartitionsError(StockAssetsError):
+    """An upstream partition that is needed was never materialised."""
+
+
+class PartitionMismatchError(StockAssetsError):
+    """Rows and partition keys do not belong together."""
+
+
+class LocalStackError(StockAssetsError):
+    """The object store of this machine can't be started or stopped."""
+
+
+class RegistryError(StockAssetsError):
+    """MLflow's registry holds something that this code can't serve."""
+
+
+# --- forecasting ----------------------------------------------------------------------------------
+
+
+class NotEnoughHistoryError(StockAssetsError):
+    """Too few labelled rows to train on."""
+
+
+class FeatureMismatchError(StockAssetsError):
+    """A model and the rows it is given disagree about the features."""

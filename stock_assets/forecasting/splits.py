@@ -1,0 +1,140 @@
+"""What a month's model may see: labels, the train and test sets, and the folds inside the train set.
+
+The label of session t is what session t+1 realised. It is therefore not known at t's close, and
+every boundary here counts from the session in which a label was *realised*.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+
+import polars as pl
+
+from stock_assets.errors import NotEnoughHistoryError
+from stock_assets.forecasting.features import FEATURES, complete_rows
+from stock_assets.market.sessions import ExchangeCalendar
+
+LABELLED_COLUMNS = (
+    "ticker",
+    "session",
+    "label_session",
+    "volatility_1d",
+    "close_usd",
+    "return_next",
+    "label",
+    *FEATURES,
+)
+
+
+@dataclass(frozen=True)
+class SplitSessions:
+    """The boundaries of one training: all are sessions, both ends of each range inclusive.
+
+    `train_first..train_last` and `test_first..test_last` are sessions of features; the label of a
+    row is realised one session later. `trained_through` is the last session that was looked at.
+    """
+
+    train_first: date
+    train_last: date
+    test_first: date
+    test_last: date
+    trained_through: date
+
+
+def split_sessions(
+    calendar: ExchangeCalendar, trained_through: date, first: date, test_sessions: int
+) -> SplitSessions:
+    """Where train and test lie for a model that sees data through the close of `trained_through`.
+
+    The last test label is realised on `trained_through`; the last train label before the first
+    test session, so tuning and fitting know nothing of the test set.
+
+    Raises:
+        NotEnoughHistoryError: Nothing would be left to train on after `first`.
+    """
+    test_last = calendar.previous_session(trained_through)
+    test_first = calendar.offset(test_last, 1 - test_sessions)
+    train_last = calendar.offset(test_first, -2)
+    if train_last < first:
+        raise NotEnoughHistoryError(
+            f"a model trained through {trained_through} with {test_sessions} test sessions has no"
+            f" train session left: the first there could be is {first}, the last {train_last};"
+            " choose a later month or an earlier STOCK_ASSETS_FIRST_SESSION"
+        )
+    return SplitSessions(first, train_last, test_first, test_last, trained_through)
+
+
+def labelled_rows(features: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFrame:
+    """Complete feature rows with the return of the next session as label.
+
+    Args:
+        features: FEATURE_SCHEMA, any order.
+        calendar: Tells which session comes next.
+
+    Returns:
+        LABELLED_COLUMNS sorted by session and ticker. `return_next` is the log return that
+        `label_session` realised, `label` the same in units of `volatility_1d`. A row whose ticker
+        has no bar in the next session is dropped: there is nothing to learn from it.
+    """
+    ordinals = calendar.ordinals(features["session"].unique().to_list())
+    ordered = features.sort("ticker", "session").with_columns(
+        ordinal=pl.col("session").replace_strict(ordinals, return_dtype=pl.Int64)
+    )
+    follows = (pl.col("ticker").shift(-1) == pl.col("ticker")) & (
+        pl.col("ordinal").shift(-1) == pl.col("ordinal") + 1
+    )
+    labelled = ordered.with_columns(
+        label_session=pl.when(follows).then(pl.col("session").shift(-1)),
+        return_next=pl.when(follows).then(pl.col("return_1d").shift(-1)),
+    )
+    return (
+        complete_rows(labelled)
+        .drop_nulls("return_next")
+        .with_columns(label=pl.col("return_next") / pl.col("volatility_1d"))
+        .select(LABELLED_COLUMNS)
+        .sort("session", "ticker")
+    )
+
+
+def rows_between(rows: pl.DataFrame, first: date, last: date) -> pl.DataFrame:
+    return rows.filter(pl.col("session").is_between(first, last))
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Train on sessions up to `train_last`, validate on `validate_first..validate_last`."""
+
+    train_last: date
+    validate_first: date
+    validate_last: date
+
+
+def walk_forward_folds(sessions: list[date], n_folds: int) -> list[Fold]:
+    """Expanding folds, in order: each validates on the block after its train rows.
+
+    Args:
+        sessions: The train set's sessions, ascending, without repeats, shape (n_sessions,).
+        n_folds: Folds; the sessions are cut into n_folds + 1 blocks, the first is only trained on.
+
+    Returns:
+        Folds whose last train label is realised before the first validated session (purged by one
+        session, as the label spans one).
+
+    Raises:
+        NotEnoughHistoryError: A block would have fewer than five sessions.
+    """
+    size = len(sessions) // (n_folds + 1)
+    if size < 5:
+        raise NotEnoughHistoryError(
+            f"{len(sessions)} train sessions are too few for {n_folds} folds (5 a block at least);"
+            " choose a later month, fewer STOCK_ASSETS_TUNING_FOLDS or more history"
+        )
+    # Blocks are counted from the end, so that the newest rows are always validated on.
+    starts = [len(sessions) - size * (n_folds - n) for n in range(n_folds)]
+    return [
+        Fold(
+            train_last=sessions[start - 2],
+            validate_first=sessions[start],
+            validate_last=sessions[start + size - 1],
+        )
+        for start in starts
+    ]

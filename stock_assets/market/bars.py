@@ -1,0 +1,66 @@
+"""The bar: what one ticker did in one session, as traded.
+
+"As traded" means in the shares and the currency of that day: no later split or dividend has been
+applied. Adjustment is a function of the bars (see `corporate_actions`), never a stored state.
+"""
+
+import polars as pl
+
+BAR_SCHEMA: dict[str, pl.DataType] = {
+    "ticker": pl.String(),
+    "session": pl.Date(),
+    "open": pl.Float64(),
+    "high": pl.Float64(),
+    "low": pl.Float64(),
+    "close": pl.Float64(),
+    "volume": pl.Float64(),
+    "dividend": pl.Float64(),
+    "split_ratio": pl.Float64(),
+}
+"""Columns of a bar. `dividend`: currency per share, on the ex-date, else 0. `split_ratio`: 2.0 on
+the session from which a 2-for-1 split is in the price, else 1."""
+
+PRICES = ("open", "high", "low", "close")
+
+
+def empty_bars() -> pl.DataFrame:
+    return pl.DataFrame(schema=BAR_SCHEMA)
+
+
+def quarantine_reason() -> pl.Expr:
+    """Why a bar must not enter features: a string, or null for a bar that is sound.
+
+    NaN and null in a price, dividend or split ratio are reasons; a null volume is not (indices).
+    """
+    numbers = (*PRICES, "dividend", "split_ratio")
+    unreadable = pl.any_horizontal(
+        (pl.col(c).is_null() | ~pl.col(c).is_finite()).fill_null(True) for c in numbers
+    )
+    return (
+        pl.when(unreadable)
+        .then(pl.lit("a price, dividend or split ratio is missing or not finite"))
+        .when(pl.min_horizontal(*PRICES) <= 0)
+        .then(pl.lit("a price is not positive"))
+        .when(pl.col("low") > pl.min_horizontal("open", "close"))
+        .then(pl.lit("low is above open or close"))
+        .when(pl.col("high") < pl.max_horizontal("open", "close"))
+        .then(pl.lit("high is below open or close"))
+        .when(pl.col("dividend") < 0)
+        .then(pl.lit("the dividend is negative"))
+        .when(pl.col("split_ratio") <= 0)
+        .then(pl.lit("the split ratio is not positive"))
+        .when(pl.col("volume") < 0)
+        .then(pl.lit("the volume is negative"))
+        .alias("quarantine_reason")
+    )
+
+
+def sound_bars(bars: pl.DataFrame) -> pl.DataFrame:
+    """The bars that may enter features, sorted by ticker and session, one per pair."""
+    if "quarantine_reason" not in bars.columns:
+        bars = bars.with_columns(quarantine_reason())
+    return (
+        bars.filter(pl.col("quarantine_reason").is_null())
+        .select(*BAR_SCHEMA)
+        .sort("ticker", "session")
+    )

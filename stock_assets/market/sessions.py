@@ -1,0 +1,121 @@
+"""Trading sessions: which dates an exchange trades on. The only clock of this project.
+
+A *session* is a `datetime.date` on which the exchange trades. Vocabulary after exchange_calendars.
+"""
+
+import json
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cached_property, lru_cache
+from importlib import resources
+
+from stock_assets.errors import NotASessionError, OutsideCalendarError, UnknownCalendarError
+
+_SATURDAY = 5
+
+
+@dataclass(frozen=True)
+class ExchangeCalendar:
+    """The sessions of one exchange between `first` and `last`, both inclusive."""
+
+    exchange: str
+    time_zone: str
+    close: str
+    first: date
+    last: date
+    weekday_holidays: tuple[date, ...]
+
+    @cached_property
+    def sessions(self) -> tuple[date, ...]:
+        """Every session, ascending."""
+        holidays = frozenset(self.weekday_holidays)
+        days = (
+            self.first + timedelta(days=n) for n in range((self.last - self.first).days + 1)
+        )
+        return tuple(day for day in days if day.weekday() < _SATURDAY and day not in holidays)
+
+    def _check_covered(self, day: date) -> None:
+        if not self.first <= day <= self.last:
+            raise OutsideCalendarError(
+                f"{day} is outside the session table of {self.exchange} ({self.first}..{self.last});"
+                " regenerate it with `make calendars` or choose other dates"
+            )
+
+    def is_session(self, day: date) -> bool:
+        self._check_covered(day)
+        at = bisect_left(self.sessions, day)
+        return at < len(self.sessions) and self.sessions[at] == day
+
+    def between(self, first: date, last: date) -> tuple[date, ...]:
+        """Sessions from `first` to `last`, both inclusive; neither needs to be a session."""
+        self._check_covered(first)
+        self._check_covered(last)
+        return self.sessions[bisect_left(self.sessions, first) : bisect_right(self.sessions, last)]
+
+    def offset(self, session: date, by: int) -> date:
+        """The session `by` sessions after `session` (before it where negative).
+
+        Raises:
+            NotASessionError: `session` is not one.
+            OutsideCalendarError: The answer is not in the table.
+        """
+        if not self.is_session(session):
+            raise NotASessionError(f"{session} is not a session of {self.exchange}")
+        at = bisect_left(self.sessions, session) + by
+        if not 0 <= at < len(self.sessions):
+            raise OutsideCalendarError(
+                f"{by:+d} sessions from {session} is outside the session table of {self.exchange}"
+                f" ({self.first}..{self.last})"
+            )
+        return self.sessions[at]
+
+    def next_session(self, session: date) -> date:
+        return self.offset(session, 1)
+
+    def previous_session(self, session: date) -> date:
+        return self.offset(session, -1)
+
+    def last_before(self, day: date) -> date:
+        """The last session strictly before `day`, which need not be a session."""
+        self._check_covered(day)
+        at = bisect_left(self.sessions, day)
+        if at == 0:
+            raise OutsideCalendarError(f"no session of {self.exchange} before {day} in the table")
+        return self.sessions[at - 1]
+
+    def ordinals(self, sessions: Sequence[date]) -> dict[date, int]:
+        """Position of each given session in the calendar: their differences count sessions."""
+        return {session: bisect_left(self.sessions, session) for session in sessions}
+
+
+def packaged_calendars() -> list[str]:
+    """The exchanges whose tables come with the package."""
+    folder = resources.files("stock_assets.market.calendars")
+    return sorted(f.name.removesuffix(".json") for f in folder.iterdir() if f.name.endswith("json"))
+
+
+@lru_cache
+def load_calendar(exchange: str) -> ExchangeCalendar:
+    """Reads a packaged session table.
+
+    Raises:
+        UnknownCalendarError: There is none; the message lists those there are.
+    """
+    if exchange not in packaged_calendars():
+        raise UnknownCalendarError(
+            f"no session table for exchange {exchange!r}; packaged: "
+            f"{', '.join(packaged_calendars())}; add one with "
+            f"`python -m stock_assets.market.calendars {exchange}`"
+        )
+    text = resources.files("stock_assets.market.calendars").joinpath(f"{exchange}.json").read_text()
+    table = json.loads(text)
+    return ExchangeCalendar(
+        exchange=table["exchange"],
+        time_zone=table["time_zone"],
+        close=table["close"],
+        first=date.fromisoformat(table["first"]),
+        last=date.fromisoformat(table["last"]),
+        weekday_holidays=tuple(date.fromisoformat(day) for day in table["weekday_holidays"]),
+    )

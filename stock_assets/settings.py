@@ -1,0 +1,136 @@
+"""Every knob, typed, from environment variables `STOCK_ASSETS_*` and a `.env` file.
+
+Nothing below this floor reads the environment; the pure core (`market`, `forecasting`) is handed
+plain values instead.
+"""
+
+import hashlib
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from stock_assets.errors import SettingsError
+
+SourceName = Literal["sample", "yahoo", "files"]
+
+
+class Settings(BaseSettings):
+    """What a deployment may choose. Defaults run on one machine with no network."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="STOCK_ASSETS_", env_file=".env", extra="ignore", frozen=True
+    )
+
+    # --- prices
+    source: SourceName = Field("sample", description="Where prices come from.")
+    tickers: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Comma-separated; empty: the source's own list."
+    )
+    files_uri: str | None = Field(None, description="Of the files source: file, folder, s3://…")
+    calendar: str = Field("XNYS", description="Exchange whose sessions key the assets (ISO 10383).")
+    first_session: date | None = Field(None, description="First partition; default: the source's.")
+    last_session: date | None = Field(None, description="Last partition, for sources that end.")
+    dataset: str = Field(
+        "", description="Name under which objects and models live; default: from the source."
+    )
+
+    # --- storage
+    home: Path = Field(
+        default_factory=Path.cwd, description="Folder of the checkout; state lives in its var/."
+    )
+    store_uri: str | None = Field(
+        None, description="s3://bucket/prefix or file:///folder; unset: the local SeaweedFS."
+    )
+    s3_endpoint_url: str | None = Field(None, description="Of an S3 server other than AWS.")
+    s3_region: str = "us-east-1"
+    s3_access_key_id: str | None = Field(None, description="Unset: AWS's usual chain.")
+    s3_secret_access_key: SecretStr | None = None
+    local_s3_port: int = Field(8333, ge=1024, le=55000, description="Preferred port of SeaweedFS.")
+    mlflow_tracking_uri: str | None = Field(None, description="Unset: SQLite under var/.")
+    mlflow_artifact_uri: str | None = Field(
+        None, description="Unset: in the object store, or as a tracking server decides."
+    )
+
+    # --- training
+    train_months: int = Field(36, ge=3, description="Calendar months of history a model sees.")
+    test_sessions: int = Field(30, ge=5, description="Held-out sessions before a month starts.")
+    tuning_trials: int = Field(12, ge=1)
+    tuning_folds: int = Field(4, ge=2)
+    tuning_trees: int = Field(40, ge=1, description="Trees per forest while searching.")
+    trees: int = Field(200, ge=1, description="Trees of the forest that serves.")
+    sample_cap: int = Field(20_000, ge=100, description="Rows that each tree may draw.")
+    seed: int = 20_130_301
+
+    # --- promotion and alerts
+    gate_margin: float = Field(
+        0.01, ge=0, description="A version may be worse than the random walk by this share of RMSE."
+    )
+    rmse_window: int = Field(20, ge=2, description="Sessions of the rolling RMSE.")
+    rmse_threshold: float = Field(
+        0.04, gt=0, description="Rolling RMSE (log return) above which the sensor alerts."
+    )
+    pushgateway_url: str | None = Field(None, description="Metrics are pushed there when set.")
+
+    @field_validator("tickers", mode="before")
+    @classmethod
+    def _split_tickers(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(dict.fromkeys(t.strip().upper() for t in value.split(",") if t.strip()))
+        return value
+
+    @field_validator("home")
+    @classmethod
+    def _absolute_home(cls, value: Path) -> Path:
+        return value.expanduser().resolve()
+
+    @field_validator("store_uri")
+    @classmethod
+    def _known_scheme(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("s3://", "file://")):
+            raise ValueError("must start with s3:// or file://")
+        return value.rstrip("/") if value else None
+
+    @model_validator(mode="after")
+    def _files_need_a_uri(self) -> "Settings":
+        if self.source == "files" and not self.files_uri:
+            raise ValueError("source=files needs STOCK_ASSETS_FILES_URI (a file, folder or s3://…)")
+        return self
+
+    @cached_property
+    def dataset_name(self) -> str:
+        """Prices of two sources never mix: each has its own objects, registry name and versions."""
+        if self.dataset:
+            return self.dataset
+        if self.source != "files":
+            return self.source
+        return f"files-{hashlib.sha256((self.files_uri or '').encode()).hexdigest()[:8]}"
+
+    @property
+    def state_folder(self) -> Path:
+        """Where everything lives that this machine keeps: Dagster's and MLflow's databases, logs."""
+        return self.home / "var"
+
+    @property
+    def uses_local_store(self) -> bool:
+        return self.store_uri is None
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Reads the settings; a value that can't be used becomes one readable line.
+
+    Raises:
+        SettingsError: Names the variable, the reason and the value.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks the values
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        where = f"STOCK_ASSETS_{name}: " if name else ""
+        reason = first["msg"].removeprefix("Value error, ")
+        given = f" (got {first['input']!r})" if name else ""
+        raise SettingsError(f"{where}{reason}{given}") from None
