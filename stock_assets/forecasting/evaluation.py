@@ -1,0 +1,224 @@
+"""Scores of forecasts once their target session is known, and their summary over a range.
+
+The random walk (no change of the log price) is beside every error. CRPS and interval score after
+Gneiting & Raftery (2007), "Strictly Proper Scoring Rules"; both are in units of log return. The
+test is Diebold & Mariano (1995) with Newey-West variance on the daily mean loss over tickers.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from stock_assets.forecasting.intervals import COVERAGES, GRID
+
+SCORE_SCHEMA: dict[str, pl.DataType] = {
+    "ticker": pl.String(),
+    "session": pl.Date(),
+    "as_of_session": pl.Date(),
+    "model": pl.String(),
+    "model_version": pl.Int64(),
+    "is_fallback": pl.Boolean(),
+    "forecast_return": pl.Float64(),
+    "realised_return": pl.Float64(),
+    "error_return": pl.Float64(),
+    "error_return_random_walk": pl.Float64(),
+    "error_usd": pl.Float64(),
+    "error_usd_random_walk": pl.Float64(),
+    **{f"covered_{coverage}": pl.Boolean() for coverage in COVERAGES},
+    "crps": pl.Float64(),
+    "interval_score_95": pl.Float64(),
+    "rolling_forecasts": pl.UInt32(),
+    "rolling_rmse_return": pl.Float64(),
+    "rolling_rmse_return_random_walk": pl.Float64(),
+    "rolling_rmse_usd": pl.Float64(),
+}
+"""Columns of a score. `session` is the target session. Errors are realised minus forecast; dollars
+are in the shares of the forecast's own session. Coverage, CRPS and interval score are null where
+the forecast had no interval. `rolling_*`: over the ticker's forecasts with targets in the last
+sessions up to this one."""
+
+
+def rmse(errors: np.ndarray) -> float:
+    """Root of the mean square; NaN for no errors."""
+    return float(np.sqrt(np.mean(np.square(errors)))) if len(errors) else math.nan
+
+
+def score_forecasts(forecasts: pl.DataFrame, bars: pl.DataFrame) -> pl.DataFrame:
+    """Errors of the forecasts whose target session has a bar.
+
+    Args:
+        forecasts: FORECAST_SCHEMA.
+        bars: Sound bars (BAR_SCHEMA) of the target sessions, as traded.
+
+    Returns:
+        SCORE_SCHEMA without the rolling columns, sorted by session and ticker. A forecast whose
+        ticker has no bar in its target session has no row.
+    """
+    outcome = pl.col("outcome_usd")
+    realised = (outcome / pl.col("close_usd")).log()
+    scored = (
+        forecasts.join(
+            bars.select(
+                "ticker",
+                pl.col("session").alias("target_session"),
+                # In the forecast's own shares: a split or dividend of the target session undone.
+                outcome_usd=(pl.col("close") + pl.col("dividend")) * pl.col("split_ratio"),
+            ),
+            on=["ticker", "target_session"],
+        )
+        .with_columns(realised_return=realised, session=pl.col("target_session"))
+        .with_columns(
+            error_return=pl.col("realised_return") - pl.col("forecast_return"),
+            error_return_random_walk=pl.col("realised_return"),
+            error_usd=outcome - pl.col("forecast_close_usd"),
+            error_usd_random_walk=outcome - pl.col("close_usd"),
+            interval_score_95=_interval_score(95),
+            **{
+                f"covered_{c}": outcome.is_between(f"lower_{c}_usd", f"upper_{c}_usd")
+                for c in COVERAGES
+            },
+        )
+        .sort("session", "ticker")
+    )
+    return scored.with_columns(crps=_crps(scored)).select(
+        pl.col(name).cast(dtype)
+        for name, dtype in SCORE_SCHEMA.items()
+        if not name.startswith("rolling")
+    )
+
+
+def _interval_score(coverage: int) -> pl.Expr:
+    """Width of the interval in log return, plus a fine for each target outside."""
+    lower = (pl.col(f"lower_{coverage}_usd") / pl.col("close_usd")).log()
+    upper = (pl.col(f"upper_{coverage}_usd") / pl.col("close_usd")).log()
+    realised = (pl.col("outcome_usd") / pl.col("close_usd")).log()
+    fine = 2 / (1 - coverage / 100)
+    below = (lower - realised).clip(lower_bound=0)
+    above = (realised - upper).clip(lower_bound=0)
+    return upper - lower + fine * (below + above)
+
+
+def _crps(scored: pl.DataFrame) -> pl.Series:
+    """Twice the mean pinball loss over GRID; null where there are no quantiles."""
+    known = scored["quantile_returns"].is_not_null()
+    values = np.full(scored.height, np.nan)
+    if known.any():
+        quantiles = np.vstack(scored.filter(known)["quantile_returns"].to_list())
+        realised = scored.filter(known)["realised_return"].to_numpy()[:, None]
+        below = (realised < quantiles).astype(float)
+        pinball = (below - np.asarray(GRID)) * (quantiles - realised)
+        values[known.to_numpy()] = 2 * pinball.mean(axis=1)
+    return pl.Series("crps", values).fill_nan(None)
+
+
+def add_rolling(scores: pl.DataFrame, sessions: Sequence[Any], window: int) -> pl.DataFrame:
+    """Adds the rolling columns: RMSE over the last `window` sessions up to each row's.
+
+    Args:
+        scores: The columns of `score_forecasts`, with the sessions before the first of interest.
+        sessions: Consecutive sessions that cover the scores; a window counts these, so a session
+            without a score makes a window smaller, not longer.
+        window: Sessions.
+
+    Returns:
+        SCORE_SCHEMA in the same order.
+    """
+    order = {session: n for n, session in enumerate(sessions)}
+    ordinal = pl.col("session").replace_strict(order, return_dtype=pl.Int64)
+    errors = scores.select(
+        "ticker",
+        "session",
+        ordinal.alias("ordinal"),
+        own=pl.col("error_return") ** 2,
+        naive=pl.col("error_return_random_walk") ** 2,
+        usd=pl.col("error_usd") ** 2,
+    )
+    rolled = (
+        errors.sort("ticker", "ordinal")
+        .rolling("ordinal", period=f"{window}i", group_by="ticker")
+        .agg(
+            pl.len().alias("rolling_forecasts"),
+            # Means of each window's own values, no running sum: a window is the same in any range.
+            pl.col("own").mean().sqrt().alias("rolling_rmse_return"),
+            pl.col("naive").mean().sqrt().alias("rolling_rmse_return_random_walk"),
+            pl.col("usd").mean().sqrt().alias("rolling_rmse_usd"),
+        )
+    )
+    return (
+        scores.with_columns(ordinal.alias("ordinal"))
+        .join(rolled, on=["ticker", "ordinal"], how="left", maintain_order="left")
+        .select(pl.col(name).cast(dtype) for name, dtype in SCORE_SCHEMA.items())
+    )
+
+
+def diebold_mariano_t(losses: np.ndarray, losses_reference: np.ndarray) -> float:
+    """t statistic of the mean loss difference, positive where the reference is worse.
+
+    Args:
+        losses: One loss a session, ascending, shape (n_sessions,).
+        losses_reference: The same of the reference.
+
+    Returns:
+        Newey-West t with Bartlett weights and floor(4 (n/100)^(2/9)) lags; 0.0 where the two never
+        differ, NaN for fewer than two sessions.
+    """
+    difference = np.asarray(losses_reference) - np.asarray(losses)
+    n = len(difference)
+    if n < 2:
+        return math.nan
+    if not difference.any():
+        return 0.0
+    centred = difference - difference.mean()
+    lags = math.floor(4 * (n / 100) ** (2 / 9))
+    variance = centred @ centred / n
+    for lag in range(1, min(lags, n - 1) + 1):
+        weight = 1 - lag / (lags + 1)
+        variance += 2 * weight * (centred[lag:] @ centred[:-lag]) / n
+    return float(difference.mean() / math.sqrt(variance / n)) if variance > 0 else math.nan
+
+
+def summarise(scores: pl.DataFrame) -> dict[str, Any]:
+    """The scores of a range as plain numbers; a number that can't be known is None.
+
+    Dollar RMSE is pooled over the tickers of `scores`: dear shares weigh most in it.
+    """
+    daily = (
+        scores.group_by("session")
+        .agg(
+            own=(pl.col("error_return") ** 2).mean(),
+            naive=(pl.col("error_return_random_walk") ** 2).mean(),
+        )
+        .sort("session")
+    )
+    own = rmse(scores["error_return"].to_numpy())
+    naive = rmse(scores["error_return_random_walk"].to_numpy())
+    summary = {
+        "sessions": scores["session"].n_unique(),
+        "tickers": scores["ticker"].n_unique(),
+        "forecasts": scores.height,
+        "rmse_return": own,
+        "rmse_return_random_walk": naive,
+        "skill": 1 - own / naive if naive else math.nan,
+        "dm_t": diebold_mariano_t(daily["own"].to_numpy(), daily["naive"].to_numpy()),
+        "rmse_usd": rmse(scores["error_usd"].to_numpy()),
+        "rmse_usd_random_walk": rmse(scores["error_usd_random_walk"].to_numpy()),
+        "coverage": {str(c): scores[f"covered_{c}"].mean() for c in COVERAGES},
+        "crps": scores["crps"].mean(),
+        "interval_score_95": scores["interval_score_95"].mean(),
+        "fallback_share": scores["is_fallback"].mean(),
+        "versions": sorted(scores["model_version"].drop_nulls().unique().to_list()),
+    }
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in summary.items()
+    }
+
+
+def summarise_by_ticker(scores: pl.DataFrame) -> dict[str, dict[str, Any]]:
+    return {
+        str(ticker): summarise(rows)
+        for (ticker,), rows in sorted(scores.group_by("ticker"), key=lambda pair: pair[0])
+    }
