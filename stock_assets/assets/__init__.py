@@ -1,0 +1,20 @@
+"""The graph: one file per group. An asset takes its inputs, calls the domain, returns value and metadata."""
+
+import dagster as dg
+
+from stock_assets.assets.features import feature_assets
+from stock_assets.assets.forecasts import forecast_assets
+from stock_assets.assets.market_data import market_data_assets
+from stock_assets.assets.training import training_assets
+from stock_assets.partitions import Partitions
+from stock_assets.settings import Settings
+
+
+def all_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDefinition]:
+    """Every asset, in the order in which data flows."""
+    return [
+        *market_data_assets(partitions),
+        *feature_assets(partitions),
+        *training_assets(settings, partitions),
+        *forecast_assets(settings, partitions),
+    ]

@@ -1,0 +1,49 @@
+"""What all assets of a kind share: how they are keyed, stored, owned and backfilled."""
+
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from stock_assets.partitions import Partitions
+from stock_assets.resources.io_managers import PARTITION_COLUMN, PARTITIONED_BY
+
+PARQUET, JSON = "parquet_io_manager", "json_io_manager"
+OWNERS = ["team:forecasting"]
+
+
+def by_session(partitions: Partitions, column: str = "session") -> dict[str, Any]:
+    """Arguments of an asset with one Parquet object per session; `column` holds the session."""
+    return {
+        "partitions_def": partitions.sessions,
+        "backfill_policy": dg.BackfillPolicy.single_run(),
+        "io_manager_key": PARQUET,
+        "owners": OWNERS,
+        "metadata": {PARTITIONED_BY: "session", PARTITION_COLUMN: column},
+    }
+
+
+def by_month(partitions: Partitions, io_manager: str) -> dict[str, Any]:
+    """Arguments of an asset with one object per month, whose value is a mapping by month."""
+    return {
+        "partitions_def": partitions.months,
+        "backfill_policy": dg.BackfillPolicy.single_run(),
+        "io_manager_key": io_manager,
+        "owners": OWNERS,
+        "metadata": {PARTITIONED_BY: "month"},
+    }
+
+
+def preview(frame: pl.DataFrame, rows: int = 12) -> dg.MarkdownMetadataValue:
+    """The last rows of a frame as a table for the page."""
+    shown = frame.tail(rows)
+
+    def text(value: Any) -> str:
+        return f"{value:.6g}" if isinstance(value, float) else str("" if value is None else value)
+
+    lines = [
+        " | ".join(shown.columns),
+        " | ".join("---" for _ in shown.columns),
+        *(" | ".join(map(text, row)) for row in shown.iter_rows()),
+    ]
+    return dg.MetadataValue.md("\n".join(f"| {line} |" for line in lines))

@@ -1,0 +1,205 @@
+"""Group forecasts: the next session's close with intervals, and how past forecasts did."""
+
+from datetime import UTC, date, datetime, time
+
+import dagster as dg
+import polars as pl
+
+from stock_assets.assets.attributes import by_session, preview
+from stock_assets.errors import MissingPartitionsError
+from stock_assets.forecasting.evaluation import (
+    SCORE_SCHEMA,
+    add_rolling,
+    score_forecasts,
+    summarise,
+)
+from stock_assets.forecasting.promotion import ModelVersion, version_for
+from stock_assets.market.bars import sound_bars
+from stock_assets.partitions import Partitions, session_of
+from stock_assets.resources.io_managers import MAY_BE_MISSING
+from stock_assets.resources.metrics import MetricsGateway
+from stock_assets.resources.model_registry import ModelRegistry
+from stock_assets.settings import Settings
+
+SCORED_SESSION = "scored_session"
+ROLLING_RMSE = "rolling_rmse_return"
+
+
+def forecast_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDefinition]:
+    return [
+        _daily_forecast(partitions),
+        _forecast_rmse(settings, partitions),
+    ]
+
+
+def _daily_forecast(partitions: Partitions) -> dg.AssetsDefinition:
+    calendar = partitions.calendar
+
+    @dg.asset(
+        **by_session(partitions, column="as_of_session"),
+        group_name="forecasts",
+        kinds={"parquet", "s3", "scikitlearn"},
+        # The month's version is found in the registry; this edge orders the two and shows lineage.
+        deps=[dg.AssetDep("registered_version", partition_mapping=dg.TimeWindowPartitionMapping())],
+    )
+    def daily_forecast(
+        context: dg.AssetExecutionContext,
+        model_registry: dg.ResourceParam[ModelRegistry],
+        features: pl.DataFrame,
+    ) -> dg.MaterializeResult:
+        """Per ticker: the next session's close with 50, 80 and 95 % intervals, and who forecast it.
+
+        The newest approved version trained before the session forecasts it, so a backfill uses what
+        a live run would have used. Without one the random walk does, and the row says so.
+        """
+        from stock_assets.forecasting.forecast import forecast_next
+
+        sessions = [session_of(key) for key in context.partition_keys]
+        absent = sorted(set(sessions) - set(features["session"]))
+        if absent:
+            raise MissingPartitionsError(
+                f"features has no rows for {absent[0]}; materialise features there first"
+            )
+        versions = model_registry.versions()
+        serving: dict[ModelVersion | None, list[date]] = {}
+        for session in sessions:
+            serving.setdefault(version_for(versions, session), []).append(session)
+        value = pl.concat(
+            forecast_next(
+                features.filter(pl.col("session").is_in(served_sessions)),
+                {session: calendar.next_session(session) for session in served_sessions},
+                model_registry.load(version) if version else None,
+            )
+            for version, served_sessions in serving.items()
+        )
+        newest = value.filter(pl.col("as_of_session") == sessions[-1])
+        context.log.info(
+            f"{value.height} forecasts, versions {sorted(v.version for v in serving if v)},"
+            f" {value['is_fallback'].sum()} by the random walk"
+        )
+        return dg.MaterializeResult(
+            value=value,
+            metadata={
+                "newest_forecasts": preview(
+                    newest.select(
+                        "ticker",
+                        "target_session",
+                        "close_usd",
+                        "forecast_close_usd",
+                        "lower_95_usd",
+                        "upper_95_usd",
+                        "model",
+                        "model_version",
+                    )
+                ),
+                "by_random_walk": int(value["is_fallback"].sum()),
+            },
+        )
+
+    return daily_forecast
+
+
+def _forecast_rmse(settings: Settings, partitions: Partitions) -> dg.AssetsDefinition:
+    window = settings.rmse_window
+
+    @dg.asset(
+        **by_session(partitions),
+        group_name="forecasts",
+        kinds={"parquet", "s3", "prometheus"},
+        ins={
+            # The window's forecasts rather than this asset's own past: a partition that depends on
+            # its predecessors can only be computed one at a time.
+            "daily_forecast": dg.AssetIn(
+                partition_mapping=dg.TimeWindowPartitionMapping(
+                    start_offset=-window, end_offset=-1, allow_nonexistent_upstream_partitions=True
+                ),
+                metadata={MAY_BE_MISSING: True},
+            ),
+            "raw_prices": dg.AssetIn(
+                partition_mapping=dg.TimeWindowPartitionMapping(
+                    start_offset=1 - window, allow_nonexistent_upstream_partitions=True
+                )
+            ),
+        },
+        check_specs=[
+            dg.AssetCheckSpec("newest_session_was_forecast", asset="forecast_rmse"),
+            dg.AssetCheckSpec("rolling_rmse_is_below_threshold", asset="forecast_rmse"),
+        ],
+    )
+    def forecast_rmse(
+        context: dg.AssetExecutionContext,
+        metrics: dg.ResourceParam[MetricsGateway],
+        daily_forecast: pl.DataFrame | None,
+        raw_prices: pl.DataFrame,
+    ) -> dg.MaterializeResult:
+        """Errors of the forecasts whose target was this session, the random walk's beside them.
+
+        Rolling RMSE per ticker; the newest session's is pushed to Prometheus, a backfilled one never.
+        """
+        sessions = [session_of(key) for key in context.partition_keys]
+        scores = pl.DataFrame(schema=SCORE_SCHEMA)
+        if daily_forecast is not None:
+            covered = partitions.calendar.between(
+                daily_forecast["as_of_session"].min(), sessions[-1]
+            )
+            scores = add_rolling(
+                score_forecasts(daily_forecast, sound_bars(raw_prices)), covered, window
+            ).filter(pl.col("session").is_in(sessions))
+        newest = scores.filter(pl.col("session") == sessions[-1])
+        if context.partition_keys[-1] == partitions.sessions.get_last_partition_key():
+            _push(metrics, settings, newest)
+        rolling = newest["rolling_rmse_return"].max()
+        summary = summarise(scores)
+        return dg.MaterializeResult(
+            value=scores,
+            metadata={
+                SCORED_SESSION: str(sessions[-1]),
+                "scores": preview(
+                    newest.select(
+                        "ticker",
+                        "realised_return",
+                        "error_return",
+                        "error_usd",
+                        "rolling_rmse_return",
+                        "rolling_rmse_return_random_walk",
+                    )
+                ),
+                **({ROLLING_RMSE: float(rolling)} if rolling is not None else {}),
+                **{
+                    name: summary[name]
+                    for name in ("rmse_return", "rmse_return_random_walk", "skill")
+                    if summary[name] is not None
+                },
+            },
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name="newest_session_was_forecast",
+                    passed=not newest.is_empty(),
+                    severity=dg.AssetCheckSeverity.WARN,
+                    metadata={SCORED_SESSION: str(sessions[-1])},
+                ),
+                dg.AssetCheckResult(
+                    check_name="rolling_rmse_is_below_threshold",
+                    passed=rolling is None or rolling <= settings.rmse_threshold,
+                    severity=dg.AssetCheckSeverity.WARN,
+                    metadata={"threshold": settings.rmse_threshold},
+                ),
+            ],
+        )
+
+    return forecast_rmse
+
+
+def _push(metrics: MetricsGateway, settings: Settings, newest: pl.DataFrame) -> None:
+    for row in newest.iter_rows(named=True):
+        scored = datetime.combine(row["session"], time(), tzinfo=UTC)
+        metrics.push(
+            row["ticker"],
+            {
+                "stock_assets_rmse_return": row["rolling_rmse_return"],
+                "stock_assets_rmse_return_random_walk": row["rolling_rmse_return_random_walk"],
+                "stock_assets_rmse_usd": row["rolling_rmse_usd"],
+                "stock_assets_rmse_threshold": settings.rmse_threshold,
+                "stock_assets_session_timestamp_seconds": scored.timestamp(),
+            },
+        )

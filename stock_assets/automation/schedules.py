@@ -1,0 +1,49 @@
+"""When things run by themselves, in the exchange's time zone. Both are off until turned on."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_JOB
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import (
+        UnresolvedAssetJobDefinition,
+    )
+
+
+def all_schedules(jobs: Sequence["UnresolvedAssetJobDefinition"]) -> list[Any]:
+    """`daily`: the morning after each session. `monthly`: retraining on the month's first day."""
+    by_name = {job.name: job for job in jobs}
+    return [
+        dg.build_schedule_from_partitioned_job(
+            by_name[DAILY_JOB],
+            name="daily",
+            hour_of_day=6,
+            minute_of_hour=30,
+            description="The morning after each session; never after a holiday or at a weekend's end.",
+        ),
+        monthly_schedule(by_name[MONTHLY_JOB]),
+    ]
+
+
+def monthly_schedule(job: "UnresolvedAssetJobDefinition") -> dg.ScheduleDefinition:
+    """Retrains for the month that begins, after the daily run has closed the last session."""
+    months = job.partitions_def
+    assert isinstance(months, dg.TimeWindowPartitionsDefinition)  # noqa: S101  # for the type
+
+    @dg.schedule(
+        name="monthly",
+        job=job,
+        cron_schedule="0 8 1 * *",
+        execution_timezone=months.timezone,
+        description="On the first of each month: a model with data through the last session before.",
+    )
+    def monthly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        key = context.scheduled_execution_time.strftime(months.fmt)
+        if not months.has_partition_key(key, context.scheduled_execution_time):
+            return dg.SkipReason(f"there is no month {key}: the source's prices end before it")
+        return dg.RunRequest(run_key=key, partition_key=key)
+
+    return monthly

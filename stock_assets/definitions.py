@@ -1,0 +1,80 @@
+"""Wiring only: assets, jobs, schedules, the sensor, and the resources they lean on."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import dagster as dg
+
+from stock_assets.assets import all_assets
+from stock_assets.automation.console import console_logger
+from stock_assets.automation.jobs import all_jobs
+from stock_assets.automation.schedules import all_schedules
+from stock_assets.automation.sensors import rmse_sensor
+from stock_assets.partitions import load_partitions
+from stock_assets.resources.io_managers import JsonIOManager, ParquetIOManager
+from stock_assets.resources.metrics import MetricsGateway
+from stock_assets.resources.model_registry import ModelRegistry
+from stock_assets.resources.object_store import open_store
+from stock_assets.resources.prices import open_prices
+from stock_assets.settings import Settings, load_settings
+
+
+def build_definitions(
+    settings: Settings, resource_overrides: Mapping[str, Any] | None = None
+) -> dg.Definitions:
+    """The whole project for one set of settings.
+
+    Args:
+        settings: What a deployment chose.
+        resource_overrides: Other resources by key, for tests.
+    """
+    partitions = load_partitions(settings)
+    jobs = all_jobs(partitions)
+    return dg.Definitions(
+        assets=all_assets(settings, partitions),
+        jobs=jobs,
+        schedules=all_schedules(jobs),
+        sensors=[rmse_sensor(settings, partitions)],
+        resources={**build_resources(settings), **(resource_overrides or {})},
+        loggers={"console": console_logger},
+        executor=dg.in_process_executor,
+    )
+
+
+def build_resources(settings: Settings) -> dict[str, Any]:
+    """Resource keys name the role; the object store is up for as long as a run needs it."""
+
+    def for_the_run(
+        opened: Callable[[Settings], AbstractContextManager[Any]], what: str
+    ) -> dg.ResourceDefinition:
+        @dg.resource(description=what)
+        def resource(_context: dg.InitResourceContext) -> Iterator[Any]:
+            with opened(settings) as value:
+                yield value
+
+        return resource
+
+    @dg.resource(required_resource_keys={"object_store"}, description="Versions in MLflow.")
+    def model_registry(context: dg.InitResourceContext) -> ModelRegistry:
+        return ModelRegistry(settings, context.resources.object_store)
+
+    @dg.io_manager(required_resource_keys={"object_store"}, description="Frames as Parquet.")
+    def parquet(context: dg.InitResourceContext) -> ParquetIOManager:
+        return ParquetIOManager(context.resources.object_store)
+
+    @dg.io_manager(required_resource_keys={"object_store"}, description="Values as JSON.")
+    def json(context: dg.InitResourceContext) -> JsonIOManager:
+        return JsonIOManager(context.resources.object_store)
+
+    return {
+        "object_store": for_the_run(open_store, "Objects by key: S3 or a folder."),
+        "prices": for_the_run(open_prices, "The source of bars and the tickers wanted of it."),
+        "model_registry": model_registry,
+        "metrics": MetricsGateway(settings),
+        "parquet_io_manager": parquet,
+        "json_io_manager": json,
+    }
+
+
+defs = build_definitions(load_settings())

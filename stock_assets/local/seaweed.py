@@ -1,0 +1,226 @@
+"""The SeaweedFS process: its command line, its start, its probe and its end.
+
+Every port listens on 127.0.0.1 only, credentials are required, telemetry is off.
+"""
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import obstore
+from obstore.store import S3Store
+
+from stock_assets.errors import LocalStackError
+
+HOST = "127.0.0.1"
+BUCKET = "stock-assets"
+REGION = "us-east-1"
+_START_SECONDS = 60
+_STOP_SECONDS = 4
+# SeaweedFS gives each server a gRPC port 10,000 above its HTTP port.
+_GRPC_OFFSET = 10_000
+_SERVERS = ("s3", "master", "volume", "filer")
+
+
+@dataclass(frozen=True)
+class LocalServer:
+    """A SeaweedFS that was started: enough to reach it and to end it."""
+
+    pid: int
+    port: int
+    access_key_id: str
+    secret_access_key: str
+
+    @property
+    def endpoint_url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    def answers(self) -> bool:
+        """Whether our own bucket can be listed with our credentials: nobody else's server can."""
+        store = S3Store(
+            BUCKET,
+            endpoint=self.endpoint_url,
+            access_key_id=self.access_key_id,
+            secret_access_key=self.secret_access_key,
+            region=REGION,
+            client_options={"allow_http": True, "timeout": "5s"},
+            retry_config={"max_retries": 0, "retry_timeout": timedelta(seconds=5)},
+        )
+        try:
+            obstore.list_with_delimiter(store)
+        except Exception:  # obstore raises its own errors and OSError; all of them mean "not yet"
+            return False
+        return True
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_ports(preferred: int) -> dict[str, int]:
+    """A port for each server, near `preferred`; their gRPC ports are free too.
+
+    Raises:
+        LocalStackError: No four ports in the next two hundred.
+    """
+    found: dict[str, int] = {}
+    for port in range(preferred, preferred + 200):
+        if len(found) == len(_SERVERS):
+            break
+        if _is_free(port) and _is_free(port + _GRPC_OFFSET):
+            found[_SERVERS[len(found)]] = port
+    if len(found) < len(_SERVERS):
+        raise LocalStackError(
+            f"no four free ports at {HOST}:{preferred}..{preferred + 199}; set"
+            " STOCK_ASSETS_LOCAL_S3_PORT to another range"
+        )
+    return found
+
+
+def _weed_binary() -> str:
+    path = Path(sys.executable).with_name("weed")
+    if not path.exists():
+        raise LocalStackError(
+            f"the SeaweedFS binary is not at {path}; install with `make setup`, or set"
+            " STOCK_ASSETS_STORE_URI to a store of your own (s3://… or file://…)"
+        )
+    return str(path)
+
+
+def _credentials(folder: Path) -> tuple[str, str]:
+    """This machine's own, made once and readable by the owner only."""
+    path = folder / "credentials.json"
+    if not path.exists():
+        text = json.dumps({"id": secrets.token_hex(10), "secret": secrets.token_hex(20)})
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+    stored = json.loads(path.read_text())
+    return stored["id"], stored["secret"]
+
+
+def state_path(folder: Path) -> Path:
+    return folder / "server.json"
+
+
+def running_server(folder: Path) -> LocalServer | None:
+    """The server that was started on this folder, if it still is a process of ours."""
+    try:
+        server = LocalServer(**json.loads(state_path(folder).read_text()))
+    except (FileNotFoundError, json.JSONDecodeError, TypeError):
+        return None
+    return server if _is_ours(server.pid, folder) else None
+
+
+def _is_ours(pid: int, folder: Path) -> bool:
+    """Whether the process is a SeaweedFS on this folder: numbers of processes are used again."""
+    listed = subprocess.run(
+        ["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    return f"-dir={folder / 'data'}" in listed.stdout
+
+
+def start_server(folder: Path, preferred_port: int) -> LocalServer:
+    """Starts SeaweedFS on `folder` and waits until it answers.
+
+    Raises:
+        LocalStackError: It ended or did not answer in time; the message names its log.
+    """
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    (folder / "logs").mkdir(exist_ok=True)
+    access_key_id, secret_access_key = _credentials(folder)
+    ports = free_ports(preferred_port)
+    log = folder / "logs" / "server.log"
+    command = [
+        _weed_binary(),
+        f"-logdir={folder / 'logs'}",
+        "mini",
+        f"-dir={folder / 'data'}",
+        f"-ip={HOST}",
+        f"-ip.bind={HOST}",
+        *(f"-{name}.port={port}" for name, port in ports.items()),
+        "-disableHttp",
+        "-admin.ui=false",
+        "-webdav=false",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        "-master.telemetry=false",
+        f"-bucket={BUCKET}",
+    ]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env=os.environ
+            | {"AWS_ACCESS_KEY_ID": access_key_id, "AWS_SECRET_ACCESS_KEY": secret_access_key},
+            start_new_session=True,  # Ctrl-C must reach the run first, the store last
+        )
+    server = LocalServer(process.pid, ports["s3"], access_key_id, secret_access_key)
+    # Written before it answers: whoever comes after a kill finds the process.
+    path = state_path(folder)
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(asdict(server)))
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            tail = log.read_text(errors="replace").strip().splitlines()[-3:]
+            state_path(folder).unlink()
+            raise LocalStackError(
+                f"SeaweedFS ended with code {process.returncode}: {' / '.join(tail)}; log: {log}"
+            )
+        if server.answers():
+            return server
+        time.sleep(0.05)
+    stop_server(folder, server)
+    raise LocalStackError(f"SeaweedFS did not answer within {_START_SECONDS} s; log: {log}")
+
+
+def stop_server(folder: Path, server: LocalServer) -> None:
+    """Ends the server; every write that it acknowledged is on disk.
+
+    Its volume server waits for idle connections for half a minute, so after a few seconds, in
+    which all else has been closed, it is killed. Acknowledged objects survive that.
+    """
+    for how, seconds in ((signal.SIGTERM, _STOP_SECONDS), (signal.SIGKILL, 10)):
+        try:
+            os.kill(server.pid, how)
+        except ProcessLookupError:
+            break
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and _alive(server.pid):
+            time.sleep(0.05)
+        if not _alive(server.pid):
+            break
+    else:
+        raise LocalStackError(f"SeaweedFS (process {server.pid}) does not end; kill it by hand")
+    state_path(folder).unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        if os.waitpid(pid, os.WNOHANG)[0] == pid:  # our own child: reap it
+            return False
+    except ChildProcessError:
+        pass
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,125 @@
+"""What every asset is keyed by: the session or the month that it describes, never the day of a run.
+
+Both definitions are in the exchange's time zone; no key lies in the future. Weekends are excluded
+by cron and holidays by date, because a weekday cron would stretch Friday's window to Monday and map
+a month's last Friday to two months.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from functools import cached_property
+
+import dagster as dg
+
+from stock_assets.errors import MissingPartitionsError
+from stock_assets.market.sessions import ExchangeCalendar, load_calendar
+from stock_assets.resources.prices import price_source
+from stock_assets.settings import Settings
+
+SESSION_FORMAT = "%Y-%m-%d"
+MONTH_FORMAT = "%Y-%m"
+
+
+@dataclass(frozen=True)
+class Partitions:
+    """The sessions and months of one deployment.
+
+    Args:
+        calendar: Of the exchange.
+        first: First session.
+        last: Last session of a source that ends, else None.
+    """
+
+    calendar: ExchangeCalendar
+    first: date
+    last: date | None
+
+    @cached_property
+    def sessions(self) -> dg.TimeWindowPartitionsDefinition:
+        end = self.last + timedelta(days=1) if self.last else None
+        return dg.TimeWindowPartitionsDefinition(
+            start=self.first.isoformat(),
+            end=end.isoformat() if end else None,
+            fmt=SESSION_FORMAT,
+            cron_schedule="0 0 * * *",
+            timezone=self.calendar.time_zone,
+            exclusions=[
+                "0 0 * * 0",
+                "0 0 * * 6",
+                *(datetime.combine(day, time()) for day in self.calendar.weekday_holidays),
+            ],
+        )
+
+    @cached_property
+    def months(self) -> dg.TimeWindowPartitionsDefinition:
+        """Months in which a session lies; the current one exists from its first day on."""
+        end = _next_month(self.last) if self.last else None
+        return dg.TimeWindowPartitionsDefinition(
+            start=datetime(self.first.year, self.first.month, 1),
+            end=datetime.combine(end, time()) if end else None,
+            fmt=MONTH_FORMAT,
+            cron_schedule="0 0 1 * *",
+            timezone=self.calendar.time_zone,
+            end_offset=0 if end else 1,
+        )
+
+
+def _next_month(day: date) -> date:
+    return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
+
+
+def session_of(key: str) -> date:
+    """The session that a partition key names."""
+    return date.fromisoformat(key)
+
+
+def month_of(key: str) -> date:
+    """The first day of the month that a partition key names."""
+    return date.fromisoformat(f"{key}-01")
+
+
+def month_key(day: date) -> str:
+    """The key of the month in which a day lies."""
+    return day.strftime(MONTH_FORMAT)
+
+
+def months_before(month: date, count: int) -> date:
+    """The first day of the month `count` months earlier."""
+    ordinal = month.year * 12 + month.month - 1 - count
+    return date(ordinal // 12, ordinal % 12 + 1, 1)
+
+
+def load_partitions(settings: Settings) -> Partitions:
+    """Partitions from the settings, or from the source where they leave it open."""
+    calendar = load_calendar(settings.calendar)
+    source = price_source(settings)
+    first = settings.first_session or source.first_session()
+    last = settings.last_session or source.last_session()
+    return Partitions(calendar, first, last)
+
+
+def check_unbroken(
+    calendar: ExchangeCalendar, asset: str, stored: Iterable[date], first: date, last: date
+) -> None:
+    """Refuses input with a hole: windows would span it in silence.
+
+    Args:
+        calendar: Of the exchange.
+        asset: Name of the upstream asset, for the message.
+        stored: Sessions of which there are rows; those before `first` may begin anywhere.
+        first: First session that must be there.
+        last: Last session that must be there.
+
+    Raises:
+        MissingPartitionsError: A session between the first stored one (at most `first`) and `last`
+            has no rows.
+    """
+    present = set(stored)
+    start = min([*present, first])
+    missing = [session for session in calendar.between(start, last) if session not in present]
+    if missing:
+        raise MissingPartitionsError(
+            f"{asset} has no rows for {len(missing)} session(s) of {start}..{last}, first"
+            f" {missing[0]}; materialise {asset} there first"
+        )

@@ -1,0 +1,168 @@
+"""Assets as objects: one per partition, hive-style, written by one PUT each, read in one scan.
+
+An asset says in its metadata how it is partitioned (`partitioned_by`). Its value is one frame with
+that column (`partition_column`), or a mapping from partition key to value. A re-run replaces the
+objects of its keys and touches no other. Formats: Parquet for frames, JSON for small values.
+"""
+
+import io
+import json
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, get_origin
+
+import dagster as dg
+import polars as pl
+
+from stock_assets.errors import MissingPartitionsError, PartitionMismatchError
+from stock_assets.resources.object_store import ObjectStore
+
+PARTITIONED_BY = "partitioned_by"
+PARTITION_COLUMN = "partition_column"
+MAY_BE_MISSING = "may_be_missing"
+"""Metadata of an input that is None where none of its partitions exists."""
+
+
+def partition_object(asset: str, partitioned_by: str, key: str, file: str) -> str:
+    """Where a partition's object lies: raw_prices/session=2013-02-28/part.parquet."""
+    return f"{asset}/{partitioned_by}={key}/{file}"
+
+
+def stored_partitions(store: ObjectStore, asset: str) -> dict[str, str]:
+    """Partition keys of an asset that have an object, with that object's key, ascending."""
+    return {
+        key.split("/")[-2].split("=", 1)[1]: key for key in store.keys(asset) if "=" in key
+    }
+
+
+class _PartitionedIOManager(dg.IOManager):
+    """The plumbing; formats say how a value becomes bytes."""
+
+    file: str
+
+    def __init__(self, store: ObjectStore) -> None:
+        self.store = store
+
+    @abstractmethod
+    def encode(self, value: Any) -> bytes: ...
+
+    @abstractmethod
+    def decode_one(self, key: str) -> Any: ...
+
+    def split(self, value: Any, keys: list[str], column: str | None) -> Mapping[str, Any]:
+        """The value of each partition key."""
+        if not isinstance(value, Mapping):
+            raise PartitionMismatchError(
+                f"an output of {len(keys)} partitions must be a mapping from partition key to"
+                f" value, not {type(value).__name__}"
+            )
+        return value
+
+    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+        asset = context.asset_key.to_python_identifier()
+        metadata = context.definition_metadata
+        keys = list(context.asset_partition_keys)
+        values = self.split(obj, keys, metadata.get(PARTITION_COLUMN))
+        if set(values) != set(keys):
+            odd = sorted(set(values) ^ set(keys))
+            raise PartitionMismatchError(
+                f"{asset}: the output has other partitions than the run: {', '.join(odd[:5])}"
+            )
+        by = metadata[PARTITIONED_BY]
+        self.store.put_many(
+            {
+                partition_object(asset, by, key, self.file): self.encode(value)
+                for key, value in values.items()
+            }
+        )
+        last = partition_object(asset, by, keys[-1], self.file)
+        context.add_output_metadata(
+            {"object": dg.MetadataValue.path(f"{self.store.uri}/{last}"), **self.describe(values)}
+        )
+
+    def describe(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {}
+
+    def load_input(self, context: dg.InputContext) -> Any:
+        asset = context.asset_key.to_python_identifier()
+        wanted = list(context.asset_partition_keys)
+        stored = stored_partitions(self.store, asset)
+        found = {key: stored[key] for key in wanted if key in stored}
+        if not found and context.definition_metadata.get(MAY_BE_MISSING):
+            return None
+        one_per_key = get_origin(context.dagster_type.typing_type) is dict
+        missing = [key for key in wanted if key not in stored]
+        if missing and (one_per_key or not found):
+            span = missing[0] if len(missing) == 1 else f"{missing[0]}..{missing[-1]}"
+            raise MissingPartitionsError(
+                f"{asset} has no object for {span} in {self.store.uri}; materialise it first"
+            )
+        if one_per_key:
+            return {key: self.decode_one(path) for key, path in found.items()}
+        return self.decode_many(list(found.values()))
+
+    def decode_many(self, paths: list[str]) -> Any:
+        (path,) = paths
+        return self.decode_one(path)
+
+
+class ParquetIOManager(_PartitionedIOManager):
+    """Polars frames as zstd Parquet.
+
+    An input typed as a frame gets the rows of all its partitions that exist, in key order, from one
+    scan; one typed `dict[str, pl.DataFrame]` gets a frame per key and refuses a missing one.
+    """
+
+    file = "part.parquet"
+
+    def encode(self, value: pl.DataFrame) -> bytes:
+        buffer = io.BytesIO()
+        value.write_parquet(buffer, compression="zstd", statistics=False)
+        return buffer.getvalue()
+
+    def decode_one(self, key: str) -> pl.DataFrame:
+        return self.decode_many([key])
+
+    def decode_many(self, paths: list[str]) -> pl.DataFrame:
+        return self.store.scan_parquet(paths).collect()
+
+    def split(self, value: Any, keys: list[str], column: str | None) -> Mapping[str, Any]:
+        if not isinstance(value, pl.DataFrame):
+            return super().split(value, keys, column)
+        if column is None:
+            raise PartitionMismatchError("a frame needs the metadata `partition_column`")
+        parts = {
+            str(key): part
+            for (key,), part in value.partition_by(
+                column, as_dict=True, maintain_order=True
+            ).items()
+        }
+        empty = value.clear()
+        # A partition without rows is stored as such: it was looked at and there was nothing.
+        return {**{key: empty for key in keys}, **parts}
+
+    def describe(self, values: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
+        rows = [frame.height for frame in values.values()]
+        any_frame = next(iter(values.values()))
+        described: dict[str, Any] = {
+            "dagster/column_schema": dg.TableSchema(
+                [dg.TableColumn(n, str(t)) for n, t in any_frame.schema.items()]
+            )
+        }
+        if len(rows) == 1:
+            described["dagster/row_count"] = rows[0]
+        else:
+            described |= {"partitions_in_run": len(rows), "rows_in_run": sum(rows)}
+        return described
+
+
+class JsonIOManager(_PartitionedIOManager):
+    """Small plain values as JSON, one object per partition; inputs come as `dict[str, dict]`."""
+
+    file = "value.json"
+
+    def encode(self, value: Any) -> bytes:
+        return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
+
+    def decode_one(self, key: str) -> Any:
+        return json.loads(self.store.get(key))

@@ -1,0 +1,220 @@
+"""MLflow's tracking side: opening it, one MLflow run per Dagster run, one child run per study.
+
+dagster-mlflow links the two systems: it opens the MLflow run that carries the Dagster run's id. On
+its own it leaves that run RUNNING unless a hook is on the job, which the page's Materialize button
+never has; so it is opened and closed here, in a context manager around the work.
+"""
+
+import fcntl
+import logging
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import polars as pl
+
+from stock_assets.forecasting.features import FEATURES
+from stock_assets.resources.object_store import ObjectStore, aws_environment
+from stock_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from stock_assets.forecasting.training import TrainedModel
+
+DAGSTER_RUN_TAG = "dagster_run_id"
+FINGERPRINT_TAG = "fingerprint"
+INTERVALS_FILE = "intervals.json"
+MODEL_NAME = "model"
+_VALUES_FILE = "study.json"
+
+
+class MlflowTracking:
+    """Studies as MLflow runs. Imports mlflow when first used: it costs seconds."""
+
+    def __init__(self, settings: Settings, store: ObjectStore) -> None:
+        self._settings = settings
+        self._store = store
+        self.experiment = f"stock_assets/{settings.dataset_name}"
+        self.uri = tracking_uri(settings)
+
+    @contextmanager
+    def client(self) -> Iterator["MlflowClient"]:
+        """A client whose database and experiment exist, with S3 known to it."""
+        _quiet_mlflow()
+        import mlflow
+
+        with aws_environment(self._store):
+            mlflow.set_tracking_uri(self.uri)
+            client = mlflow.MlflowClient()
+            with _one_at_a_time(self._settings):  # two processes creating the schema break it
+                if client.get_experiment_by_name(self.experiment) is None:
+                    client.create_experiment(self.experiment, artifact_location=self._artifacts())
+            yield client
+
+    def _artifacts(self) -> str | None:
+        if self._settings.mlflow_artifact_uri:
+            return f"{self._settings.mlflow_artifact_uri}/{self._settings.dataset_name}"
+        # A tracking server of the user's own decides where its artifacts lie.
+        return None if self._settings.mlflow_tracking_uri else f"{self._store.uri}/mlflow"
+
+    @contextmanager
+    def linked_to(self, context: dg.AssetExecutionContext) -> Iterator[None]:
+        """One MLflow run for the Dagster run, active within the block and closed after it."""
+        with self.client() as client:
+            import mlflow
+            from dagster_mlflow import mlflow_tracking
+
+            self._close_orphans(client, context.instance)
+            config = {
+                "experiment_name": self.experiment,
+                "mlflow_tracking_uri": self.uri,
+                "env": {},
+                "extra_tags": {"dagster_job": context.run.job_name},
+            }
+            with dg.build_resources(
+                {"mlflow": mlflow_tracking},
+                resource_config={"mlflow": {"config": config}},
+                dagster_run=context.run,
+                log_manager=context.log,
+            ):
+                status = "FAILED"
+                try:
+                    yield
+                    status = "FINISHED"
+                finally:
+                    while mlflow.active_run():
+                        mlflow.end_run(status)
+
+    def _close_orphans(self, client: "MlflowClient", instance: dg.DagsterInstance) -> None:
+        """Ends MLflow runs whose Dagster run is over: nobody else will after a kill -9."""
+        experiment = client.get_experiment_by_name(self.experiment)
+        if experiment is None:
+            return
+        running = client.search_runs(
+            [experiment.experiment_id], filter_string="attributes.status = 'RUNNING'"
+        )
+        for run in running:
+            dagster_run = instance.get_run_by_id(run.data.tags.get(DAGSTER_RUN_TAG, ""))
+            if dagster_run is None or dagster_run.is_finished:
+                client.set_terminated(run.info.run_id, status="KILLED")
+
+    def find_study(self, client: "MlflowClient", fingerprint: str) -> str | None:
+        """The finished MLflow run of a training with the same data, code and settings."""
+        experiment = client.get_experiment_by_name(self.experiment)
+        runs = client.search_runs(
+            [experiment.experiment_id] if experiment else [],
+            filter_string=f"tags.{FINGERPRINT_TAG} = '{fingerprint}'"
+            " and attributes.status = 'FINISHED'",
+            max_results=1,
+        )
+        return str(runs[0].info.run_id) if runs else None
+
+    def study_values(self, run_id: str) -> dict[str, Any]:
+        """What a finished study was logged with."""
+        with self.client():
+            import mlflow
+
+            return dict(mlflow.artifacts.load_dict(f"runs:/{run_id}/{_VALUES_FILE}"))
+
+    def log_study(
+        self,
+        name: str,
+        trained: "TrainedModel",
+        train: pl.DataFrame,
+        params: Mapping[str, Any],
+        values: Mapping[str, Any],
+        tags: Mapping[str, str],
+    ) -> str:
+        """Logs a training as a child of the active MLflow run; its run id.
+
+        Args:
+            name: Of the MLflow run.
+            trained: Model, search, intervals and scores.
+            train: The train set, for signature and input example.
+            params: Settings of the search, logged beside what it found.
+            values: What `study_values` shall give back.
+            tags: By which the run can be found.
+
+        The model is stored with skops (no pickle), with signature, input example and the versions
+        that wrote it.
+        """
+        import mlflow
+        import sklearn
+        import skops
+
+        from stock_assets.forecasting.model import SKOPS_TRUSTED_TYPES, feature_matrix
+
+        example = feature_matrix(train.head(3))
+        with mlflow.start_run(run_name=name, nested=True, tags=dict(tags)) as run:
+            mlflow.log_params({**params, **trained.tuning.params})
+            mlflow.log_metrics(
+                {
+                    **trained.test_scores,
+                    "tuning_mse": trained.tuning.mse,
+                    "tuning_mse_random_walk": trained.tuning.mse_random_walk,
+                    "slope": trained.tuning.slope,
+                }
+            )
+            mlflow.log_table(trained.tuning.trials.to_pandas(), "trials.json")
+            mlflow.log_dict(asdict(trained.quantiles), INTERVALS_FILE)
+            mlflow.log_dict({"features": list(FEATURES)}, "features.json")
+            mlflow.log_dict(dict(values), _VALUES_FILE)
+            mlflow.sklearn.log_model(
+                trained.model,
+                name=MODEL_NAME,
+                serialization_format="skops",
+                skops_trusted_types=list(SKOPS_TRUSTED_TYPES),
+                pip_requirements=[
+                    f"scikit-learn=={sklearn.__version__}",
+                    f"skops=={skops.__version__}",
+                ],
+                signature=mlflow.models.infer_signature(example, trained.model.predict(example)),
+                input_example=example,
+            )
+            return str(run.info.run_id)
+
+
+def tracking_uri(settings: Settings) -> str:
+    if settings.mlflow_tracking_uri:
+        return settings.mlflow_tracking_uri
+    folder = settings.state_folder / "mlflow"
+    folder.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{folder / 'mlflow.db'}"
+
+
+@contextmanager
+def _one_at_a_time(settings: Settings) -> Iterator[None]:
+    folder: Path = settings.state_folder
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "mlflow.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _quiet_mlflow() -> None:
+    """No telemetry, no line per run on the console; warnings still come through."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def download_model(client: "MlflowClient", version_uri: str) -> Any:
+    """A stored model, read by skops with our own list of trusted types.
+
+    MLflow's loader would follow what the stored MLmodel file says, a pickle included.
+    """
+    import mlflow
+    import skops.io
+
+    from stock_assets.forecasting.model import SKOPS_TRUSTED_TYPES
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = mlflow.artifacts.download_artifacts(artifact_uri=version_uri, dst_path=folder)
+        return skops.io.load(Path(path) / "model.skops", trusted=list(SKOPS_TRUSTED_TYPES))

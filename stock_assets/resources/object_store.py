@@ -1,0 +1,186 @@
+"""Where objects live: one bucket or folder, through obstore for writing and polars for scanning.
+
+Two clients on purpose: obstore's PUTs are four times faster than boto3's from threads, and polars
+reads thousands of objects in one scan. What an S3 *account* needs (is the bucket there, compute
+logs) goes through dagster-aws.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import obstore
+import polars as pl
+from obstore.store import LocalStore, S3Store
+
+from stock_assets.errors import ObjectStoreError
+from stock_assets.local.lease import store_lease
+from stock_assets.local.seaweed import BUCKET, REGION
+from stock_assets.settings import Settings
+
+_WRITERS = 16
+
+
+@dataclass(frozen=True)
+class S3Connection:
+    """How to reach an S3 server. Empty fields: as AWS's usual chain finds them."""
+
+    region: str
+    endpoint_url: str | None = None
+    access_key_id: str | None = None
+    secret_access_key: str | None = field(default=None, repr=False)
+
+    def environment(self) -> dict[str, str]:
+        """The variables by which boto3 inside MLflow is told the same."""
+        pairs = {
+            "MLFLOW_S3_ENDPOINT_URL": self.endpoint_url,
+            "AWS_ACCESS_KEY_ID": self.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": self.secret_access_key,
+            "AWS_DEFAULT_REGION": self.region if self.endpoint_url else None,
+        }
+        return {name: value for name, value in pairs.items() if value}
+
+    def options(self) -> dict[str, str]:
+        """The same for polars and obstore."""
+        pairs = {
+            "aws_endpoint": self.endpoint_url,
+            "aws_access_key_id": self.access_key_id,
+            "aws_secret_access_key": self.secret_access_key,
+            "aws_region": self.region,
+            "aws_allow_http": "true" if self.endpoint_url else None,
+        }
+        return {name: value for name, value in pairs.items() if value}
+
+
+class ObjectStore:
+    """Objects by key under one root.
+
+    Args:
+        uri: s3://bucket/prefix or file:///folder, without a slash at the end.
+        connection: Of an s3 root.
+    """
+
+    def __init__(self, uri: str, connection: S3Connection | None = None) -> None:
+        self.uri = uri
+        self.connection = connection
+        self._store: S3Store | LocalStore
+        if uri.startswith("file://"):
+            folder = Path(uri.removeprefix("file://"))
+            folder.mkdir(parents=True, exist_ok=True)
+            self._store = LocalStore(folder, mkdir=True)
+        elif connection is not None:
+            bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+            self._store = S3Store(
+                bucket,
+                prefix=prefix or None,
+                config=connection.options(),  # type: ignore[arg-type]  # keys are obstore's
+                client_options={"allow_http": bool(connection.endpoint_url), "timeout": "60s"},
+                retry_config={"max_retries": 5, "retry_timeout": timedelta(seconds=60)},
+            )
+        else:
+            raise ObjectStoreError(f"{uri} needs an S3 connection")
+
+    @contextmanager
+    def _explained(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise ObjectStoreError(f"no object {what} in {self.uri}") from error
+        except (OSError, obstore.exceptions.BaseError) as error:
+            reason = str(error).splitlines()[0][:300]
+            raise ObjectStoreError(
+                f"{self.uri} does not take or give {what}: {reason}; `stock-assets doctor` looks"
+                " into it"
+            ) from error
+
+    def put_many(self, objects: Mapping[str, bytes]) -> None:
+        """Writes each object in one atomic PUT, many at a time; one failure fails the call."""
+
+        def put(item: tuple[str, bytes]) -> None:
+            with self._explained(item[0]):
+                obstore.put(self._store, *item)
+
+        with ThreadPoolExecutor(_WRITERS) as pool:
+            for _ in pool.map(put, objects.items()):
+                pass
+
+    def get(self, key: str) -> bytes:
+        with self._explained(key):
+            return bytes(obstore.get(self._store, key).bytes())
+
+    def get_many(self, keys: list[str]) -> list[bytes]:
+        with ThreadPoolExecutor(_WRITERS) as pool:
+            return list(pool.map(self.get, keys))
+
+    def keys(self, prefix: str) -> list[str]:
+        """Keys under a folder-like prefix, ascending; empty where there is none."""
+        with self._explained(f"{prefix}/"):
+            listed = obstore.list(self._store, prefix).collect()
+        return sorted(entry["path"] for entry in listed)
+
+    def delete(self, keys: list[str]) -> None:
+        with self._explained(", ".join(keys)):
+            obstore.delete(self._store, keys)
+
+    def scan_parquet(self, keys: list[str]) -> pl.LazyFrame:
+        """One lazy frame over many Parquet objects."""
+        options = self.connection.options() if self.connection else None
+        root = self.uri.removeprefix("file://")
+        return pl.scan_parquet(
+            [f"{root}/{key}" for key in keys],
+            storage_options=options,
+            hive_partitioning=False,
+            glob=False,
+        )
+
+
+@contextmanager
+def open_store(settings: Settings) -> Iterator[ObjectStore]:
+    """The object store that the settings name; the local one is up while the block runs."""
+    with ExitStack() as stack:
+        if settings.uses_local_store:
+            server = stack.enter_context(
+                store_lease(settings.state_folder / "store", settings.local_s3_port)
+            )
+            uri = f"s3://{BUCKET}"
+            connection = S3Connection(
+                REGION, server.endpoint_url, server.access_key_id, server.secret_access_key
+            )
+        else:
+            uri = str(settings.store_uri)
+            connection = configured_connection(settings)
+        is_file = uri.startswith("file://")
+        yield ObjectStore(
+            f"{uri}/{settings.dataset_name}", None if is_file else connection
+        )
+
+
+def configured_connection(settings: Settings) -> S3Connection:
+    """The S3 server of the settings, which need not be the store's (own files may lie there)."""
+    secret = settings.s3_secret_access_key
+    return S3Connection(
+        settings.s3_region,
+        settings.s3_endpoint_url,
+        settings.s3_access_key_id,
+        secret.get_secret_value() if secret else None,
+    )
+
+
+@contextmanager
+def aws_environment(store: ObjectStore) -> Iterator[None]:
+    """MLflow knows S3 by environment variables alone: set for the block, put back after it."""
+    wanted = store.connection.environment() if store.connection else {}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
