@@ -1,0 +1,189 @@
+"""The `stock-assets` command: reads arguments, calls `commands`, turns errors into one line.
+
+Results go to standard output, progress and logs to standard error.
+"""
+
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from datetime import date, datetime
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import click
+
+from stock_assets.errors import StockAssetsError
+from stock_assets.settings import Settings, load_settings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_DATE = click.DateTime(["%Y-%m-%d"])
+
+
+def _day(value: datetime | None) -> date | None:
+    return value.date() if value else None
+
+
+def _reported(command: Callable[P, R]) -> Callable[P, R]:
+    """Our own errors end in one line and exit code 1, also from within a Dagster step."""
+
+    @wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except StockAssetsError as error:
+            raise click.ClickException(str(error)) from error
+        except KeyboardInterrupt:
+            raise click.ClickException("interrupted; what was stored stays, run again") from None
+
+    return wrapped
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    click.echo(json.dumps(value, default=str, allow_nan=False))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def main() -> None:
+    """Daily stock forecasts as Dagster assets. Settings: STOCK_ASSETS_* or .env, see README."""
+    # Dagster marks parts that we use as beta; one line per part and process hides real warnings.
+    warnings.filterwarnings("ignore", message=r".*is currently in (beta|preview)")
+    # Fewer, larger writes to Dagster's database: a fifth less time per partition.
+    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "500")
+
+
+def _range_options(command: Callable[P, R]) -> Callable[P, R]:
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output."),
+        click.option("--to", "last", type=_DATE, help="Last target session (default: the newest)."),
+        click.option(
+            "--from", "first", type=_DATE, help="First target session (default: six months)."
+        ),
+        click.option("--tickers", help="Comma-separated (default: the source's)."),
+        click.option("--source", help="sample, yahoo or files."),
+        click.option("--fresh", is_flag=True, help="Models, forecasts and scores anew."),
+    ):
+        command = option(command)
+    return command
+
+
+def _settings(source: str | None, tickers: str | None) -> Settings:
+    given = {"source": source, "tickers": tickers}
+    return load_settings(**{name: value for name, value in given.items() if value})
+
+
+@main.command()
+@_range_options
+@_reported
+def run(
+    first: datetime | None,
+    last: datetime | None,
+    source: str | None,
+    tickers: str | None,
+    as_json: bool,
+    fresh: bool,
+) -> None:
+    """The main job over a range of sessions: prices, features, models, forecasts, RMSE."""
+    from stock_assets.commands.run import run as run_range
+    from stock_assets.commands.run import show
+    from stock_assets.commands.tables import forecast_rows
+
+    result = run_range(_settings(source, tickers), _day(first), _day(last), fresh)
+    if as_json:
+        _print_json(result | {"newest_forecasts": forecast_rows(result["newest_forecasts"])})
+    else:
+        show(result)
+        click.echo("Pages: `make ui` (Dagster and MLflow). More: `stock-assets --help`, README.md.")
+
+
+@main.command()
+@_range_options
+@_reported
+def backtest(
+    first: datetime | None,
+    last: datetime | None,
+    source: str | None,
+    tickers: str | None,
+    as_json: bool,
+    fresh: bool,
+) -> None:
+    """Backfills forecasts and RMSE over a range and prints the scores. Reads what exists."""
+    from stock_assets.commands.run import run as run_range
+    from stock_assets.commands.tables import print_table, score_lines, ticker_table
+
+    result = run_range(_settings(source, tickers), _day(first), _day(last), fresh)
+    del result["newest_forecasts"]
+    if as_json:
+        _print_json(result)
+        return
+    print_table(ticker_table(result["by_ticker"]))
+    click.echo("\n".join(score_lines(result)))
+
+
+@main.command()
+@click.option("--session", type=_DATE, help="Forecast from this session's close (default: newest).")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@_reported
+def forecast(session: datetime | None, as_json: bool) -> None:
+    """The newest stored forecasts, as a table."""
+    from stock_assets.commands.forecast import stored_forecasts
+    from stock_assets.commands.tables import forecast_rows, forecast_table, print_table
+
+    forecasts = stored_forecasts(load_settings(), _day(session))
+    if as_json:
+        _print_json({"forecasts": forecast_rows(forecasts)})
+    else:
+        print_table(forecast_table(forecasts))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@_reported
+def doctor(as_json: bool) -> None:
+    """Checks settings, source, store, registry and metrics; exits with 1 if one is not well."""
+    from stock_assets.commands.doctor import diagnose
+
+    findings = diagnose(load_settings())
+    well = all(finding.ok for finding in findings)
+    if as_json:
+        _print_json({"ok": well, "findings": [vars(finding) for finding in findings]})
+    else:
+        for finding in findings:
+            click.echo(f"{'ok' if finding.ok else 'WRONG':<6} {finding.part:<9} {finding.detail}")
+    if not well:
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("name", type=click.Choice(["prepare", "train", "register", "forecast", "evaluate"]))
+@_reported
+def stage(name: str) -> None:
+    """One stage by hand, for the newest session or month."""
+    from stock_assets.commands.stage import run_stage
+
+    click.echo(run_stage(load_settings(), name))
+
+
+@main.command()
+@_reported
+def ui() -> None:
+    """Dagster's and MLflow's pages on this machine, until Ctrl-C."""
+    from stock_assets.commands.pages import serve_pages
+
+    serve_pages(load_settings())
+
+
+@main.command()
+@_reported
+def down() -> None:
+    """Stops a local store that a killed run left behind."""
+    from stock_assets.local.lease import stop_leftover
+
+    stopped = stop_leftover(load_settings().state_folder / "store")
+    click.echo("stopped the local store" if stopped else "nothing was running")
+
+
+if __name__ == "__main__":
+    main()

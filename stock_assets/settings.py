@@ -57,6 +57,9 @@ class Settings(BaseSettings):
 
     # --- training
     train_months: int = Field(36, ge=3, description="Calendar months of history a model sees.")
+    min_train_sessions: int = Field(
+        120, ge=30, description="Months with fewer before them are left to the random walk."
+    )
     test_sessions: int = Field(30, ge=5, description="Held-out sessions before a month starts.")
     tuning_trials: int = Field(12, ge=1)
     tuning_folds: int = Field(4, ge=2)
@@ -64,6 +67,10 @@ class Settings(BaseSettings):
     trees: int = Field(200, ge=1, description="Trees of the forest that serves.")
     sample_cap: int = Field(20_000, ge=100, description="Rows that each tree may draw.")
     seed: int = 20_130_301
+
+    # --- runs over ranges: what one failure can lose
+    sessions_per_run: int = Field(1000, ge=1)
+    months_per_run: int = Field(12, ge=1)
 
     # --- promotion and alerts
     gate_margin: float = Field(

@@ -11,6 +11,9 @@ from stock_assets.resources.io_managers import PARTITION_COLUMN, PARTITIONED_BY
 PARQUET, JSON = "parquet_io_manager", "json_io_manager"
 OWNERS = ["team:forecasting"]
 
+FRAME = dg.PythonObjectDagsterType(pl.DataFrame, name="Frame", description="A polars frame.")
+BY_MONTH = dg.PythonObjectDagsterType(dict, name="ByMonth", description="A value per month.")
+
 
 def by_session(partitions: Partitions, column: str = "session") -> dict[str, Any]:
     """Arguments of an asset with one Parquet object per session; `column` holds the session."""
@@ -18,6 +21,7 @@ def by_session(partitions: Partitions, column: str = "session") -> dict[str, Any
         "partitions_def": partitions.sessions,
         "backfill_policy": dg.BackfillPolicy.single_run(),
         "io_manager_key": PARQUET,
+        "dagster_type": FRAME,
         "owners": OWNERS,
         "metadata": {PARTITIONED_BY: "session", PARTITION_COLUMN: column},
     }
@@ -29,6 +33,7 @@ def by_month(partitions: Partitions, io_manager: str) -> dict[str, Any]:
         "partitions_def": partitions.months,
         "backfill_policy": dg.BackfillPolicy.single_run(),
         "io_manager_key": io_manager,
+        "dagster_type": BY_MONTH,
         "owners": OWNERS,
         "metadata": {PARTITIONED_BY: "month"},
     }

@@ -35,6 +35,12 @@ def stored_partitions(store: ObjectStore, asset: str) -> dict[str, str]:
     }
 
 
+def read_rows(store: ObjectStore, objects: list[str], *columns: str) -> pl.DataFrame:
+    """Rows of Parquet objects in the given order, all columns or some."""
+    rows = store.scan_parquet(objects)
+    return (rows.select(columns) if columns else rows).collect()
+
+
 class _PartitionedIOManager(dg.IOManager):
     """The plumbing; formats say how a value becomes bytes."""
 
@@ -124,7 +130,7 @@ class ParquetIOManager(_PartitionedIOManager):
         return self.decode_many([key])
 
     def decode_many(self, paths: list[str]) -> pl.DataFrame:
-        return self.store.scan_parquet(paths).collect()
+        return read_rows(self.store, paths)
 
     def split(self, value: Any, keys: list[str], column: str | None) -> Mapping[str, Any]:
         if not isinstance(value, pl.DataFrame):

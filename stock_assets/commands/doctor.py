@@ -1,0 +1,91 @@
+"""`stock-assets doctor`: is every part there, and if not, how to mend it."""
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlparse
+
+from stock_assets.errors import StockAssetsError
+from stock_assets.partitions import load_partitions
+from stock_assets.resources.model_registry import ModelRegistry
+from stock_assets.resources.object_store import ObjectStore, open_store
+from stock_assets.resources.prices import price_source
+from stock_assets.resources.s3_account import bucket_exists
+from stock_assets.settings import Settings
+
+_PROBE = "doctor/probe"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One part: whether it works, and what was seen or must be done."""
+
+    part: str
+    ok: bool
+    detail: str
+
+
+def diagnose(settings: Settings) -> list[Finding]:
+    """Looks at settings, source, store, registry and metrics; never raises for what it looks at."""
+    findings = [
+        _look("settings", lambda: f"dataset {settings.dataset_name}, state in var/"),
+        _look("source", lambda: _source(settings)),
+    ]
+    try:
+        with open_store(settings) as store:
+            findings.append(_look("store", lambda: _store(settings, store)))
+            findings.append(_look("registry", lambda: _registry(settings, store)))
+    except StockAssetsError as error:
+        findings.append(Finding("store", False, str(error)))
+    findings.append(_look("metrics", lambda: _metrics(settings)))
+    return findings
+
+
+def _look(part: str, see: Callable[[], str]) -> Finding:
+    try:
+        return Finding(part, True, see())
+    except Exception as error:  # a doctor reports whatever it meets
+        return Finding(part, False, str(error).splitlines()[0] if str(error) else repr(error))
+
+
+def _source(settings: Settings) -> str:
+    source = price_source(settings)
+    tickers = settings.tickers or source.default_tickers()
+    partitions = load_partitions(settings)
+    last = partitions.sessions.get_last_partition_key()
+    return (
+        f"{source.name}: {len(tickers)} tickers, sessions {partitions.first}..{last} of"
+        f" {settings.calendar}"
+    )
+
+
+def _store(settings: Settings, store: ObjectStore) -> str:
+    if store.connection and not bucket_exists(store):
+        raise StockAssetsError(f"{store.uri}: no such bucket, or no right to see it; create it")
+    store.put_many({_PROBE: b"ok"})
+    if store.get(_PROBE) != b"ok":
+        raise StockAssetsError(f"{store.uri} does not give back what was written")
+    store.delete([_PROBE])
+    where = "local SeaweedFS, " if settings.uses_local_store else ""
+    return f"{where}{store.uri}: written, read and deleted"
+
+
+def _registry(settings: Settings, store: ObjectStore) -> str:
+    registry = ModelRegistry(settings, store)
+    versions = registry.versions()
+    approved = sum(version.approved for version in versions)
+    kind = urlparse(registry.tracking.uri).scheme
+    return f"{kind}: {registry.name} has {len(versions)} versions, {approved} approved"
+
+
+def _metrics(settings: Settings) -> str:
+    if not settings.pushgateway_url:
+        return "not set (STOCK_ASSETS_PUSHGATEWAY_URL): nothing is pushed"
+    address = urlparse(settings.pushgateway_url)
+    try:
+        with socket.create_connection((address.hostname or "", address.port or 80), timeout=5):
+            return f"{settings.pushgateway_url} accepts connections"
+    except OSError as error:
+        raise StockAssetsError(
+            f"{settings.pushgateway_url}: {error}; start it (monitor/) or unset the variable"
+        ) from error

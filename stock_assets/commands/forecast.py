@@ -1,0 +1,32 @@
+"""`stock-assets forecast`: what is stored, nothing is computed."""
+
+from datetime import date
+
+import polars as pl
+
+from stock_assets.errors import MissingPartitionsError
+from stock_assets.resources.io_managers import read_rows, stored_partitions
+from stock_assets.resources.object_store import open_store
+from stock_assets.settings import Settings
+
+
+def stored_forecasts(settings: Settings, session: date | None) -> pl.DataFrame:
+    """Forecasts from a session's close; the newest session's where none is given.
+
+    Raises:
+        MissingPartitionsError: There are none.
+    """
+    with open_store(settings) as store:
+        stored = stored_partitions(store, "daily_forecast")
+        if not stored:
+            raise MissingPartitionsError(
+                f"no forecast of {settings.dataset_name} is stored yet; make some with"
+                " `stock-assets run`"
+            )
+        key = str(session) if session else max(stored)
+        if key not in stored:
+            raise MissingPartitionsError(
+                f"no forecast from {key} is stored; there are {min(stored)}..{max(stored)}; make it"
+                f" with `stock-assets run --from {key} --to {key}`"
+            )
+        return read_rows(store, [stored[key]])

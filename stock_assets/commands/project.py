@@ -1,0 +1,107 @@
+"""The project as a command sees it: settings, definitions, Dagster's instance, the store."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+
+from stock_assets.definitions import build_definitions
+from stock_assets.errors import SettingsError
+from stock_assets.partitions import Partitions, load_partitions
+from stock_assets.resources.object_store import ObjectStore, open_store
+from stock_assets.resources.prices import Prices, open_prices
+from stock_assets.settings import Settings
+
+
+@dataclass(frozen=True)
+class Project:
+    """Everything that a command needs, opened once."""
+
+    settings: Settings
+    partitions: Partitions
+    definitions: dg.Definitions
+    instance: dg.DagsterInstance
+    store: ObjectStore
+    prices: Prices
+
+
+@contextmanager
+def open_project(settings: Settings) -> Iterator[Project]:
+    """The project on the same instance that the page uses, with the store up for the block."""
+    with open_store(settings) as store, _instance(settings) as instance, open_prices(
+        settings
+    ) as prices:
+        yield Project(
+            settings,
+            load_partitions(settings),
+            build_definitions(settings),
+            instance,
+            store,
+            prices,
+        )
+
+
+@contextmanager
+def _instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    home = Path(os.environ.get("DAGSTER_HOME") or settings.home)
+    if not (home / "dagster.yaml").is_file():
+        raise SettingsError(
+            f"no dagster.yaml in {home}; run in the checkout, or set STOCK_ASSETS_HOME or"
+            " DAGSTER_HOME to a folder that has one"
+        )
+    os.chdir(settings.home)  # paths in dagster.yaml are relative to the checkout
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        yield instance
+
+
+def run_partitions(
+    project: Project,
+    job: str,
+    assets: Sequence[str],
+    keys: Sequence[str],
+    all_keys: Sequence[str],
+    per_run: int,
+) -> int:
+    """Materialises assets for the keys, in runs of neighbouring keys; the number of runs.
+
+    Args:
+        project: Where to.
+        job: Whose partitions the keys are.
+        assets: A part of the job's assets.
+        keys: Partition keys, ascending.
+        all_keys: Every key of the job, ascending: tells which keys are neighbours.
+        per_run: What one failure can lose at the most.
+    """
+    resolved = project.definitions.resolve_job_def(job)
+    runs = 0
+    for first, last in neighbouring_ranges(keys, all_keys, per_run):
+        resolved.execute_in_process(
+            instance=project.instance,
+            # Without a logger named here Dagster prints every event; ours prints what assets say.
+            run_config={"loggers": {"console": {}}},
+            asset_selection=[dg.AssetKey(asset) for asset in assets],
+            tags={
+                "dagster/asset_partition_range_start": first,
+                "dagster/asset_partition_range_end": last,
+            },
+        )
+        runs += 1
+    return runs
+
+
+def neighbouring_ranges(
+    keys: Sequence[str], all_keys: Sequence[str], longest: int
+) -> list[tuple[str, str]]:
+    """The keys as ranges (first, last) without gaps, none longer than `longest`."""
+    position = {key: n for n, key in enumerate(all_keys)}
+    ranges: list[list[str]] = []
+    for key in keys:
+        follows = ranges and position[key] == position[ranges[-1][-1]] + 1
+        if follows and len(ranges[-1]) < longest:
+            ranges[-1].append(key)
+        else:
+            ranges.append([key])
+    return [(keys[0], keys[-1]) for keys in ranges]

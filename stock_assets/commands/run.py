@@ -1,0 +1,71 @@
+"""`stock-assets run`: the main job over a range, then the newest forecasts and the RMSE."""
+
+import sys
+from datetime import date
+from typing import Any
+
+import polars as pl
+
+from stock_assets.commands.project import Project, open_project
+from stock_assets.commands.stages import Progress, Range, materialise_range, plan_range
+from stock_assets.commands.tables import forecast_table, print_table, score_lines
+from stock_assets.forecasting.evaluation import summarise, summarise_by_ticker
+from stock_assets.partitions import months_before
+from stock_assets.resources.io_managers import read_rows, stored_partitions
+from stock_assets.settings import Settings
+
+_DEFAULT_MONTHS = 6
+
+
+def newest_session(project: Project) -> date:
+    return date.fromisoformat(project.partitions.sessions.get_last_partition_key() or "")
+
+
+def read_scores(project: Project, wanted: Range) -> pl.DataFrame:
+    """The stored scores of a range's targets, of the tickers wanted."""
+    stored = stored_partitions(project.store, "forecast_rmse")
+    rows = read_rows(project.store, [stored[str(s)] for s in wanted.targets])
+    return rows.filter(pl.col("ticker").is_in(project.prices.tickers))
+
+
+def summary(project: Project, wanted: Range, progress: Progress) -> dict[str, Any]:
+    """The JSON of `backtest`."""
+    scores = read_scores(project, wanted)
+    return {
+        "from": str(wanted.targets[0]),
+        "to": str(wanted.targets[-1]),
+        **summarise(scores),
+        "seconds": {stage: round(took, 2) for stage, took in progress.seconds.items()},
+        "by_ticker": summarise_by_ticker(scores),
+    }
+
+
+def run(
+    settings: Settings, first: date | None, last: date | None, fresh: bool = False
+) -> dict[str, Any]:
+    """Materialises the range and returns its summary with the newest forecasts.
+
+    Left out, the range is the newest session's month and the five before it.
+    """
+    with open_project(settings) as project:
+        last = last or newest_session(project)
+        first = first or max(
+            months_before(last.replace(day=1), _DEFAULT_MONTHS - 1), project.partitions.first
+        )
+        wanted = plan_range(project, first, last)
+        progress = Progress()
+        materialise_range(project, wanted, progress, fresh)
+        if not any(progress.seconds.values()):
+            print("nothing to do: every partition of the range is there", file=sys.stderr)
+        stored = stored_partitions(project.store, "daily_forecast")
+        newest = read_rows(project.store, [stored[str(wanted.forecasts[-1])]])
+        return summary(project, wanted, progress) | {"newest_forecasts": newest}
+
+
+def show(result: dict[str, Any]) -> None:
+    """Prints forecasts, errors and stage times for a person."""
+    print_table(forecast_table(result["newest_forecasts"]))
+    for line in score_lines(result):
+        print(line)
+    took = ", ".join(f"{stage} {s:.1f} s" for stage, s in result["seconds"].items() if s)
+    print(f"\nStages: {took or 'nothing was missing'}")

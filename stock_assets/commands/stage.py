@@ -1,0 +1,43 @@
+"""One stage by hand, for the newest partition: what `make prepare train register …` call."""
+
+from collections.abc import Sequence
+from datetime import date
+
+from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_JOB
+from stock_assets.commands.project import Project, open_project, run_partitions
+from stock_assets.commands.run import newest_session
+from stock_assets.commands.stages import Progress, fill_history, plan_range
+from stock_assets.partitions import month_key
+from stock_assets.settings import Settings
+
+STAGE_ASSETS: dict[str, tuple[str, ...]] = {
+    "prepare": ("raw_prices", "features", "train_set", "test_set"),
+    "train": ("tuned_model",),
+    "register": ("registered_version",),
+    "forecast": ("daily_forecast",),
+    "evaluate": ("forecast_rmse",),
+}
+_SESSION_ASSETS = frozenset({"raw_prices", "features", "daily_forecast", "forecast_rmse"})
+
+
+def run_stage(settings: Settings, stage: str) -> str:
+    """Materialises the stage's assets for the newest session or month; what was done, in words."""
+    with open_project(settings) as project:
+        newest = newest_session(project)
+        if stage == "prepare":
+            fill_history(project, plan_range(project, newest, newest), Progress())
+        assets = STAGE_ASSETS[stage]
+        by_session = [asset for asset in assets if asset in _SESSION_ASSETS]
+        by_month = [asset for asset in assets if asset not in _SESSION_ASSETS]
+        keys = []
+        if by_session:
+            keys.append(_materialise(project, DAILY_JOB, by_session, newest))
+        if by_month:
+            keys.append(_materialise(project, MONTHLY_JOB, by_month, newest))
+        return f"{stage}: {', '.join(assets)} of {' and '.join(keys)}"
+
+
+def _materialise(project: Project, job: str, assets: Sequence[str], newest: date) -> str:
+    key = str(newest) if job == DAILY_JOB else month_key(newest)
+    run_partitions(project, job, assets, [key], [key], per_run=1)
+    return key

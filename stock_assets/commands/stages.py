@@ -1,0 +1,176 @@
+"""The main job over a range: which partitions are missing, and materialising those, stage by stage."""
+
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_ASSETS, MONTHLY_JOB
+from stock_assets.commands.project import Project, run_partitions
+from stock_assets.errors import SettingsError
+from stock_assets.forecasting.features import HISTORY_SESSIONS
+from stock_assets.partitions import month_key, month_of, months_before
+from stock_assets.resources.io_managers import read_rows, stored_partitions
+
+STAGES = ("prices", "features", "training", "forecasts", "scores")
+
+
+@dataclass
+class Progress:
+    """Lines on standard error while stages work, and how long each took."""
+
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
+
+    def stage(self, name: str, what: str) -> "AbstractContextManager[None]":
+        @contextmanager
+        def timed() -> Any:
+            print(f"{name:<10} {what}", file=sys.stderr, flush=True)
+            start = time.monotonic()
+            yield
+            took = time.monotonic() - start
+            self.seconds[name] += took
+            print(f"{'':<10} done in {took:.1f} s", file=sys.stderr, flush=True)
+
+        return timed()
+
+
+@dataclass(frozen=True)
+class Range:
+    """A range of target sessions, and all that must exist upstream of it.
+
+    `targets`: sessions that are scored. `forecasts`: sessions forecast from, which is one more at
+    each end: the forecast of the first target, and the newest forecast, not yet scored. `months`:
+    those whose version may forecast there. `features`, `prices`: with the history that these need.
+    """
+
+    targets: tuple[date, ...]
+    forecasts: tuple[date, ...]
+    months: tuple[str, ...]
+    features: tuple[date, ...]
+    prices: tuple[date, ...]
+
+
+def plan_range(project: Project, first: date, last: date) -> Range:
+    """What a run over the sessions from `first` to `last` needs.
+
+    Raises:
+        SettingsError: No session lies in the range, or the source has none of it.
+    """
+    partitions, calendar = project.partitions, project.partitions.calendar
+    newest = date.fromisoformat(partitions.sessions.get_last_partition_key() or "")
+    wanted = calendar.between(first, last)
+    targets = tuple(s for s in wanted if partitions.first <= s <= newest)
+    if not targets or first > last:
+        raise SettingsError(
+            f"no session to run in {first}..{last}: {project.prices.source.name} has sessions"
+            f" {partitions.first}..{newest} of {calendar.exchange}"
+        )
+
+    def since(day: date, sessions_earlier: int = 0) -> tuple[date, ...]:
+        start = calendar.between(max(day, partitions.first), newest)[0]
+        ordinal = max(
+            0, len(calendar.between(partitions.first, start)) - 1 - sessions_earlier
+        )
+        return calendar.between(partitions.first, targets[-1])[ordinal:]
+
+    forecasts = since(targets[0], 1)
+    months = tuple(dict.fromkeys(month_key(session) for session in forecasts))
+    oldest = months_before(month_of(months[0]), project.settings.train_months)
+    features = since(oldest)
+    return Range(targets, forecasts, months, features, since(features[0], HISTORY_SESSIONS))
+
+
+def trainable(project: Project, months: Sequence[str]) -> list[str]:
+    """The months with enough history before them; the others are the random walk's."""
+    calendar, settings = project.partitions.calendar, project.settings
+    able = []
+    for month in months:
+        start = max(
+            months_before(month_of(month), settings.train_months), project.partitions.first
+        )
+        history = len(calendar.between(start, month_of(month)))
+        if history >= HISTORY_SESSIONS + settings.test_sessions + settings.min_train_sessions:
+            able.append(month)
+    return able
+
+
+def materialise_range(
+    project: Project, wanted: Range, progress: Progress, fresh: bool = False
+) -> None:
+    """Materialises what is missing of a range; with `fresh`, models, forecasts and scores anew."""
+    computed = fill_history(project, wanted, progress)
+    able = trainable(project, wanted.months)
+    stored = stored_partitions(project.store, "registered_version")
+    months = [month for month in able if fresh or month not in stored]
+    if months:
+        what = f"{len(months)} months {months[0]}..{months[-1]}"
+        with progress.stage("training", what):
+            _run(project, MONTHLY_JOB, MONTHLY_ASSETS, months)
+    again = set(computed) | {
+        str(s) for s in wanted.forecasts if fresh or month_key(s) in months
+    }
+    forecast = _sessions(
+        project, "forecasts", "daily_forecast", wanted.forecasts, progress, again=again
+    )
+    # A forecast made anew changes the score of the session after it, and the windows after that.
+    again = set()
+    if forecast:
+        again = {str(s) for s in wanted.targets if str(s) > min(forecast)}
+    _sessions(project, "scores", "forecast_rmse", wanted.targets, progress, again=again)
+
+
+def fill_history(project: Project, wanted: Range, progress: Progress) -> list[str]:
+    """Fetches missing prices and computes missing features; the sessions that were computed."""
+    fetched = {str(session) for session in _prices(project, wanted, progress)}
+    return _sessions(project, "features", "features", wanted.features, progress, again=fetched)
+
+
+def _prices(project: Project, wanted: Range, progress: Progress) -> list[date]:
+    """Fetches the sessions that are not stored, or all where a wanted ticker was never fetched."""
+    stored = stored_partitions(project.store, "raw_prices")
+    present = [stored[str(s)] for s in wanted.prices if str(s) in stored]
+    missing = [s for s in wanted.prices if str(s) not in stored]
+    if present:
+        tickers = set(read_rows(project.store, present, "ticker")["ticker"].unique())
+        absent = sorted(set(project.prices.tickers) - tickers)
+        if absent and _has_bars(project, absent, wanted.prices):
+            missing = list(wanted.prices)
+    if missing:
+        with progress.stage("prices", f"{len(missing)} sessions {missing[0]}..{missing[-1]}"):
+            _run(project, DAILY_JOB, ["raw_prices"], [str(s) for s in missing])
+    return missing
+
+
+def _has_bars(project: Project, tickers: list[str], sessions: Sequence[date]) -> bool:
+    """Whether the source has the tickers at all in these sessions (they may be listed later)."""
+    return not project.prices.source.fetch_bars(tickers, sessions[0], sessions[-1]).is_empty()
+
+
+def _sessions(
+    project: Project,
+    stage: str,
+    asset: str,
+    sessions: Sequence[date],
+    progress: Progress,
+    again: set[str],
+) -> list[str]:
+    """Materialises an asset's sessions that are not stored or must be computed again."""
+    stored = stored_partitions(project.store, asset)
+    keys = [key for key in map(str, sessions) if key not in stored or key in again]
+    if keys:
+        with progress.stage(stage, f"{len(keys)} sessions {keys[0]}..{keys[-1]}"):
+            _run(project, DAILY_JOB, [asset], keys)
+    return keys
+
+
+def _run(project: Project, job: str, assets: Sequence[str], keys: Sequence[str]) -> None:
+    definition = (
+        project.partitions.sessions if job == DAILY_JOB else project.partitions.months
+    )
+    per_run = (
+        project.settings.sessions_per_run if job == DAILY_JOB else project.settings.months_per_run
+    )
+    run_partitions(project, job, assets, keys, definition.get_partition_keys(), per_run)
