@@ -178,11 +178,16 @@ def ui() -> None:
 @main.command()
 @_reported
 def down() -> None:
-    """Stops a local store that a killed run left behind."""
+    """Stops what a killed run or page left behind."""
+    from stock_assets.commands.pages import pages_folder
     from stock_assets.local.lease import stop_leftover
+    from stock_assets.local.processes import stop_recorded
 
-    stopped = stop_leftover(load_settings().state_folder / "store")
-    click.echo("stopped the local store" if stopped else "nothing was running")
+    settings = load_settings()
+    stopped = stop_recorded(pages_folder(settings))
+    if stop_leftover(settings.state_folder / "store"):
+        stopped.append("local store")
+    click.echo(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
 
 
 if __name__ == "__main__":

@@ -50,6 +50,8 @@ class Settings(BaseSettings):
     s3_access_key_id: str | None = Field(None, description="Unset: AWS's usual chain.")
     s3_secret_access_key: SecretStr | None = None
     local_s3_port: int = Field(8333, ge=1024, le=55000, description="Preferred port of SeaweedFS.")
+    dagster_port: int = Field(3000, description="Preferred port of `make ui`; the next if taken.")
+    mlflow_port: int = Field(5000, description="The same for MLflow's page.")
     mlflow_tracking_uri: str | None = Field(None, description="Unset: SQLite under var/.")
     mlflow_artifact_uri: str | None = Field(
         None, description="Unset: in the object store, or as a tracking server decides."

@@ -6,8 +6,6 @@ Every port listens on 127.0.0.1 only, credentials are required, telemetry is off
 import json
 import os
 import secrets
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,8 +17,8 @@ import obstore
 from obstore.store import S3Store
 
 from stock_assets.errors import LocalStackError
+from stock_assets.local.processes import HOST, command_line, is_free, stop_group
 
-HOST = "127.0.0.1"
 BUCKET = "stock-assets"
 REGION = "us-east-1"
 _START_SECONDS = 60
@@ -61,16 +59,6 @@ class LocalServer:
         return True
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
-
-
 def free_ports(preferred: int) -> dict[str, int]:
     """A port for each server, near `preferred`; their gRPC ports are free too.
 
@@ -81,7 +69,7 @@ def free_ports(preferred: int) -> dict[str, int]:
     for port in range(preferred, preferred + 200):
         if len(found) == len(_SERVERS):
             break
-        if _is_free(port) and _is_free(port + _GRPC_OFFSET):
+        if is_free(port) and is_free(port + _GRPC_OFFSET):
             found[_SERVERS[len(found)]] = port
     if len(found) < len(_SERVERS):
         raise LocalStackError(
@@ -128,10 +116,7 @@ def running_server(folder: Path) -> LocalServer | None:
 
 def _is_ours(pid: int, folder: Path) -> bool:
     """Whether the process is a SeaweedFS on this folder: numbers of processes are used again."""
-    listed = subprocess.run(
-        ["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False
-    )
-    return f"-dir={folder / 'data'}" in listed.stdout
+    return f"-dir={folder / 'data'}" in command_line(pid)
 
 
 def start_server(folder: Path, preferred_port: int) -> LocalServer:
@@ -198,29 +183,5 @@ def stop_server(folder: Path, server: LocalServer) -> None:
     Its volume server waits for idle connections for half a minute, so after a few seconds, in
     which all else has been closed, it is killed. Acknowledged objects survive that.
     """
-    for how, seconds in ((signal.SIGTERM, _STOP_SECONDS), (signal.SIGKILL, 10)):
-        try:
-            os.kill(server.pid, how)
-        except ProcessLookupError:
-            break
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and _alive(server.pid):
-            time.sleep(0.05)
-        if not _alive(server.pid):
-            break
-    else:
-        raise LocalStackError(f"SeaweedFS (process {server.pid}) does not end; kill it by hand")
+    stop_group(server.pid, patience=_STOP_SECONDS)
     state_path(folder).unlink(missing_ok=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        if os.waitpid(pid, os.WNOHANG)[0] == pid:  # our own child: reap it
-            return False
-    except ChildProcessError:
-        pass
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

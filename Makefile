@@ -1,0 +1,84 @@
+# Everything a person does here. `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
+# Tests that start processes of their own share two cores badly beyond this.
+TEST_WORKERS ?= 2
+
+.PHONY: help setup run ui down prepare train register forecast evaluate doctor \
+	test test-services lint format bench lock calendars clean
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-14s %s\n", $$1, $$2}'
+
+setup: $(INSTALLED) ## Create the virtual environment from the lock file
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}; try: make PYTHON=python3.12 …")'
+	@echo "Setting up $(VENV) (once; one to three minutes) …"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) --require-hashes --requirement requirements.lock
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: $(INSTALLED) ## Everything: local S3, prices, features, models, forecasts, RMSE on the sample
+	@$(BIN)/stock-assets run
+
+ui: $(INSTALLED) ## Dagster's and MLflow's pages, until Ctrl-C
+	@exec $(BIN)/stock-assets ui
+
+down: $(INSTALLED) ## Stop what a killed run or page left behind
+	@$(BIN)/stock-assets down
+
+prepare: $(INSTALLED) ## Prices, features, train and test set, for the newest session and month
+	@$(BIN)/stock-assets stage prepare
+
+train: $(INSTALLED) ## Tune and fit the newest month's model
+	@$(BIN)/stock-assets stage train
+
+register: $(INSTALLED) ## Register it; the gate approves or rejects
+	@$(BIN)/stock-assets stage register
+
+forecast: $(INSTALLED) ## Forecast from the newest session's close
+	@$(BIN)/stock-assets stage forecast
+	@$(BIN)/stock-assets forecast
+
+evaluate: $(INSTALLED) ## Score the forecasts of the newest session
+	@$(BIN)/stock-assets stage evaluate
+
+doctor: $(INSTALLED) ## Check settings, source, store, registry, metrics
+	@$(BIN)/stock-assets doctor
+
+test: $(INSTALLED) ## Every test that needs nothing but Python packages
+	@$(BIN)/python -m pytest stock_assets_tests --ignore stock_assets_tests/services --numprocesses $(TEST_WORKERS)
+
+test-services: $(INSTALLED) ## Tests against Debian's servers and Chromium (see README)
+	@$(BIN)/python -m pytest stock_assets_tests/services
+
+lint: $(INSTALLED) ## Style, types, layers
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(INSTALLED) ## Format and sort imports
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format .
+
+lock: ## Resolve requirements.lock anew (needs uv)
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --no-annotate --no-strip-extras --extra dev --extra postgres pyproject.toml \
+		--output-file requirements.lock
+
+calendars: $(INSTALLED) ## Regenerate the packaged session tables
+	@$(BIN)/python -m stock_assets.market.calendars
+
+clean: ## Remove the environment and all local state (var/)
+	@if [ -x $(BIN)/stock-assets ]; then $(BIN)/stock-assets down; fi
+	@rm -rf $(VENV) var .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
