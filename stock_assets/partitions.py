@@ -56,7 +56,7 @@ class Partitions:
         """Months in which a session lies; the current one exists from its first day on."""
         end = _next_month(self.last) if self.last else None
         return dg.TimeWindowPartitionsDefinition(
-            start=datetime(self.first.year, self.first.month, 1),
+            start=datetime.combine(self.first.replace(day=1), time()),
             end=datetime.combine(end, time()) if end else None,
             fmt=MONTH_FORMAT,
             cron_schedule="0 0 1 * *",

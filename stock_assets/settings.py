@@ -120,7 +120,7 @@ class Settings(BaseSettings):
 
     @property
     def state_folder(self) -> Path:
-        """Where everything lives that this machine keeps: Dagster's and MLflow's databases, logs."""
+        """Where everything lives that this machine keeps: databases, objects, logs."""
         return self.home / "var"
 
     @property

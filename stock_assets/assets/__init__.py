@@ -1,11 +1,12 @@
-"""The graph: one file per group. An asset takes its inputs, calls the domain, returns value and metadata."""
+"""The graph. An asset takes its inputs, calls the domain, returns value and metadata."""
 
 import dagster as dg
 
 from stock_assets.assets.features import feature_assets
 from stock_assets.assets.forecasts import forecast_assets
 from stock_assets.assets.market_data import market_data_assets
-from stock_assets.assets.training import training_assets
+from stock_assets.assets.training import model_assets
+from stock_assets.assets.training_data import training_data_assets
 from stock_assets.partitions import Partitions
 from stock_assets.settings import Settings
 
@@ -15,6 +16,7 @@ def all_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDefi
     return [
         *market_data_assets(partitions),
         *feature_assets(partitions),
-        *training_assets(settings, partitions),
+        *training_data_assets(settings, partitions),
+        *model_assets(settings, partitions),
         *forecast_assets(settings, partitions),
     ]

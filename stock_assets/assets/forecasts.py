@@ -134,21 +134,20 @@ def _forecast_rmse(settings: Settings, partitions: Partitions) -> dg.AssetsDefin
     ) -> dg.MaterializeResult:
         """Errors of the forecasts whose target was this session, the random walk's beside them.
 
-        Rolling RMSE per ticker; the newest session's is pushed to Prometheus, a backfilled one never.
+        Rolling RMSE per ticker. Only the newest session's is pushed to Prometheus.
         """
         sessions = [session_of(key) for key in context.partition_keys]
         scores = pl.DataFrame(schema=SCORE_SCHEMA)
         if daily_forecast is not None:
-            covered = partitions.calendar.between(
-                daily_forecast["as_of_session"].min(), sessions[-1]
-            )
+            oldest: date = daily_forecast.select(pl.col("as_of_session").min()).item()
+            covered = partitions.calendar.between(oldest, sessions[-1])
             scores = add_rolling(
                 score_forecasts(daily_forecast, sound_bars(raw_prices)), covered, window
             ).filter(pl.col("session").is_in(sessions))
         newest = scores.filter(pl.col("session") == sessions[-1])
         if context.partition_keys[-1] == partitions.sessions.get_last_partition_key():
             _push(metrics, settings, newest)
-        rolling = newest["rolling_rmse_return"].max()
+        rolling: float | None = newest.select(pl.col("rolling_rmse_return").max()).item()
         summary = summarise(scores)
         return dg.MaterializeResult(
             value=scores,
@@ -164,7 +163,7 @@ def _forecast_rmse(settings: Settings, partitions: Partitions) -> dg.AssetsDefin
                         "rolling_rmse_return_random_walk",
                     )
                 ),
-                **({ROLLING_RMSE: float(rolling)} if rolling is not None else {}),
+                **({ROLLING_RMSE: rolling} if rolling is not None else {}),
                 **{
                     name: summary[name]
                     for name in ("rmse_return", "rmse_return_random_walk", "skill")

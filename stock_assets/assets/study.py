@@ -24,8 +24,8 @@ def train_or_reuse(
     """One month's study as plain values: what was trained on what, how it did, where it is."""
     if train.is_empty() or test.is_empty():
         raise NotEnoughHistoryError(
-            f"{month}: no labelled rows to train or test on; materialise `features` of more sessions"
-            " before it, or choose a later month"
+            f"{month}: no labelled rows to train or test on; materialise `features` of more"
+            " sessions before it, or choose a later month"
         )
     knobs = {
         "trials": settings.tuning_trials,

@@ -1,131 +1,18 @@
-"""Group training: a month's data, its tuned model, and the version that it became.
+"""Group training, its models: a month's tuned model, and the version that it became."""
 
-Every asset here loops over its months and slices each by its own cut-off, because a run over many
-months is handed the union of their upstream sessions.
-"""
-
-from collections.abc import Iterator
-from datetime import date
 from typing import Any
 
 import dagster as dg
 import polars as pl
-from pydantic import Field
 
-from stock_assets.assets.attributes import JSON, PARQUET, by_month, preview
-from stock_assets.errors import SettingsError
-from stock_assets.forecasting.features import FEATURE_SCHEMA
+from stock_assets.assets.attributes import JSON, by_month, preview
 from stock_assets.forecasting.promotion import decide
-from stock_assets.forecasting.splits import (
-    SplitSessions,
-    labelled_rows,
-    rows_between,
-    split_sessions,
-)
-from stock_assets.partitions import (
-    Partitions,
-    check_unbroken,
-    month_key,
-    month_of,
-    months_before,
-)
+from stock_assets.partitions import Partitions
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.settings import Settings
 
 
-class TrainingData(dg.Config):
-    """How far a month's data reach."""
-
-    train_through: str | None = Field(
-        None,
-        description="A session inside the month (YYYY-MM-DD): retrain with data through its close."
-        " Left out: through the last session before the month.",
-    )
-
-
-def training_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDefinition]:
-    calendar = partitions.calendar
-    history = dg.TimeWindowPartitionMapping(
-        start_offset=-settings.train_months,
-        end_offset=-1,
-        allow_nonexistent_upstream_partitions=True,
-    )
-    from_features = {"features": dg.AssetIn(partition_mapping=history)}
-
-    def boundaries(month: str, config: TrainingData) -> SplitSessions:
-        start = month_of(month)
-        through = calendar.last_before(start)
-        if config.train_through:
-            through = date.fromisoformat(config.train_through)
-            if month_key(through) != month:
-                raise SettingsError(
-                    f"train_through {through} does not lie in the month {month}; materialise"
-                    f" {month_key(through)} instead"
-                )
-        first = max(months_before(start, settings.train_months), partitions.first)
-        return split_sessions(calendar, through, first, settings.test_sessions)
-
-    def labelled_months(
-        context: dg.AssetExecutionContext, config: TrainingData, features: pl.DataFrame
-    ) -> Iterator[tuple[str, SplitSessions, pl.DataFrame]]:
-        """Each month with its boundaries and the labelled rows known by its cut-off."""
-        for month in context.partition_keys:
-            split = boundaries(month, config)
-            # Sessions inside the month are no upstream partitions: only a retrain reads them.
-            inside = calendar.between(month_of(month), split.trained_through)
-            extra = [
-                context.load_asset_value(
-                    dg.AssetKey("features"), python_type=pl.DataFrame, partition_key=str(session)
-                )
-                for session in inside
-            ]
-            known = pl.concat([features, *extra]).filter(
-                pl.col("session").is_between(split.train_first, split.trained_through)
-            )
-            check_unbroken(
-                calendar,
-                "features",
-                known["session"],
-                split.trained_through,
-                split.trained_through,
-            )
-            yield month, split, labelled_rows(known.select(*FEATURE_SCHEMA), calendar)
-
-    @dg.asset(
-        **by_month(partitions, PARQUET),
-        group_name="training",
-        kinds={"parquet", "s3", "polars"},
-        ins=from_features,
-    )
-    def train_set(
-        context: dg.AssetExecutionContext, config: TrainingData, features: pl.DataFrame
-    ) -> dg.MaterializeResult:
-        """Labelled rows whose labels were realised before the test set starts.
-
-        The label of a session is what the next one realised, in units of volatility.
-        """
-        value = {
-            month: rows_between(rows, split.train_first, split.train_last)
-            for month, split, rows in labelled_months(context, config, features)
-        }
-        return dg.MaterializeResult(value=value, metadata=_extent(value))
-
-    @dg.asset(
-        **by_month(partitions, PARQUET),
-        group_name="training",
-        kinds={"parquet", "s3", "polars"},
-        ins=from_features,
-    )
-    def test_set(
-        context: dg.AssetExecutionContext, config: TrainingData, features: pl.DataFrame
-    ) -> dg.MaterializeResult:
-        """The last labelled sessions before the month (30 by default): looked at once, by the gate."""
-        value = {
-            month: rows_between(rows, split.test_first, split.test_last)
-            for month, split, rows in labelled_months(context, config, features)
-        }
-        return dg.MaterializeResult(value=value, metadata=_extent(value))
-
+def model_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDefinition]:
     @dg.asset(
         **by_month(partitions, JSON),
         group_name="training",
@@ -152,9 +39,7 @@ def training_assets(settings: Settings, partitions: Partitions) -> list[dg.Asset
             }
         return dg.MaterializeResult(value=value, metadata=_study_metadata(value))
 
-    @dg.asset(
-        **by_month(partitions, JSON), group_name="training", kinds={"mlflow", "json", "s3"}
-    )
+    @dg.asset(**by_month(partitions, JSON), group_name="training", kinds={"mlflow", "json", "s3"})
     def registered_version(
         context: dg.AssetExecutionContext,
         model_registry: dg.ResourceParam[ModelRegistry],
@@ -188,25 +73,7 @@ def training_assets(settings: Settings, partitions: Partitions) -> list[dg.Asset
             },
         )
 
-    return [train_set, test_set, tuned_model, registered_version]
-
-
-def _extent(value: dict[str, pl.DataFrame]) -> dict[str, Any]:
-    """Which sessions each month's rows span."""
-    table = pl.DataFrame(
-        [
-            {
-                "month": month,
-                "rows": rows.height,
-                "tickers": rows["ticker"].n_unique(),
-                "first_session": rows["session"].min(),
-                "last_session": rows["session"].max(),
-                "last_label_session": rows["label_session"].max(),
-            }
-            for month, rows in value.items()
-        ]
-    )
-    return {"months": preview(table)}
+    return [tuned_model, registered_version]
 
 
 def _study_metadata(value: dict[str, dict[str, Any]]) -> dict[str, Any]:

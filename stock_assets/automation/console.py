@@ -1,4 +1,4 @@
-"""What a run prints: the messages of assets, one line each; Dagster's own events stay in its log."""
+"""What a run prints: the messages of assets, one line each; events stay in Dagster's log."""
 
 import logging
 import sys

@@ -3,6 +3,7 @@
 Pure: state in, state and event out. The sensor keeps the state in its cursor.
 """
 
+import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -14,7 +15,7 @@ class Event(StrEnum):
 
 @dataclass(frozen=True)
 class EpisodeState:
-    """What the sensor remembers: the newest session that it judged, and whether it was in breach."""
+    """What the sensor remembers: the newest session judged, and whether it was in breach."""
 
     newest_session: str = ""
     in_breach: bool = False
@@ -34,7 +35,7 @@ def judge(
     if session <= state.newest_session:
         return state, None
     judged = replace(state, newest_session=session)
-    if rmse is None or rmse != rmse:
+    if rmse is None or math.isnan(rmse):
         return judged, None
     breach = rmse > threshold
     event = None

@@ -24,13 +24,13 @@ def all_jobs(partitions: Partitions) -> list["UnresolvedAssetJobDefinition"]:
             selection=dg.AssetSelection.assets(*DAILY_ASSETS),
             partitions_def=partitions.sessions,
             executor_def=dg.in_process_executor,
-            description="A session's prices, features, errors of the last forecasts, new forecasts.",
+            description="A session's prices, features, errors of past forecasts, new forecasts.",
         ),
         dg.define_asset_job(
             MONTHLY_JOB,
             selection=dg.AssetSelection.assets(*MONTHLY_ASSETS),
             partitions_def=partitions.months,
             executor_def=dg.in_process_executor,
-            description="A month's data, its tuned model, and the version that the gate decides on.",
+            description="A month's data, its tuned model, and the version that it becomes.",
         ),
     ]

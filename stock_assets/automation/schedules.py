@@ -22,7 +22,7 @@ def all_schedules(jobs: Sequence["UnresolvedAssetJobDefinition"]) -> list[Any]:
             name="daily",
             hour_of_day=6,
             minute_of_hour=30,
-            description="The morning after each session; never after a holiday or at a weekend's end.",
+            description="The morning after each session, never after a day without one.",
         ),
         monthly_schedule(by_name[MONTHLY_JOB]),
     ]
@@ -38,11 +38,11 @@ def monthly_schedule(job: "UnresolvedAssetJobDefinition") -> dg.ScheduleDefiniti
         job=job,
         cron_schedule="0 8 1 * *",
         execution_timezone=months.timezone,
-        description="On the first of each month: a model with data through the last session before.",
+        description="On the first of a month: a model with data through the session before.",
     )
     def monthly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         key = context.scheduled_execution_time.strftime(months.fmt)
-        if not months.has_partition_key(key, context.scheduled_execution_time):
+        if not months.has_partition_key(key):
             return dg.SkipReason(f"there is no month {key}: the source's prices end before it")
         return dg.RunRequest(run_key=key, partition_key=key)
 

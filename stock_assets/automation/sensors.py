@@ -1,4 +1,4 @@
-"""The sensor over `forecast_rmse`: an alert and one retrain when the error of forecasts is too large."""
+"""The sensor over `forecast_rmse`: an alert and one retrain when the error is too large."""
 
 import json
 from dataclasses import asdict
@@ -42,14 +42,14 @@ def rmse_sensor(settings: Settings, partitions: Partitions) -> dg.SensorDefiniti
             materialization = record.asset_materialization
             session = materialization.partition if materialization else None
             # A backfill of the past is no news: only the newest session there is can alert.
-            if materialization is None or session != newest:
+            if materialization is None or session is None or session != newest:
                 continue
-            values = {name: m.value for name, m in materialization.metadata.items()}
+            values: dict[str, Any] = {
+                name: entry.value for name, entry in materialization.metadata.items()
+            }
             if values.get(SCORED_SESSION) != session:
                 continue  # another session of the same run: its numbers are not in this event
-            state, event = judge(
-                state, session, values.get(ROLLING_RMSE), settings.rmse_threshold
-            )
+            state, event = judge(state, session, values.get(ROLLING_RMSE), settings.rmse_threshold)
             if event:
                 alerts.append(_alert(event, session, values, settings.rmse_threshold))
             if event is Event.BREACH:

@@ -44,7 +44,7 @@ def diagnose(settings: Settings) -> list[Finding]:
 def _look(part: str, see: Callable[[], str]) -> Finding:
     try:
         return Finding(part, True, see())
-    except Exception as error:  # a doctor reports whatever it meets
+    except Exception as error:  # noqa: BLE001  # a doctor reports whatever it meets
         return Finding(part, False, str(error).splitlines()[0] if str(error) else repr(error))
 
 

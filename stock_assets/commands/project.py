@@ -31,9 +31,11 @@ class Project:
 @contextmanager
 def open_project(settings: Settings) -> Iterator[Project]:
     """The project on the same instance that the page uses, with the store up for the block."""
-    with open_store(settings) as store, _instance(settings) as instance, open_prices(
-        settings
-    ) as prices:
+    with (
+        open_store(settings) as store,
+        _instance(settings) as instance,
+        open_prices(settings) as prices,
+    ):
         yield Project(
             settings,
             load_partitions(settings),

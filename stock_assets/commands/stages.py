@@ -1,4 +1,4 @@
-"""The main job over a range: which partitions are missing, and materialising those, stage by stage."""
+"""The main job over a range: what is missing, and materialising that, stage by stage."""
 
 import sys
 import time
@@ -71,9 +71,7 @@ def plan_range(project: Project, first: date, last: date) -> Range:
 
     def since(day: date, sessions_earlier: int = 0) -> tuple[date, ...]:
         start = calendar.between(max(day, partitions.first), newest)[0]
-        ordinal = max(
-            0, len(calendar.between(partitions.first, start)) - 1 - sessions_earlier
-        )
+        ordinal = max(0, len(calendar.between(partitions.first, start)) - 1 - sessions_earlier)
         return calendar.between(partitions.first, targets[-1])[ordinal:]
 
     forecasts = since(targets[0], 1)
@@ -88,9 +86,7 @@ def trainable(project: Project, months: Sequence[str]) -> list[str]:
     calendar, settings = project.partitions.calendar, project.settings
     able = []
     for month in months:
-        start = max(
-            months_before(month_of(month), settings.train_months), project.partitions.first
-        )
+        start = max(months_before(month_of(month), settings.train_months), project.partitions.first)
         history = len(calendar.between(start, month_of(month)))
         if history >= HISTORY_SESSIONS + settings.test_sessions + settings.min_train_sessions:
             able.append(month)
@@ -109,9 +105,7 @@ def materialise_range(
         what = f"{len(months)} months {months[0]}..{months[-1]}"
         with progress.stage("training", what):
             _run(project, MONTHLY_JOB, MONTHLY_ASSETS, months)
-    again = set(computed) | {
-        str(s) for s in wanted.forecasts if fresh or month_key(s) in months
-    }
+    again = set(computed) | {str(s) for s in wanted.forecasts if fresh or month_key(s) in months}
     forecast = _sessions(
         project, "forecasts", "daily_forecast", wanted.forecasts, progress, again=again
     )
@@ -167,9 +161,7 @@ def _sessions(
 
 
 def _run(project: Project, job: str, assets: Sequence[str], keys: Sequence[str]) -> None:
-    definition = (
-        project.partitions.sessions if job == DAILY_JOB else project.partitions.months
-    )
+    definition = project.partitions.sessions if job == DAILY_JOB else project.partitions.months
     per_run = (
         project.settings.sessions_per_run if job == DAILY_JOB else project.settings.months_per_run
     )

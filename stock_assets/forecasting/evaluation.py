@@ -155,7 +155,7 @@ def add_rolling(scores: pl.DataFrame, sessions: Sequence[Any], window: int) -> p
 
 
 def diebold_mariano_t(losses: np.ndarray, losses_reference: np.ndarray) -> float:
-    """t statistic of the mean loss difference, positive where the reference is worse.
+    """The t statistic of the mean loss difference, positive where the reference is worse.
 
     Args:
         losses: One loss a session, ascending, shape (n_sessions,).

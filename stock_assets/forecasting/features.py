@@ -58,8 +58,8 @@ FEATURE_SCHEMA: dict[str, pl.DataType] = {
 def _ema_weights(span: int) -> np.ndarray:
     """Weights of the past WINDOW values, newest last, summing to 1."""
     decay = 1 - 2 / (span + 1)
-    weights = decay ** np.arange(WINDOW)[::-1]
-    return weights / weights.sum()
+    weights: np.ndarray = decay ** np.arange(WINDOW)[::-1]
+    return np.asarray(weights / weights.sum())
 
 
 def _ema_gap_weights(span: int) -> np.ndarray:
@@ -76,8 +76,8 @@ def _surprise_weights(sessions: int) -> np.ndarray:
 def _weighted_sum(column: str, weights: np.ndarray) -> pl.Expr:
     """Sum of the last len(weights) values of a ticker, newest times the last weight.
 
-    A null in the window makes it null. So does a ticker's start, as its first change is null, which
-    is why this needs no grouping by ticker.
+    A null in the window makes it null. So does a ticker's start, as its first change is null: hence
+    no grouping by ticker.
     """
     return (
         pl.col(column)
@@ -97,7 +97,7 @@ def build_features(bars: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFra
     Returns:
         FEATURE_SCHEMA, one row per sound bar, sorted by ticker and session. All of FEATURES and
         `volatility_1d` are null together where fewer than WINDOW + 1 bars lie within the last
-        HISTORY_SESSIONS sessions; `return_1d` is null on a ticker's first row, and NaN never occurs.
+        HISTORY_SESSIONS sessions; `return_1d` is null on a ticker's first row. No NaN.
 
     Raises:
         UnsortedBarsError: Two bars share ticker and session.
@@ -128,20 +128,16 @@ def _changes(bars: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFrame:
         (pl.col("open") + pl.col("dividend")) * pl.col("split_ratio") / previous_close
     ).log()
     span = pl.col("ordinal") - pl.col("ordinal").shift(WINDOW)
-    return (
-        bars.with_columns(
-            ordinal=pl.col("session").replace_strict(ordinals, return_dtype=pl.Int64)
-        )
-        .with_columns(
-            return_1d=growth_factor().log(),
-            overnight=overnight,
-            intraday=intraday,
-            log_range=log_range,
-            volume_change=log_volume - previous_volume,
-            range_variance_1d=overnight**2 + garman_klass,
-            whole=(span <= HISTORY_SESSIONS)
-            & (pl.col("ticker") == pl.col("ticker").shift(WINDOW)),
-        )
+    return bars.with_columns(
+        ordinal=pl.col("session").replace_strict(ordinals, return_dtype=pl.Int64)
+    ).with_columns(
+        return_1d=growth_factor().log(),
+        overnight=overnight,
+        intraday=intraday,
+        log_range=log_range,
+        volume_change=log_volume - previous_volume,
+        range_variance_1d=overnight**2 + garman_klass,
+        whole=(span <= HISTORY_SESSIONS) & (pl.col("ticker") == pl.col("ticker").shift(WINDOW)),
     )
 
 

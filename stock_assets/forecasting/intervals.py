@@ -14,7 +14,7 @@ COVERAGES = (50, 80, 95)
 """Per cent of the targets that an interval is meant to hold."""
 
 GRID = tuple((n + 0.5) / 50 for n in range(50))
-"""Levels of the stored quantiles: midpoints of equal steps, so that a plain mean integrates them."""
+"""Levels of the stored quantiles: midpoints of equal steps, so that a mean integrates them."""
 
 
 def bound_levels(coverage: int) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""What a month's model may see: labels, the train and test sets, and the folds inside the train set.
+"""What a month's model may see: labels, train and test set, and the folds inside the train set.
 
 The label of session t is what session t+1 realised. It is therefore not known at t's close, and
 every boundary here counts from the session in which a label was *realised*.

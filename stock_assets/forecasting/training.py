@@ -1,4 +1,4 @@
-"""One month's training from labelled rows to a model that can serve, and how it did on the test set."""
+"""One month's training: from labelled rows to a model that can serve, with its test scores."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -53,9 +53,7 @@ class _FoldData:
 
 def _fold_data(train: pl.DataFrame, fold: Fold) -> _FoldData:
     fitted = train.filter(pl.col("session") <= fold.train_last)
-    validated = train.filter(
-        pl.col("session").is_between(fold.validate_first, fold.validate_last)
-    )
+    validated = train.filter(pl.col("session").is_between(fold.validate_first, fold.validate_last))
     return _FoldData(
         feature_matrix(fitted),
         fitted["label"].to_numpy(),

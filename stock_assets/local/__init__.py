@@ -1,1 +1,1 @@
-"""The one-machine stack: a real S3 server started when it is needed and stopped by its last user."""
+"""The one-machine stack: a real S3 server, up while somebody needs it."""

@@ -54,7 +54,7 @@ class LocalServer:
         )
         try:
             obstore.list_with_delimiter(store)
-        except Exception:  # obstore raises its own errors and OSError; all of them mean "not yet"
+        except Exception:  # noqa: BLE001  # obstore raises its own errors and OSError; all of them mean "not yet"
             return False
         return True
 
@@ -90,7 +90,7 @@ def _weed_binary() -> str:
 
 
 def _credentials(folder: Path) -> tuple[str, str]:
-    """This machine's own, made once and readable by the owner only."""
+    """The machine's own, made once and readable by the owner only."""
     path = folder / "credentials.json"
     if not path.exists():
         text = json.dumps({"id": secrets.token_hex(10), "secret": secrets.token_hex(20)})

@@ -69,14 +69,11 @@ def adjusted_closes(bars: pl.DataFrame, as_of: date) -> pl.DataFrame:
     """
     known = bars.filter(pl.col("session") <= as_of)
     check_sorted(known)
-    return (
-        known.with_columns(growth=growth_factor().fill_null(1.0))
-        .select(
-            "ticker",
-            "session",
-            (
-                pl.col("close").last().over("ticker")
-                / pl.col("growth").shift(-1, fill_value=1.0).cum_prod(reverse=True).over("ticker")
-            ).alias("adjusted_close"),
-        )
+    return known.with_columns(growth=growth_factor().fill_null(1.0)).select(
+        "ticker",
+        "session",
+        (
+            pl.col("close").last().over("ticker")
+            / pl.col("growth").shift(-1, fill_value=1.0).cum_prod(reverse=True).over("ticker")
+        ).alias("adjusted_close"),
     )

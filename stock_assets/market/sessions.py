@@ -31,15 +31,13 @@ class ExchangeCalendar:
     def sessions(self) -> tuple[date, ...]:
         """Every session, ascending."""
         holidays = frozenset(self.weekday_holidays)
-        days = (
-            self.first + timedelta(days=n) for n in range((self.last - self.first).days + 1)
-        )
+        days = (self.first + timedelta(days=n) for n in range((self.last - self.first).days + 1))
         return tuple(day for day in days if day.weekday() < _SATURDAY and day not in holidays)
 
     def _check_covered(self, day: date) -> None:
         if not self.first <= day <= self.last:
             raise OutsideCalendarError(
-                f"{day} is outside the session table of {self.exchange} ({self.first}..{self.last});"
+                f"{day} is outside the sessions of {self.exchange} ({self.first}..{self.last});"
                 " regenerate it with `make calendars` or choose other dates"
             )
 

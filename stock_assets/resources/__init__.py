@@ -1,1 +1,1 @@
-"""The parts that assets lean on: object store, prices, MLflow, metrics. Roles here, makes inside."""
+"""The parts that assets lean on: object store, prices, MLflow, metrics."""

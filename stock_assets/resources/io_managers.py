@@ -30,9 +30,7 @@ def partition_object(asset: str, partitioned_by: str, key: str, file: str) -> st
 
 def stored_partitions(store: ObjectStore, asset: str) -> dict[str, str]:
     """Partition keys of an asset that have an object, with that object's key, ascending."""
-    return {
-        key.split("/")[-2].split("=", 1)[1]: key for key in store.keys(asset) if "=" in key
-    }
+    return {key.split("/")[-2].split("=", 1)[1]: key for key in store.keys(asset) if "=" in key}
 
 
 def read_rows(store: ObjectStore, objects: list[str], *columns: str) -> pl.DataFrame:
@@ -55,7 +53,12 @@ class _PartitionedIOManager(dg.IOManager):
     @abstractmethod
     def decode_one(self, key: str) -> Any: ...
 
-    def split(self, value: Any, keys: list[str], column: str | None) -> Mapping[str, Any]:
+    def split(
+        self,
+        value: Any,
+        keys: list[str],
+        column: str | None,  # noqa: ARG002  # frames need it
+    ) -> Mapping[str, Any]:
         """The value of each partition key."""
         if not isinstance(value, Mapping):
             raise PartitionMismatchError(
@@ -86,7 +89,8 @@ class _PartitionedIOManager(dg.IOManager):
             {"object": dg.MetadataValue.path(f"{self.store.uri}/{last}"), **self.describe(values)}
         )
 
-    def describe(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def describe(self, values: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+        """Metadata of an output."""
         return {}
 
     def load_input(self, context: dg.InputContext) -> Any:
@@ -145,7 +149,7 @@ class ParquetIOManager(_PartitionedIOManager):
         }
         empty = value.clear()
         # A partition without rows is stored as such: it was looked at and there was nothing.
-        return {**{key: empty for key in keys}, **parts}
+        return {**dict.fromkeys(keys, empty), **parts}
 
     def describe(self, values: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
         rows = [frame.height for frame in values.values()]

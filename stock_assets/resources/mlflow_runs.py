@@ -206,7 +206,7 @@ def _quiet_mlflow() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def download_model(client: "MlflowClient", version_uri: str) -> Any:
+def download_model(version_uri: str) -> Any:
     """A stored model, read by skops with our own list of trusted types.
 
     MLflow's loader would follow what the stored MLmodel file says, a pickle included.

@@ -49,9 +49,7 @@ class ModelRegistry:
             client.set_model_version_tag(
                 self.name, version.version, _GATE_TAG, _APPROVED if decision.approved else _REJECTED
             )
-            client.set_model_version_tag(
-                self.name, version.version, "gate_reason", decision.reason
-            )
+            client.set_model_version_tag(self.name, version.version, "gate_reason", decision.reason)
             self._point_champion(client)
             return int(version.version)
 
@@ -88,7 +86,9 @@ class ModelRegistry:
     def _model_uri(client: "MlflowClient", run_id: str) -> str:
         outputs = client.get_run(run_id).outputs
         if not outputs or not outputs.model_outputs:
-            raise RegistryError(f"MLflow run {run_id} holds no model; materialise tuned_model again")
+            raise RegistryError(
+                f"MLflow run {run_id} holds no model; materialise tuned_model again"
+            )
         return f"models:/{outputs.model_outputs[0].model_id}"
 
     def _search(self, client: "MlflowClient") -> list["MlflowVersion"]:
@@ -128,7 +128,7 @@ class ModelRegistry:
             import mlflow
 
             found = client.get_model_version(self.name, str(version.version))
-            model = download_model(client, f"models:/{self.name}/{version.version}")
+            model = download_model(f"models:/{self.name}/{version.version}")
             stored = mlflow.artifacts.load_dict(f"runs:/{found.run_id}/{INTERVALS_FILE}")
         if not isinstance(model, ShrunkRegressor):
             raise RegistryError(
@@ -151,4 +151,3 @@ def _as_version(found: "MlflowVersion") -> ModelVersion:
         approved=found.tags.get(_GATE_TAG) == _APPROVED,
         family=found.tags["family"],
     )
-

@@ -154,9 +154,7 @@ def open_store(settings: Settings) -> Iterator[ObjectStore]:
             uri = str(settings.store_uri)
             connection = configured_connection(settings)
         is_file = uri.startswith("file://")
-        yield ObjectStore(
-            f"{uri}/{settings.dataset_name}", None if is_file else connection
-        )
+        yield ObjectStore(f"{uri}/{settings.dataset_name}", None if is_file else connection)
 
 
 def configured_connection(settings: Settings) -> S3Connection:

@@ -1,4 +1,4 @@
-"""Regenerates the packaged tables from exchange_calendars: `python -m stock_assets.market.calendars`."""
+"""Regenerates the packaged tables: `python -m stock_assets.market.calendars [EXCHANGE …]`."""
 
 import json
 import sys
