@@ -5,14 +5,12 @@ by cron and holidays by date, because a weekday cron would stretch Friday's wind
 a month's last Friday to two months.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import cached_property
 
 import dagster as dg
 
-from stock_assets.errors import MissingPartitionsError
 from stock_assets.market.sessions import ExchangeCalendar, load_calendar
 from stock_assets.resources.prices import price_source
 from stock_assets.settings import Settings
@@ -97,29 +95,3 @@ def load_partitions(settings: Settings) -> Partitions:
     first = settings.first_session or source.first_session()
     last = settings.last_session or source.last_session()
     return Partitions(calendar, first, last)
-
-
-def check_unbroken(
-    calendar: ExchangeCalendar, asset: str, stored: Iterable[date], first: date, last: date
-) -> None:
-    """Refuses input with a hole: windows would span it in silence.
-
-    Args:
-        calendar: Of the exchange.
-        asset: Name of the upstream asset, for the message.
-        stored: Sessions of which there are rows; those before `first` may begin anywhere.
-        first: First session that must be there.
-        last: Last session that must be there.
-
-    Raises:
-        MissingPartitionsError: A session between the first stored one (at most `first`) and `last`
-            has no rows.
-    """
-    present = set(stored)
-    start = min([*present, first])
-    missing = [session for session in calendar.between(start, last) if session not in present]
-    if missing:
-        raise MissingPartitionsError(
-            f"{asset} has no rows for {len(missing)} session(s) of {start}..{last}, first"
-            f" {missing[0]}; materialise {asset} there first"
-        )

@@ -5,7 +5,7 @@ import polars as pl
 
 from stock_assets.assets.attributes import by_session, preview
 from stock_assets.forecasting.features import FEATURES, HISTORY_SESSIONS, build_features
-from stock_assets.partitions import Partitions, check_unbroken, session_of
+from stock_assets.partitions import Partitions, session_of
 
 
 def feature_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
@@ -28,9 +28,6 @@ def feature_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
         are adjusted, nor on the range of the run that computed them.
         """
         sessions = [session_of(key) for key in context.partition_keys]
-        check_unbroken(
-            partitions.calendar, "raw_prices", raw_prices["session"], sessions[0], sessions[-1]
-        )
         value = build_features(raw_prices, partitions.calendar).filter(
             pl.col("session").is_in(sessions)
         )

@@ -6,7 +6,6 @@ import dagster as dg
 import polars as pl
 
 from stock_assets.assets.attributes import by_session, preview
-from stock_assets.errors import MissingPartitionsError
 from stock_assets.forecasting.evaluation import (
     SCORE_SCHEMA,
     add_rolling,
@@ -55,11 +54,6 @@ def _daily_forecast(partitions: Partitions) -> dg.AssetsDefinition:
         from stock_assets.forecasting.forecast import forecast_next
 
         sessions = [session_of(key) for key in context.partition_keys]
-        absent = sorted(set(sessions) - set(features["session"]))
-        if absent:
-            raise MissingPartitionsError(
-                f"features has no rows for {absent[0]}; materialise features there first"
-            )
         versions = model_registry.versions()
         serving: dict[ModelVersion | None, list[date]] = {}
         for session in sessions:

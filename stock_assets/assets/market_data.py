@@ -19,7 +19,7 @@ def market_data_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
         kinds={"parquet", "s3", "polars"},
         check_specs=[
             dg.AssetCheckSpec("no_bar_is_quarantined", asset="raw_prices"),
-            dg.AssetCheckSpec("every_session_has_bars", asset="raw_prices", blocking=True),
+            dg.AssetCheckSpec("every_session_has_bars", asset="raw_prices"),
         ],
     )
     def raw_prices(
@@ -65,6 +65,7 @@ def market_data_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
                 dg.AssetCheckResult(
                     check_name="every_session_has_bars",
                     passed=not empty,
+                    severity=dg.AssetCheckSeverity.WARN,
                     metadata={"sessions_without_bars": [str(session) for session in empty]},
                 ),
             ],

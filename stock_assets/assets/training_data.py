@@ -23,7 +23,6 @@ from stock_assets.forecasting.splits import (
 )
 from stock_assets.partitions import (
     Partitions,
-    check_unbroken,
     month_key,
     month_of,
     months_before,
@@ -88,13 +87,6 @@ def labelled_month(
     ]
     known = pl.concat([features, *extra]).filter(
         pl.col("session").is_between(split.train_first, split.trained_through)
-    )
-    check_unbroken(
-        partitions.calendar,
-        "features",
-        known["session"],
-        split.trained_through,
-        split.trained_through,
     )
     return labelled_rows(known.select(*FEATURE_SCHEMA), partitions.calendar)
 

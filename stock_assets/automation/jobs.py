@@ -1,5 +1,6 @@
 """Selections of the graph that run together. A run has sessions or months as keys, never both."""
 
+import warnings
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -17,20 +18,37 @@ DAILY_JOB, MONTHLY_JOB = "daily_job", "monthly_job"
 
 
 def all_jobs(partitions: Partitions) -> list["UnresolvedAssetJobDefinition"]:
-    """The two jobs. They carry their partitions: a schedule skips holidays only then."""
+    """The two jobs."""
     return [
-        dg.define_asset_job(
+        _job(
             DAILY_JOB,
-            selection=dg.AssetSelection.assets(*DAILY_ASSETS),
-            partitions_def=partitions.sessions,
-            executor_def=dg.in_process_executor,
-            description="A session's prices, features, errors of past forecasts, new forecasts.",
+            DAILY_ASSETS,
+            partitions.sessions,
+            "A session's prices, features, errors of past forecasts, new forecasts.",
         ),
-        dg.define_asset_job(
+        _job(
             MONTHLY_JOB,
-            selection=dg.AssetSelection.assets(*MONTHLY_ASSETS),
-            partitions_def=partitions.months,
-            executor_def=dg.in_process_executor,
-            description="A month's data, its tuned model, and the version that it becomes.",
+            MONTHLY_ASSETS,
+            partitions.months,
+            "A month's data, its tuned model, and the version that it becomes.",
         ),
     ]
+
+
+def _job(
+    name: str,
+    assets: tuple[str, ...],
+    partitions_def: dg.TimeWindowPartitionsDefinition,
+    description: str,
+) -> "UnresolvedAssetJobDefinition":
+    with warnings.catch_warnings():
+        # Deprecated, and needed: a schedule built from a job that infers its partitions runs Friday
+        # again on Sunday and Monday.
+        warnings.filterwarnings("ignore", message="Parameter `partitions_def`")
+        return dg.define_asset_job(
+            name,
+            selection=dg.AssetSelection.assets(*assets),
+            partitions_def=partitions_def,
+            executor_def=dg.in_process_executor,
+            description=description,
+        )

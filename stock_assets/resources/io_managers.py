@@ -20,7 +20,7 @@ from stock_assets.resources.object_store import ObjectStore
 PARTITIONED_BY = "partitioned_by"
 PARTITION_COLUMN = "partition_column"
 MAY_BE_MISSING = "may_be_missing"
-"""Metadata of an input that is None where none of its partitions exists."""
+"""Metadata of an input that may have holes, and is None where none of its partitions exists."""
 
 
 def partition_object(asset: str, partitioned_by: str, key: str, file: str) -> str:
@@ -37,6 +37,22 @@ def read_rows(store: ObjectStore, objects: list[str], *columns: str) -> pl.DataF
     """Rows of Parquet objects in the given order, all columns or some."""
     rows = store.scan_parquet(objects)
     return (rows.select(columns) if columns else rows).collect()
+
+
+def _check_unbroken(
+    asset: str, wanted: list[str], found: Mapping[str, str], *, may_begin_late: bool
+) -> None:
+    """Refuses input with a hole, which a window would span in silence.
+
+    Where history begins is another matter: the first keys of a window may not be there yet.
+    """
+    first = min(found, default=wanted[-1] if wanted else "")
+    missing = [key for key in wanted if key not in found and (key >= first or not may_begin_late)]
+    if missing:
+        span = missing[0] if len(missing) == 1 else f"{missing[0]}..{missing[-1]}"
+        raise MissingPartitionsError(
+            f"{asset} was never materialised for {span} ({len(missing)} partition(s)); do that first"
+        )
 
 
 class _PartitionedIOManager(dg.IOManager):
@@ -98,15 +114,12 @@ class _PartitionedIOManager(dg.IOManager):
         wanted = list(context.asset_partition_keys)
         stored = stored_partitions(self.store, asset)
         found = {key: stored[key] for key in wanted if key in stored}
-        if not found and context.definition_metadata.get(MAY_BE_MISSING):
-            return None
         one_per_key = get_origin(context.dagster_type.typing_type) is dict
-        missing = [key for key in wanted if key not in stored]
-        if missing and (one_per_key or not found):
-            span = missing[0] if len(missing) == 1 else f"{missing[0]}..{missing[-1]}"
-            raise MissingPartitionsError(
-                f"{asset} has no object for {span} in {self.store.uri}; materialise it first"
-            )
+        if context.definition_metadata.get(MAY_BE_MISSING):
+            if not found:
+                return None
+        else:
+            _check_unbroken(asset, wanted, found, may_begin_late=not one_per_key)
         if one_per_key:
             return {key: self.decode_one(path) for key, path in found.items()}
         return self.decode_many(list(found.values()))

@@ -22,7 +22,7 @@ TICKERS = ("AAPL", "FB", "GOOG", "IBM", "MSFT")
 # The largest dividend in the file is MSFT's special one of 2004, 11 % of the price; the smallest
 # split doubles the shares. Anything between would need a person to tell which it was.
 _SMALLEST_SPLIT = 1.25
-# The adjusted closes carry 12 decimals: smaller factors are rounding, the smallest dividend is 1e-3.
+# Adjusted closes carry 12 decimals: smaller factors are rounding. The smallest dividend is 1e-3.
 _ROUNDING = 1e-6
 
 
@@ -44,8 +44,8 @@ def vendor_bars() -> pl.DataFrame:
 def sample_bars() -> pl.DataFrame:
     """All bars of the sample with their events, in BAR_SCHEMA."""
     unexplained = (
-        pl.col("adjusted_close").pct_change() + 1
-    ) * pl.col("close").shift(1) / pl.col("close")
+        (pl.col("adjusted_close").pct_change() + 1) * pl.col("close").shift(1) / pl.col("close")
+    )
     return (
         vendor_bars()
         .with_columns(event=unexplained.over("ticker").fill_null(1.0))

@@ -1,0 +1,59 @@
+"""What tests share: an environment of their own, and a project in a temporary folder."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stock_assets.commands.project import Project, open_project
+from stock_assets.market.sessions import ExchangeCalendar, load_calendar
+from stock_assets.settings import Settings
+
+CHECKOUT = Path(__file__).parents[1]
+
+# Small enough for seconds, large enough that every part does its work.
+QUICK = {
+    "train_months": 6,
+    "min_train_sessions": 60,
+    "test_sessions": 10,
+    "tuning_trials": 2,
+    "tuning_folds": 2,
+    "tuning_trees": 5,
+    "trees": 10,
+}
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting of the developer's machine reaches a test."""
+    for name in os.environ:
+        if name.startswith(("STOCK_ASSETS_", "DAGSTER_", "MLFLOW_", "AWS_")):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def xnys() -> ExchangeCalendar:
+    return load_calendar("XNYS")
+
+
+def make_home(folder: Path) -> Path:
+    """A folder that a project can run in."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(CHECKOUT / "dagster.yaml", folder)
+    return folder
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Quick settings on a folder instead of a server."""
+    home = make_home(tmp_path / "home")
+    return Settings(home=home, store_uri=f"file://{tmp_path / 'objects'}", **QUICK)
+
+
+@pytest.fixture
+def project(settings: Settings) -> Iterator[Project]:
+    with open_project(settings) as opened:
+        yield opened

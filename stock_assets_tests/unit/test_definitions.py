@@ -1,0 +1,66 @@
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from stock_assets.definitions import build_definitions
+from stock_assets.settings import Settings
+
+README = Path(__file__).parents[2] / "README.md"
+HEAVY = ("mlflow", "sklearn", "yfinance", "optuna", "pandas", "boto3", "exchange_calendars")
+
+
+@pytest.fixture(scope="module")
+def graph() -> Any:
+    return build_definitions(Settings()).resolve_asset_graph()
+
+
+def test_loading_the_definitions_loads_nothing_heavy():
+    code = "import stock_assets.definitions, sys; print(' '.join(sys.modules))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "stock_assets.definitions" in loaded
+    assert [module for module in HEAVY if module in loaded] == []
+
+
+def test_the_readmes_diagram_is_the_graph(graph: Any):
+    block = re.search(r"```mermaid\n(.*?)```", README.read_text(), re.DOTALL)
+    assert block, "README has no mermaid diagram"
+    drawn = set(re.findall(r"^\s*(\w+)(?:\[[^\]]*\])? --> (\w+)", block.group(1), re.MULTILINE))
+    real = {
+        (parent.to_user_string(), key.to_user_string())
+        for key in graph.get_all_asset_keys()
+        for parent in graph.get(key).parent_keys
+    }
+    assert drawn == real
+
+
+def test_every_asset_is_described_owned_grouped_and_backfilled_in_one_run(graph: Any):
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert node.description, key
+        assert node.owners == ["team:forecasting"], key
+        assert node.group_name in {"market_data", "features", "training", "forecasts"}, key
+        assert node.kinds, key
+        assert node.partitions_def is not None, key
+        assert node.backfill_policy == dg.BackfillPolicy.single_run(), key
+
+
+def test_the_yahoo_and_files_sources_load_too(tmp_path: Path):
+    file = tmp_path / "a.csv"
+    file.write_text(
+        "ticker,session,open,high,low,close,volume,dividend,split_ratio\n"
+        "A,2020-01-02,1,1,1,1,1,0,1\nA,2020-03-02,1,1,1,1,1,0,1\n"
+    )
+    files = build_definitions(Settings(source="files", files_uri=str(file)))
+    sessions = files.resolve_asset_graph().get(dg.AssetKey("raw_prices")).partitions_def
+    assert sessions is not None
+    keys = sessions.get_partition_keys()
+    assert (keys[0], keys[-1]) == ("2020-01-02", "2020-03-02")
+    yahoo = build_definitions(Settings(source="yahoo"))
+    assert yahoo.resolve_asset_graph().get(dg.AssetKey("tuned_model")).is_partitioned

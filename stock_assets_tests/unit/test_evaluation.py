@@ -1,0 +1,178 @@
+import math
+from datetime import date, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+from stock_assets.forecasting.evaluation import (
+    SCORE_SCHEMA,
+    add_rolling,
+    diebold_mariano_t,
+    score_forecasts,
+    summarise,
+    summarise_by_ticker,
+)
+from stock_assets.forecasting.forecast import FORECAST_SCHEMA, forecast_next
+from stock_assets.forecasting.intervals import GRID, normal_quantiles
+from stock_assets.market.bars import BAR_SCHEMA
+
+D1, D2 = date(2013, 1, 2), date(2013, 1, 3)
+
+
+def one_forecast(**changes: object) -> pl.DataFrame:
+    row = {
+        "ticker": "A",
+        "as_of_session": D1,
+        "target_session": D2,
+        "close_usd": 100.0,
+        "volatility_1d": 0.01,
+        "forecast_return": math.log(1.01),
+        "forecast_close_usd": 101.0,
+        "lower_50_usd": 99.5,
+        "upper_50_usd": 101.5,
+        "lower_80_usd": 99.0,
+        "upper_80_usd": 102.0,
+        "lower_95_usd": 98.0,
+        "upper_95_usd": 103.0,
+        "quantile_returns": [0.01 * q for q in normal_quantiles().grid],
+        "model": "random_forest",
+        "model_version": 3,
+        "trained_through": date(2012, 12, 31),
+        "is_fallback": False,
+        "fallback_reason": None,
+    }
+    return pl.DataFrame([row | changes], schema=FORECAST_SCHEMA)
+
+
+def one_bar(close: float, dividend: float = 0.0, split_ratio: float = 1.0) -> pl.DataFrame:
+    row = ("A", D2, close, close, close, close, 1.0, dividend, split_ratio)
+    return pl.DataFrame([row], schema=BAR_SCHEMA, orient="row")
+
+
+def test_errors_stand_beside_the_random_walks():
+    score = score_forecasts(one_forecast(), one_bar(102.0)).row(0, named=True)
+    assert (score["session"], score["as_of_session"]) == (D2, D1)
+    assert score["realised_return"] == pytest.approx(math.log(1.02))
+    assert score["error_return"] == pytest.approx(math.log(1.02) - math.log(1.01))
+    assert score["error_return_random_walk"] == pytest.approx(math.log(1.02))
+    assert (score["error_usd"], score["error_usd_random_walk"]) == (1.0, 2.0)
+
+
+def test_a_split_and_a_dividend_on_the_target_session_are_no_error():
+    # 2-for-1 and a dividend of 1: 50 + 1 a new share is 102 an old one.
+    score = score_forecasts(one_forecast(), one_bar(50.0, 1.0, 2.0)).row(0, named=True)
+    assert score["error_usd"] == 1.0
+    assert score["realised_return"] == pytest.approx(math.log(1.02))
+
+
+def test_coverage_and_interval_score():
+    score = score_forecasts(one_forecast(), one_bar(104.0)).row(0, named=True)
+    assert [score[f"covered_{c}"] for c in (50, 80, 95)] == [False, False, False]
+    # Width, plus 2 / 0.05 = 40 times the distance above the upper bound.
+    expected = math.log(1.03 / 0.98) + 40 * math.log(1.04 / 1.03)
+    assert score["interval_score_95"] == pytest.approx(expected)
+    inside = score_forecasts(one_forecast(), one_bar(101.8)).row(0, named=True)
+    assert [inside[f"covered_{c}"] for c in (50, 80, 95)] == [False, True, True]
+
+
+def test_crps_of_a_normal_law_has_its_closed_form():
+    # Gneiting & Raftery (2007), eq. 21, at the mean: sigma * (2 / sqrt(2 pi) - 1 / sqrt(pi)).
+    score = score_forecasts(one_forecast(), one_bar(100.0)).row(0, named=True)
+    closed = 0.01 * (2 / math.sqrt(2 * math.pi) - 1 / math.sqrt(math.pi))
+    assert score["crps"] == pytest.approx(closed, rel=0.01)
+    assert len(GRID) == 50
+
+
+def test_a_forecast_without_interval_has_no_coverage_and_no_crps():
+    bare = one_forecast(
+        quantile_returns=None,
+        volatility_1d=None,
+        **{f"{s}_{c}_usd": None for s in ("lower", "upper") for c in (50, 80, 95)},
+    )
+    score = score_forecasts(bare, one_bar(102.0)).row(0, named=True)
+    assert score["covered_95"] is score["crps"] is score["interval_score_95"] is None
+    assert score["error_usd"] == 1.0
+
+
+def test_a_target_without_a_bar_has_no_score():
+    assert score_forecasts(one_forecast(), one_bar(1.0).clear()).is_empty()
+
+
+def scores(errors: dict[tuple[str, date], float]) -> pl.DataFrame:
+    rows = [
+        {
+            "ticker": ticker,
+            "session": session,
+            "error_return": error,
+            "error_return_random_walk": 2 * error,
+            "error_usd": 10 * error,
+            "error_usd_random_walk": 20 * error,
+            "is_fallback": False,
+            "model_version": 1,
+        }
+        for (ticker, session), error in errors.items()
+    ]
+    return pl.DataFrame(rows, schema_overrides=SCORE_SCHEMA).with_columns(
+        pl.lit(None, dtype=SCORE_SCHEMA[name]).alias(name)
+        for name in SCORE_SCHEMA
+        if name not in rows[0]
+    )
+
+
+def test_a_rolling_window_counts_sessions_not_scores():
+    days = [date(2013, 1, d) for d in (2, 3, 4, 7)]
+    unrolled = scores({("A", days[0]): 3.0, ("A", days[1]): 4.0, ("A", days[3]): 1.0})
+    unrolled = unrolled.drop(name for name in SCORE_SCHEMA if name.startswith("rolling"))
+    found = add_rolling(unrolled, days, window=2)
+    assert found["rolling_forecasts"].to_list() == [1, 2, 1]
+    assert found["rolling_rmse_return"].to_list() == pytest.approx([3.0, math.sqrt(12.5), 1.0])
+    assert found["rolling_rmse_usd"].to_list() == pytest.approx([30.0, math.sqrt(1250), 10.0])
+
+
+def test_the_summary_of_two_tickers():
+    found = scores({("A", D1): 3.0, ("B", D1): 1.0, ("A", D2): 1.0, ("B", D2): 3.0})
+    summary = summarise(found)
+    assert summary["forecasts"] == 4
+    assert (summary["sessions"], summary["tickers"]) == (2, 2)
+    assert summary["rmse_return"] == pytest.approx(math.sqrt(5))
+    assert summary["rmse_return_random_walk"] == pytest.approx(2 * math.sqrt(5))
+    assert summary["skill"] == pytest.approx(0.5)
+    assert summary["coverage"] == {"50": None, "80": None, "95": None}
+    assert summary["versions"] == [1]
+    by_ticker = summarise_by_ticker(found)
+    assert list(by_ticker) == ["A", "B"]
+    assert by_ticker["A"]["rmse_usd"] == pytest.approx(math.sqrt(500))
+
+
+def test_a_summary_of_nothing_has_no_numbers():
+    summary = summarise(pl.DataFrame(schema=SCORE_SCHEMA))
+    assert summary["forecasts"] == 0
+    assert summary["rmse_return"] is summary["skill"] is summary["dm_t"] is None
+
+
+def test_diebold_mariano_by_hand():
+    # Ten sessions: floor(4 * 0.1 ** (2 / 9)) = 2 lags, Bartlett weights 2/3 and 1/3.
+    difference = np.array([1, 2, 0, 1, 3, 1, 0, 2, 1, 1], dtype=float)
+    centred = [d - 1.2 for d in difference]
+    gamma = [sum(centred[n] * centred[n - lag] for n in range(lag, 10)) / 10 for lag in range(3)]
+    variance = gamma[0] + 2 * (2 / 3 * gamma[1] + 1 / 3 * gamma[2])
+    expected = 1.2 / math.sqrt(variance / 10)
+    assert diebold_mariano_t(np.zeros(10), difference) == pytest.approx(expected)
+    assert diebold_mariano_t(difference, np.zeros(10)) == pytest.approx(-expected)
+
+
+def test_diebold_mariano_without_difference_or_data():
+    assert diebold_mariano_t(np.ones(5), np.ones(5)) == 0.0
+    assert math.isnan(diebold_mariano_t(np.ones(1), np.zeros(1)))
+
+
+def test_the_random_walk_forecasts_no_change_with_normal_intervals():
+    features = pl.DataFrame(
+        {"ticker": ["A"], "session": [D1], "close_usd": [100.0], "volatility_1d": [0.01]}
+    )
+    row = forecast_next(features, {D1: D1 + timedelta(days=1)}, None).row(0, named=True)
+    assert (row["forecast_return"], row["forecast_close_usd"]) == (0.0, 100.0)
+    assert row["upper_95_usd"] == pytest.approx(100 * math.exp(0.01 * 1.959964))
+    assert (row["model"], row["model_version"], row["is_fallback"]) == ("random_walk", None, True)
+    assert row["fallback_reason"] == "no approved version trained before it"

@@ -1,0 +1,58 @@
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+import pytest
+
+from stock_assets.market.sessions import ExchangeCalendar, load_calendar
+from stock_assets.partitions import (
+    Partitions,
+    load_partitions,
+    month_key,
+    month_of,
+    months_before,
+)
+from stock_assets.settings import Settings
+
+
+def test_session_keys_are_the_exchanges_sessions(xnys: ExchangeCalendar):
+    sample = load_partitions(Settings())
+    keys = sample.sessions.get_partition_keys()
+    assert keys == [str(s) for s in xnys.between(date(2000, 3, 1), date(2013, 3, 1))]
+    assert len(keys) == 3270
+
+
+def test_months_of_a_source_that_ends_end_with_it():
+    keys = load_partitions(Settings()).months.get_partition_keys()
+    assert (keys[0], keys[-1], len(keys)) == ("2000-03", "2013-03", 157)
+
+
+@pytest.mark.parametrize("exchange", ["XNYS", "XLON", "XTKS"])
+def test_no_key_lies_in_the_future_and_the_current_month_exists(exchange: str):
+    calendar = load_calendar(exchange)
+    zone = ZoneInfo(calendar.time_zone)
+    live = Partitions(calendar, date(2026, 1, 1), None)
+    saturday = datetime(2026, 10, 31, 12, tzinfo=zone)
+    assert live.sessions.get_partition_keys(saturday)[-1] == "2026-10-30"
+    assert live.months.get_partition_keys(saturday)[-1] == "2026-10"
+    # Monday morning: Monday is not over, so its key does not exist yet; November does.
+    monday = datetime(2026, 11, 9, 9, tzinfo=zone)
+    assert live.sessions.get_partition_keys(monday)[-1] == "2026-11-06"
+    assert live.months.get_partition_keys(monday)[-1] == "2026-11"
+
+
+def test_the_last_friday_of_a_month_maps_to_that_month_alone():
+    sample = load_partitions(Settings())
+    mapped = dg.TimeWindowPartitionMapping().get_upstream_mapped_partitions_result_for_partitions(
+        sample.sessions.subset_with_partition_keys(["2012-08-31"]),
+        sample.sessions,
+        sample.months,
+    )
+    assert list(mapped.partitions_subset.get_partition_keys()) == ["2012-08"]
+
+
+def test_month_arithmetic():
+    assert month_of("2012-10") == date(2012, 10, 1)
+    assert month_key(date(2012, 10, 31)) == "2012-10"
+    assert months_before(date(2012, 2, 1), 36) == date(2009, 2, 1)
+    assert months_before(date(2012, 2, 1), 2) == date(2011, 12, 1)

@@ -1,0 +1,58 @@
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from stock_assets.errors import SettingsError
+from stock_assets.settings import load_settings
+
+
+def test_environment_and_dotenv_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    (tmp_path / ".env").write_text(
+        "STOCK_ASSETS_TICKERS=aapl, brk-b,^gspc,AAPL\nSTOCK_ASSETS_SEED=1\n"
+    )
+    monkeypatch.setenv("STOCK_ASSETS_SEED", "2")
+    monkeypatch.setenv("STOCK_ASSETS_FIRST_SESSION", "2012-01-03")
+    settings = load_settings()
+    assert settings.tickers == ("AAPL", "BRK-B", "^GSPC")
+    assert settings.seed == 2  # the environment wins
+    assert settings.first_session == date(2012, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("SOURCE", "bloomberg", "STOCK_ASSETS_SOURCE: Input should be 'sample', 'yahoo' or"),
+        (
+            "TUNING_TRIALS",
+            "0",
+            r"STOCK_ASSETS_TUNING_TRIALS: .*greater than or equal to 1 \(got '0'",
+        ),
+        ("STORE_URI", "gs://x", "STOCK_ASSETS_STORE_URI: must start with s3:// or file://"),
+        ("FIRST_SESSION", "01/02/2012", "STOCK_ASSETS_FIRST_SESSION: "),
+        ("SOURCE", "files", "source=files needs STOCK_ASSETS_FILES_URI"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
+):
+    monkeypatch.setenv(f"STOCK_ASSETS_{variable}", value)
+    with pytest.raises(SettingsError, match=message) as error:
+        load_settings()
+    assert "\n" not in str(error.value)
+
+
+def test_datasets_of_other_sources_and_files_never_share_a_name():
+    names = {
+        load_settings().dataset_name,
+        load_settings(source="yahoo").dataset_name,
+        load_settings(source="files", files_uri="/a").dataset_name,
+        load_settings(source="files", files_uri="/b").dataset_name,
+    }
+    assert len(names) == 4
+    assert load_settings(dataset="mine", source="yahoo").dataset_name == "mine"
+
+
+def test_a_secret_is_never_shown():
+    settings = load_settings(s3_secret_access_key="hunter2")
+    assert "hunter2" not in repr(settings)
