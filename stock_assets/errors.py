@@ -4,6 +4,11 @@ Each message names the value at fault and what to do about it, because the messa
 person sees: the command line prints it as one line, Dagster shows it as the step's failure.
 """
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import polars as pl
+
 
 class StockAssetsError(Exception):
     """Base of all: catch this to tell our refusals from bugs."""
@@ -33,7 +38,17 @@ class UnsortedBarsError(StockAssetsError):
 
 
 class SourceError(StockAssetsError):
-    """A source could not give the bars that were asked for."""
+    """A source could not give all of the bars that were asked for.
+
+    Args:
+        message: What failed and what to do.
+        bars: The bars of the tickers that could be fetched all the same, as `fetch_bars` would have
+            returned them; None where the source fetches all or nothing.
+    """
+
+    def __init__(self, message: str, bars: "pl.DataFrame | None" = None) -> None:
+        super().__init__(message)
+        self.bars = bars
 
 
 class RateLimitedError(SourceError):
@@ -50,6 +65,18 @@ class UnknownTickerError(SourceError):
 
 class EmptyAnswerError(SourceError):
     """The source answered, without a single bar of the sessions that were asked for."""
+
+
+class PartialAnswerError(SourceError):
+    """Some tickers were fetched and some were not: the error's `bars` hold those that were."""
+
+
+class UnexpectedShapeError(SourceError):
+    """The source answered with something that is not a price history as it used to write them."""
+
+
+class UnsettledSessionError(SourceError):
+    """The sessions asked for are not over, or ended too recently for their bars to be final."""
 
 
 class InvalidFileError(SourceError):

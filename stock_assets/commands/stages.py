@@ -83,12 +83,15 @@ def plan_range(project: Project, first: date, last: date) -> Range:
 
 def trainable(project: Project, months: Sequence[str]) -> list[str]:
     """The months with enough history before them; the others are the random walk's."""
-    calendar, settings = project.partitions.calendar, project.settings
+    partitions, settings = project.partitions, project.settings
+    begin = partitions.calendar.between(partitions.first, partitions.calendar.last)
+    # Before this session no ticker has complete features.
+    complete = begin[min(HISTORY_SESSIONS, len(begin) - 1)]
     able = []
     for month in months:
-        start = max(months_before(month_of(month), settings.train_months), project.partitions.first)
-        history = len(calendar.between(start, month_of(month)))
-        if history >= HISTORY_SESSIONS + settings.test_sessions + settings.min_train_sessions:
+        start = max(months_before(month_of(month), settings.train_months), complete)
+        usable = len(partitions.calendar.between(start, month_of(month)))
+        if usable >= settings.test_sessions + settings.min_train_sessions:
             able.append(month)
     return able
 

@@ -116,11 +116,10 @@ def _changes(bars: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFrame:
     ordinals = calendar.ordinals(bars["session"].unique().to_list())
     same = pl.col("ticker") == pl.col("ticker").shift(1)
     previous_close = pl.when(same).then(pl.col("close").shift(1))
-    # As many shares as today's: a 2-for-1 split alone must not look like doubled trading.
-    log_volume = (pl.col("volume").fill_null(0.0)).log1p()
-    previous_volume = pl.when(same).then(
-        (pl.col("volume").fill_null(0.0).shift(1) * pl.col("split_ratio")).log1p()
-    )
+    # In today's shares: a 2-for-1 split alone must not look like doubled trading. Indices and days
+    # without trading have no volume; what can't be compared has not changed.
+    volume_ratio = pl.col("volume") / (pl.col("volume").shift(1) * pl.col("split_ratio"))
+    volume_change = pl.when(volume_ratio.is_finite() & (volume_ratio > 0)).then(volume_ratio.log())
     intraday = (pl.col("close") / pl.col("open")).log()
     log_range = (pl.col("high") / pl.col("low")).log()
     garman_klass = (0.5 * log_range**2 - (2 * np.log(2) - 1) * intraday**2).clip(lower_bound=0)
@@ -135,7 +134,7 @@ def _changes(bars: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFrame:
         overnight=overnight,
         intraday=intraday,
         log_range=log_range,
-        volume_change=log_volume - previous_volume,
+        volume_change=pl.when(same).then(volume_change.fill_null(0.0)),
         range_variance_1d=overnight**2 + garman_klass,
         whole=(span <= HISTORY_SESSIONS) & (pl.col("ticker") == pl.col("ticker").shift(WINDOW)),
     )

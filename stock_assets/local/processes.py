@@ -19,9 +19,11 @@ _STOP_SECONDS = 15
 def is_free(port: int) -> bool:
     """Whether a server could listen on the port."""
     with socket.socket() as probe:
+        # As servers do: a port whose last connection is just closing is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
+            probe.listen()
         except OSError:
             return False
     return True
@@ -49,7 +51,7 @@ def accepts(port: int) -> bool:
 def command_line(pid: int) -> str:
     """The arguments of a running process; empty where there is none."""
     listed = subprocess.run(
-        ["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False
+        ["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False
     )
     return listed.stdout.strip()
 

@@ -25,7 +25,9 @@ _START_SECONDS = 60
 _STOP_SECONDS = 4
 # SeaweedFS gives each server a gRPC port 10,000 above its HTTP port.
 _GRPC_OFFSET = 10_000
-_SERVERS = ("s3", "master", "volume", "filer")
+# The admin server takes a port even with its page switched off.
+_SERVERS = ("s3", "master", "volume", "filer", "admin")
+_START_TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def free_ports(preferred: int) -> dict[str, int]:
     """A port for each server, near `preferred`; their gRPC ports are free too.
 
     Raises:
-        LocalStackError: No four ports in the next two hundred.
+        LocalStackError: Too few in the next two hundred.
     """
     found: dict[str, int] = {}
     for port in range(preferred, preferred + 200):
@@ -73,7 +75,7 @@ def free_ports(preferred: int) -> dict[str, int]:
             found[_SERVERS[len(found)]] = port
     if len(found) < len(_SERVERS):
         raise LocalStackError(
-            f"no four free ports at {HOST}:{preferred}..{preferred + 199}; set"
+            f"fewer than {len(_SERVERS)} free ports at {HOST}:{preferred}..{preferred + 199}; set"
             " STOCK_ASSETS_LOCAL_S3_PORT to another range"
         )
     return found
@@ -127,28 +129,28 @@ def start_server(folder: Path, preferred_port: int) -> LocalServer:
     """
     (folder / "data").mkdir(parents=True, exist_ok=True)
     (folder / "logs").mkdir(exist_ok=True)
+    for tries_left in reversed(range(_START_TRIES)):
+        ports = free_ports(preferred_port)
+        try:
+            return _start_on(folder, ports)
+        except _EndedError as ended:
+            # Somebody may have taken a port between our look and its start: look again elsewhere.
+            if not tries_left:
+                raise LocalStackError(str(ended)) from None
+            preferred_port += 10 * len(_SERVERS) + secrets.randbelow(50)
+    raise AssertionError("unreachable")
+
+
+class _EndedError(Exception):
+    """The server ended while it was starting."""
+
+
+def _start_on(folder: Path, ports: dict[str, int]) -> LocalServer:
     access_key_id, secret_access_key = _credentials(folder)
-    ports = free_ports(preferred_port)
     log = folder / "logs" / "server.log"
-    command = [
-        _weed_binary(),
-        f"-logdir={folder / 'logs'}",
-        "mini",
-        f"-dir={folder / 'data'}",
-        f"-ip={HOST}",
-        f"-ip.bind={HOST}",
-        *(f"-{name}.port={port}" for name, port in ports.items()),
-        "-disableHttp",
-        "-admin.ui=false",
-        "-webdav=false",
-        "-s3.port.iceberg=0",
-        "-s3.port.lance=0",
-        "-master.telemetry=false",
-        f"-bucket={BUCKET}",
-    ]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command,
+            _command(folder, ports),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -165,16 +167,36 @@ def start_server(folder: Path, preferred_port: int) -> LocalServer:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            tail = log.read_text(errors="replace").strip().splitlines()[-3:]
-            state_path(folder).unlink()
-            raise LocalStackError(
-                f"SeaweedFS ended with code {process.returncode}: {' / '.join(tail)}; log: {log}"
+            path.unlink()
+            lines = log.read_text(errors="replace").strip().splitlines()
+            reason = next((line for line in lines if "port" in line.lower()), "".join(lines[-1:]))
+            raise _EndedError(
+                f"SeaweedFS ended with code {process.returncode}: {reason}; log: {log}"
             )
         if server.answers():
             return server
         time.sleep(0.05)
     stop_server(folder, server)
     raise LocalStackError(f"SeaweedFS did not answer within {_START_SECONDS} s; log: {log}")
+
+
+def _command(folder: Path, ports: dict[str, int]) -> list[str]:
+    return [
+        _weed_binary(),
+        f"-logdir={folder / 'logs'}",
+        "mini",
+        f"-dir={folder / 'data'}",
+        f"-ip={HOST}",
+        f"-ip.bind={HOST}",
+        *(f"-{name}.port={port}" for name, port in ports.items()),
+        "-disableHttp",
+        "-admin.ui=false",
+        "-webdav=false",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        "-master.telemetry=false",
+        f"-bucket={BUCKET}",
+    ]
 
 
 def stop_server(folder: Path, server: LocalServer) -> None:

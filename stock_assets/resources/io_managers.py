@@ -51,7 +51,7 @@ def _check_unbroken(
     if missing:
         span = missing[0] if len(missing) == 1 else f"{missing[0]}..{missing[-1]}"
         raise MissingPartitionsError(
-            f"{asset} was never materialised for {span} ({len(missing)} partition(s)); do that first"
+            f"{asset} was never materialised for {span} ({len(missing)} keys); do that first"
         )
 
 

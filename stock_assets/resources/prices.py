@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from stock_assets.market.sessions import load_calendar
 from stock_assets.market.sources import PriceSource
 from stock_assets.resources.object_store import configured_connection
 from stock_assets.settings import Settings
@@ -26,7 +27,7 @@ def price_source(settings: Settings) -> PriceSource:
     if settings.source == "yahoo":
         from stock_assets.market.sources.yahoo import YahooSource
 
-        return YahooSource()
+        return YahooSource(calendar=load_calendar(settings.calendar))
     from stock_assets.market.sources.files import FilesSource
 
     uri = settings.files_uri or ""

@@ -1,0 +1,198 @@
+"""Asking Yahoo's chart API for one ticker through yfinance, and asking again where that may help.
+
+yfinance makes the requests (cookies, crumbs, a browser's fingerprint). It keeps its state per
+process; all of that state is handled here. What an answer means is `yahoo_answers`' matter.
+"""
+
+import atexit
+import logging
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from stock_assets.errors import RateLimitedError, SourceUnreachableError, UnexpectedShapeError
+from stock_assets.market.sources.yahoo_answers import failure, history_rows
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
+_logger = logging.getLogger(__name__)
+
+# Events are looked for from a week before the first session: one that is dated on a day without a
+# bar belongs to the next bar, whichever session the range starts with.
+_EVENT_MARGIN = timedelta(days=7)
+_CHART_API = "/v8/finance/chart/"
+_WORTH_ANOTHER_TRY = (RateLimitedError, SourceUnreachableError, UnexpectedShapeError)
+
+# yfinance has one session, cookie, answer cache and configuration per process.
+_yfinance_state = threading.Lock()
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How often and how patiently one ticker is asked for.
+
+    Args:
+        attempts: Tries in all, at least 1.
+        first_wait: Seconds before the second try, doubled before each further one. Up to as much
+            again is added at random, so that several processes do not ask in step.
+        longest_wait: Seconds at which the doubling ends.
+        timeout: Seconds to wait for any one response.
+    """
+
+    attempts: int = 4
+    first_wait: float = 2.0
+    longest_wait: float = 60.0
+    timeout: float = 20.0
+
+
+class YahooClient:
+    """Asks for one ticker at a time.
+
+    Args:
+        session: An HTTP session for yfinance; None takes the process's own.
+        retries: When to try again, and when to give up.
+        time_zone: The exchange's, in which days begin.
+    """
+
+    def __init__(self, session: Any, retries: RetryPolicy, time_zone: str) -> None:
+        self._session = session
+        self._retries = retries
+        self._time_zone = time_zone
+
+    def fetch_history(self, ticker: str, first: date, last: date) -> pl.DataFrame:
+        """Bars from a week before `first` to `last`, in the shares of `last`.
+
+        Returns:
+            What `history_rows` does.
+
+        Raises:
+            RateLimitedError, SourceUnreachableError, UnexpectedShapeError: After the last try.
+            UnknownTickerError, EmptyAnswerError: At once, for Yahoo said so itself.
+        """
+        from tenacity import (
+            Retrying,
+            retry_if_exception_type,
+            stop_after_attempt,
+            wait_exponential,
+            wait_random,
+        )
+
+        policy = self._retries
+        retrying = Retrying(
+            stop=stop_after_attempt(policy.attempts),
+            wait=wait_exponential(multiplier=policy.first_wait, max=policy.longest_wait)
+            + wait_random(0, policy.first_wait),
+            retry=retry_if_exception_type(_WORTH_ANOTHER_TRY),
+            before_sleep=_retry_logger(ticker, policy.attempts),
+            reraise=True,
+        )
+        return retrying(self._try_once, ticker, first, last)
+
+    def _try_once(self, ticker: str, first: date, last: date) -> pl.DataFrame:
+        import yfinance
+        from yfinance.cache import get_tz_cache
+        from yfinance.data import YfData
+
+        with _yfinance_state:
+            _use_private_cache()
+            # Otherwise an HTTP 500 becomes an empty frame that is "possibly delisted".
+            yfinance.config.debug.hide_exceptions = False
+            # Known, so not asked for: it would cost a request per ticker, and for an unknown one a
+            # search through other pages that ends in "possibly delisted; no timezone found".
+            get_tz_cache().store(ticker.upper(), self._time_zone)
+            session = self._session or _shared_session()
+            asked = yfinance.Ticker(ticker, session=session)
+            # The cache would answer this try with the failure of the one before it.
+            YfData().cache_get.cache_clear()
+            with _watched(session, self._retries.timeout) as watch:
+                try:
+                    history = asked.history(
+                        start=(first - _EVENT_MARGIN).isoformat(),
+                        end=(last + timedelta(days=1)).isoformat(),
+                        interval="1d",
+                        auto_adjust=False,
+                        back_adjust=False,
+                        actions=True,
+                        repair=False,
+                        keepna=True,
+                        timeout=self._retries.timeout,
+                    )
+                except Exception as error:
+                    raise failure(ticker, error, watch.answer) from error
+        return history_rows(ticker, history, watch.answer)
+
+
+def _retry_logger(ticker: str, attempts: int) -> "Callable[[RetryCallState], None]":
+    def log(state: "RetryCallState") -> None:
+        reason = state.outcome.exception() if state.outcome else None
+        wait = state.next_action.sleep if state.next_action else 0.0
+        number = state.attempt_number
+        _logger.warning(
+            "%s: try %d of %d, next in %.1f s: %s", ticker, number, attempts, wait, reason
+        )
+
+    return log
+
+
+@dataclass
+class _Watch:
+    """The chart API's last response. yfinance hands out neither its status nor its error code."""
+
+    answer: Any = None
+
+
+@contextmanager
+def _watched(session: Any, timeout: float) -> Iterator[_Watch]:
+    """Lets a session tell what it was answered, and gives each of its requests the timeout.
+
+    yfinance passes a timeout on to the chart API only; for the cookie and the crumb it is 30 s.
+    """
+    watch = _Watch()
+    plain_get = session.get
+
+    def get(url: str, **options: Any) -> Any:
+        response = None
+        try:
+            response = plain_get(url, **{**options, "timeout": timeout})
+        finally:
+            if _CHART_API in url:
+                watch.answer = response
+        return response
+
+    session.get = get
+    try:
+        yield watch
+    finally:
+        del session.get
+
+
+@cache
+def _use_private_cache() -> str:
+    """Points yfinance's caches (time zones, cookies) at a folder of this process.
+
+    Their default is the user's home, where one process's cookies outlive it and reach the next.
+    Once only: yfinance does not move a cache that is open.
+    """
+    import yfinance
+
+    folder = tempfile.mkdtemp(prefix="stock_assets_yfinance_")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    yfinance.set_tz_cache_location(folder)
+    return folder
+
+
+@cache
+def _shared_session() -> Any:
+    """One per process, for so is yfinance's crumb, which belongs to the session that fetched it."""
+    from curl_cffi import requests
+
+    return requests.Session(impersonate="chrome")

@@ -1,0 +1,203 @@
+"""The real graph on real services: SeaweedFS, MLflow's database and registry, Dagster's instance."""
+
+import json
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from stock_assets.automation.jobs import MONTHLY_JOB
+from stock_assets.commands.project import Project, open_project, run_partitions
+from stock_assets.commands.stages import Progress, materialise_range, plan_range
+from stock_assets.forecasting.promotion import GateDecision
+from stock_assets.resources.io_managers import read_rows, stored_partitions
+from stock_assets.resources.model_registry import CHAMPION, ModelRegistry
+from stock_assets.settings import Settings
+from stock_assets_tests.conftest import QUICK, make_home
+
+FIRST, LAST = date(2013, 1, 29), date(2013, 2, 5)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """Two months of models and a week of forecasts on the local S3 server, made once."""
+    home = make_home(tmp_path_factory.mktemp("graph"))
+    settings = Settings(home=home, first_session=date(2012, 3, 1), **QUICK)
+    with open_project(settings) as opened:
+        materialise_range(opened, plan_range(opened, FIRST, LAST), Progress())
+        yield opened
+
+
+def objects(project: Project) -> dict[str, bytes]:
+    assets = ("features", "train_set", "test_set", "tuned_model", "registered_version",
+              "daily_forecast", "forecast_rmse")  # fmt: skip
+    keys = [key for asset in assets for key in project.store.keys(asset)]
+    return dict(zip(keys, project.store.get_many(keys), strict=True))
+
+
+def test_forecasts_name_the_version_that_a_live_run_would_have_used(project: Project):
+    stored = stored_partitions(project.store, "daily_forecast")
+    assert list(stored) == [
+        "2013-01-28",  # the forecast of the first target
+        *(f"2013-01-{day}" for day in (29, 30, 31)),
+        *(f"2013-02-0{day}" for day in (1, 4, 5)),
+    ]
+    rows = read_rows(project.store, list(stored.values()))
+    known = rows.select("as_of_session", "trained_through").unique().sort("as_of_session")
+    assert known["trained_through"].to_list() == [date(2012, 12, 31)] * 4 + [date(2013, 1, 31)] * 3
+    assert rows.filter(pl.col("target_session") <= pl.col("as_of_session")).is_empty()
+    assert rows["is_fallback"].sum() == 0
+    assert rows.select(
+        (pl.col("lower_95_usd") < pl.col("lower_50_usd")).all()
+        & (pl.col("lower_50_usd") < pl.col("forecast_close_usd")).all()
+        & (pl.col("forecast_close_usd") < pl.col("upper_50_usd")).all()
+    ).item()
+
+
+def test_a_second_run_of_everything_replaces_with_the_same_values(project: Project):
+    before = objects(project)
+    versions = registry(project).versions()
+    wanted = plan_range(project, FIRST, LAST)
+    sessions = project.partitions.sessions.get_partition_keys()
+    run_partitions(
+        project, "daily_job", ["features"], [str(s) for s in wanted.features[-5:]], sessions, 100
+    )
+    materialise_range(project, wanted, Progress(), fresh=True)
+    after = objects(project)
+    assert before.keys() == after.keys()
+    for key, value in before.items():
+        assert after[key] == value, key
+    assert registry(project).versions() == versions
+
+
+def test_raw_prices_change_only_their_fetch_time(project: Project):
+    path = "raw_prices/session=2013-02-05/part.parquet"
+    before = project.store.scan_parquet([path]).collect()
+    run_partitions(
+        project,
+        "daily_job",
+        ["raw_prices"],
+        ["2013-02-05"],
+        project.partitions.sessions.get_partition_keys(),
+        1,
+    )
+    after = project.store.scan_parquet([path]).collect()
+    assert after["fetched_at"].min() > before["fetched_at"].max()
+    assert after.drop("fetched_at").equals(before.drop("fetched_at"))
+
+
+def registry(project: Project) -> ModelRegistry:
+    return ModelRegistry(project.settings, project.store)
+
+
+def test_a_version_says_what_it_was_made_of(project: Project):
+    with registry(project).tracking.client() as client:
+        version = client.get_model_version_by_alias("stock_assets_sample", CHAMPION)
+        run = client.get_run(version.run_id)
+        names = {artifact.path for artifact in client.list_artifacts(version.run_id)}
+        parent = client.get_run(run.data.tags["mlflow.parentRunId"])
+    study = json.loads(project.store.get("tuned_model/month=2013-02/value.json"))
+    assert version.tags["trained_through"] == study["trained_through"] == "2013-01-31"
+    assert version.tags["data_hash"] == study["data_hash"]
+    assert version.tags["gate_reason"].startswith("approved: test skill")
+    assert {"trials.json", "features.json", "intervals.json", "study.json"} <= names
+    assert run.data.metrics["test_rmse_return"] == study["test_rmse_return"]
+    assert run.data.params["max_depth"] == str(study["params"]["max_depth"])
+    # dagster-mlflow's run of the Dagster run is the parent of the month's study.
+    assert project.instance.get_run_by_id(parent.data.tags["dagster_run_id"]) is not None
+
+
+def runs(project: Project, status: str) -> list[Any]:
+    with registry(project).tracking.client() as client:
+        experiment = client.get_experiment_by_name("stock_assets/sample")
+        return client.search_runs(
+            [experiment.experiment_id], f"attributes.status = '{status}'", max_results=1000
+        )
+
+
+def test_no_mlflow_run_is_left_running(project: Project):
+    assert len(runs(project, "FINISHED")) >= 3
+    assert runs(project, "RUNNING") == []
+
+
+def test_a_failed_dagster_run_fails_its_mlflow_run(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+):
+    def broken(*_args: Any, **_kwargs: Any) -> None:
+        raise RuntimeError("on purpose")
+
+    monkeypatch.setattr("stock_assets.assets.study.train_or_reuse", broken)
+    failed = len(runs(project, "FAILED"))
+    months = project.partitions.months.get_partition_keys()
+    with pytest.raises(RuntimeError, match="on purpose"):
+        run_partitions(project, MONTHLY_JOB, ["tuned_model"], ["2013-02"], months, 1)
+    assert len(runs(project, "FAILED")) == failed + 1
+    assert runs(project, "RUNNING") == []
+
+
+def test_an_mlflow_run_left_by_a_kill_is_ended_by_the_next_training(project: Project):
+    with registry(project).tracking.client() as client:
+        experiment = client.get_experiment_by_name("stock_assets/sample")
+        orphan = client.create_run(experiment.experiment_id, tags={"dagster_run_id": "gone"})
+    months = project.partitions.months.get_partition_keys()
+    run_partitions(project, MONTHLY_JOB, ["tuned_model"], ["2013-02"], months, 1)
+    with registry(project).tracking.client() as client:
+        assert client.get_run(orphan.info.run_id).info.status == "KILLED"
+
+
+def test_a_retrain_inside_a_month_serves_only_later_sessions(project: Project):
+    job = project.definitions.resolve_job_def(MONTHLY_JOB)
+    through = {"config": {"train_through": "2013-02-04"}}
+    before = registry(project).versions()
+    result = job.execute_in_process(
+        instance=project.instance,
+        partition_key="2013-02",
+        run_config={"ops": {"train_set": through, "test_set": through}},
+    )
+    assert result.success
+    (new,) = set(registry(project).versions()) - set(before)
+    assert new.trained_through == date(2013, 2, 4)
+    sessions = project.partitions.sessions.get_partition_keys()
+    run_partitions(
+        project, "daily_job", ["daily_forecast"], ["2013-02-04", "2013-02-05"], sessions, 9
+    )
+    stored = stored_partitions(project.store, "daily_forecast")
+    rows = read_rows(project.store, [stored["2013-02-04"], stored["2013-02-05"]])
+    by_session = dict(rows.select("as_of_session", "trained_through").unique().rows())
+    assert by_session == {
+        date(2013, 2, 4): date(2013, 1, 31),
+        date(2013, 2, 5): date(2013, 2, 4),
+    }
+
+
+def test_a_version_rejected_by_the_gate_serves_nothing_and_keeps_its_reason(project: Project):
+    study = json.loads(project.store.get("tuned_model/month=2013-01/value.json"))
+    models = registry(project)
+    approved = [v for v in models.versions() if v.approved]
+    number = models.register(study, GateDecision(False, "rejected: on purpose"))
+    try:
+        assert [v for v in models.versions() if v.version == number][0].approved is False
+        assert len([v for v in models.versions() if v.approved]) == len(approved) - 1
+        with models.tracking.client() as client:
+            tags = client.get_model_version(models.name, str(number)).tags
+        assert tags["gate_reason"] == "rejected: on purpose"
+    finally:
+        models.register(study, GateDecision(True, "approved: again"))
+
+
+def test_months_without_history_are_left_to_the_random_walk(tmp_path: Path):
+    settings = Settings(
+        home=make_home(tmp_path / "home"),
+        store_uri=f"file://{tmp_path / 'objects'}",
+        first_session=date(2012, 12, 3),
+        **QUICK,
+    )
+    with open_project(settings) as project:
+        materialise_range(project, plan_range(project, date(2013, 1, 3), LAST), Progress())
+        stored = stored_partitions(project.store, "daily_forecast")
+        rows = read_rows(project.store, list(stored.values()))
+    assert rows["model"].unique().to_list() == ["random_walk"]
+    assert rows["fallback_reason"].unique().to_list() == ["no approved version trained before it"]

@@ -1,0 +1,136 @@
+"""The I/O managers over a folder; integration/ holds the same against a real S3 server."""
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from stock_assets.errors import MissingPartitionsError, ObjectStoreError, PartitionMismatchError
+from stock_assets.resources.io_managers import JsonIOManager, ParquetIOManager, stored_partitions
+from stock_assets.resources.object_store import ObjectStore
+
+DAYS = dg.DailyPartitionsDefinition("2020-01-01", end_date="2020-01-11")
+BY_DAY = {"partitioned_by": "day", "partition_column": "day"}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ObjectStore:
+    return ObjectStore(f"file://{tmp_path / 'objects'}")
+
+
+def frame(days: list[str], value: int = 1) -> pl.DataFrame:
+    return pl.DataFrame({"day": days, "value": [value] * len(days)}).with_columns(
+        pl.col("day").str.to_date()
+    )
+
+
+def build(value: Any, seen: list[Any], *, may_be_missing: bool = False) -> list[Any]:
+    @dg.asset(
+        partitions_def=DAYS,
+        metadata=BY_DAY,
+        io_manager_key="parquet",
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    def rows(context: dg.AssetExecutionContext) -> Any:
+        return value(list(context.partition_keys))
+
+    @dg.asset(
+        partitions_def=DAYS,
+        metadata={"partitioned_by": "day"},
+        io_manager_key="json",
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        ins={
+            "rows": dg.AssetIn(
+                partition_mapping=dg.TimeWindowPartitionMapping(
+                    start_offset=-2, allow_nonexistent_upstream_partitions=True
+                ),
+                metadata={"may_be_missing": may_be_missing},
+            )
+        },
+    )
+    def counts(context: dg.AssetExecutionContext, rows: pl.DataFrame | None) -> dict[str, Any]:
+        seen.append(rows)
+        return {
+            key: {"rows": None if rows is None else rows.height} for key in context.partition_keys
+        }
+
+    return [rows, counts]
+
+
+def materialise(
+    assets: list[Any], store: ObjectStore, name: str, first: str, last: str | None = None
+) -> None:
+    dg.materialize(
+        assets,
+        selection=[name],
+        resources={"parquet": ParquetIOManager(store), "json": JsonIOManager(store)},
+        tags={
+            "dagster/asset_partition_range_start": first,
+            "dagster/asset_partition_range_end": last or first,
+        },
+    )
+
+
+def test_one_object_per_partition_and_one_frame_back(store: ObjectStore):
+    seen: list[Any] = []
+    assets = build(frame, seen)
+    materialise(assets, store, "rows", "2020-01-01", "2020-01-05")
+    assert store.keys("rows") == [f"rows/day=2020-01-0{n}/part.parquet" for n in (1, 2, 3, 4, 5)]
+    materialise(assets, store, "counts", "2020-01-04", "2020-01-05")
+    assert [str(day) for day in seen[0]["day"]] == [f"2020-01-0{n}" for n in (2, 3, 4, 5)]
+    assert store.get("counts/day=2020-01-05/value.json") == b'{\n  "rows": 4\n}\n'
+
+
+def test_a_re_run_replaces_its_object_and_touches_no_other(store: ObjectStore):
+    materialise(build(frame, []), store, "rows", "2020-01-01", "2020-01-03")
+    before = store.get("rows/day=2020-01-01/part.parquet")
+    materialise(
+        build(lambda keys: frame(keys, value=7), []), store, "rows", "2020-01-02", "2020-01-02"
+    )
+    assert store.get("rows/day=2020-01-01/part.parquet") == before
+    values = store.scan_parquet(store.keys("rows")).collect()["value"].to_list()
+    assert values == [1, 7, 1]
+
+
+def test_a_partition_without_rows_is_stored_empty(store: ObjectStore):
+    materialise(build(lambda keys: frame(keys[:1]), []), store, "rows", "2020-01-01", "2020-01-02")
+    assert store.scan_parquet(["rows/day=2020-01-02/part.parquet"]).collect().is_empty()
+
+
+def test_rows_of_another_partition_are_refused_and_nothing_is_stored(store: ObjectStore):
+    stray = build(lambda keys: frame([*keys, "2020-01-09"]), [])
+    with pytest.raises(PartitionMismatchError, match="other partitions than the run: 2020-01-09"):
+        materialise(stray, store, "rows", "2020-01-01")
+    assert store.keys("rows") == []
+
+
+def test_history_may_begin_late_but_have_no_hole(store: ObjectStore):
+    seen: list[Any] = []
+    assets = build(frame, seen)
+    materialise(assets, store, "rows", "2020-01-03")
+    materialise(assets, store, "counts", "2020-01-03")
+    assert seen[0].height == 1
+    materialise(assets, store, "rows", "2020-01-05")
+    with pytest.raises(MissingPartitionsError, match="rows was never materialised for 2020-01-04"):
+        materialise(assets, store, "counts", "2020-01-05")
+    with pytest.raises(MissingPartitionsError, match="for 2020-01-06"):
+        materialise(assets, store, "counts", "2020-01-06")
+
+
+def test_an_input_that_may_be_missing_is_none(store: ObjectStore):
+    seen: list[Any] = []
+    materialise(build(frame, seen, may_be_missing=True), store, "counts", "2020-01-05")
+    assert seen == [None]
+
+
+def test_json_refuses_what_json_cannot_say(store: ObjectStore):
+    with pytest.raises(ValueError, match="Out of range float values are not JSON compliant"):
+        JsonIOManager(store).encode({"a": float("nan")})
+
+
+def test_a_missing_object_is_named(store: ObjectStore):
+    with pytest.raises(ObjectStoreError, match="no object rows/day=1/part.parquet in file://"):
+        store.get("rows/day=1/part.parquet")
+    assert stored_partitions(store, "rows") == {}
