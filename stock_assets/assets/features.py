@@ -6,18 +6,15 @@ import polars as pl
 from stock_assets.assets.attributes import by_session, preview
 from stock_assets.forecasting.features import FEATURES, HISTORY_SESSIONS, build_features
 from stock_assets.partitions import Partitions, session_of
+from stock_assets.resources.io_managers import HISTORY
 
 
 def feature_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
-    window = dg.TimeWindowPartitionMapping(
-        start_offset=-HISTORY_SESSIONS, allow_nonexistent_upstream_partitions=True
-    )
-
     @dg.asset(
         **by_session(partitions),
         group_name="features",
         kinds={"parquet", "s3", "polars"},
-        ins={"raw_prices": dg.AssetIn(partition_mapping=window)},
+        ins={"raw_prices": dg.AssetIn(metadata={HISTORY: HISTORY_SESSIONS})},
     )
     def features(
         context: dg.AssetExecutionContext, raw_prices: pl.DataFrame
