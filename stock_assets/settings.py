@@ -91,6 +91,14 @@ class Settings(BaseSettings):
             return tuple(dict.fromkeys(t.strip().upper() for t in value.split(",") if t.strip()))
         return value
 
+    @field_validator("files_uri")
+    @classmethod
+    def _absolute_path(cls, value: str | None) -> str | None:
+        """The same files have the same name from whatever folder they are named."""
+        if value is None or value.startswith("s3://"):
+            return value
+        return str(Path(value.removeprefix("file://")).expanduser().resolve())
+
     @field_validator("home")
     @classmethod
     def _absolute_home(cls, value: Path) -> Path:
