@@ -11,7 +11,7 @@ from typing import Any
 from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_ASSETS, MONTHLY_JOB
 from stock_assets.commands.project import Project, run_partitions
 from stock_assets.errors import SettingsError
-from stock_assets.forecasting.features import HISTORY_SESSIONS
+from stock_assets.forecasting.features import BAR_SESSIONS, HISTORY_SESSIONS
 from stock_assets.partitions import month_key, month_of, months_before
 from stock_assets.resources.io_managers import read_rows, stored_partitions
 
@@ -78,7 +78,7 @@ def plan_range(project: Project, first: date, last: date) -> Range:
     months = tuple(dict.fromkeys(month_key(session) for session in forecasts))
     oldest = months_before(month_of(months[0]), project.settings.train_months)
     features = since(oldest)
-    return Range(targets, forecasts, months, features, since(features[0], HISTORY_SESSIONS))
+    return Range(targets, forecasts, months, features, since(features[0], BAR_SESSIONS))
 
 
 def trainable(project: Project, months: Sequence[str]) -> list[str]:
