@@ -1,4 +1,4 @@
-"""The real graph on real services: SeaweedFS, MLflow's database and registry, Dagster's instance."""
+"""The real graph on real parts: SeaweedFS, MLflow's database and registry, Dagster's instance."""
 
 import json
 from collections.abc import Iterator
@@ -179,7 +179,7 @@ def test_a_version_rejected_by_the_gate_serves_nothing_and_keeps_its_reason(proj
     approved = [v for v in models.versions() if v.approved]
     number = models.register(study, GateDecision(False, "rejected: on purpose"))
     try:
-        assert [v for v in models.versions() if v.version == number][0].approved is False
+        assert not any(v.approved for v in models.versions() if v.version == number)
         assert len([v for v in models.versions() if v.approved]) == len(approved) - 1
         with models.tracking.client() as client:
             tags = client.get_model_version(models.name, str(number)).tags

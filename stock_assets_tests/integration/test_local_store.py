@@ -72,7 +72,7 @@ def _listening(table: str, pid: int) -> list[str]:
     inodes = set()
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
         try:
-            link = os.readlink(descriptor)
+            link = str(descriptor.readlink())
         except FileNotFoundError:
             continue
         if link.startswith("socket:["):

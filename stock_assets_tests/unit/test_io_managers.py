@@ -131,6 +131,6 @@ def test_json_refuses_what_json_cannot_say(store: ObjectStore):
 
 
 def test_a_missing_object_is_named(store: ObjectStore):
-    with pytest.raises(ObjectStoreError, match="no object rows/day=1/part.parquet in file://"):
+    with pytest.raises(ObjectStoreError, match=r"no object rows/day=1/part\.parquet in file://"):
         store.get("rows/day=1/part.parquet")
     assert stored_partitions(store, "rows") == {}

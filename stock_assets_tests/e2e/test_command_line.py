@@ -1,0 +1,202 @@
+"""The program as a person runs it: other processes, real parts, what is printed and what is left."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stock_assets_tests.conftest import QUICK, make_home
+
+COMMAND = str(Path(sys.executable).with_name("stock-assets"))
+RANGE = ("--from", "2013-02-25", "--to", "2013-03-01")
+KEYS = [
+    "sessions", "tickers", "forecasts", "rmse_return", "rmse_return_random_walk", "skill", "dm_t",
+    "rmse_usd", "rmse_usd_random_walk", "coverage", "crps", "interval_score_95", "fallback_share",
+    "versions",
+]  # fmt: skip
+
+
+def environment(home: Path, **settings: Any) -> dict[str, str]:
+    ours = {f"STOCK_ASSETS_{k}".upper(): str(v) for k, v in (QUICK | settings).items()}
+    return {**os.environ, **ours, "HOME": str(home)}
+
+
+def stock_assets(home: Path, *arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [COMMAND, *arguments],
+        cwd=home,
+        env=environment(home, **settings),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+    )
+
+
+def left_running(home: Path) -> list[str]:
+    listed = subprocess.run(
+        ["ps", "-ww", "-eo", "args="], capture_output=True, text=True, check=True
+    )
+    return [line for line in listed.stdout.splitlines() if str(home) in line]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout in which `run` has been called once."""
+    folder = make_home(tmp_path_factory.mktemp("checkout"))
+    first = stock_assets(folder, "run", *RANGE)
+    assert first.returncode == 0, first.stderr
+    (folder / "first.out").write_text(first.stdout)
+    (folder / "first.err").write_text(first.stderr)
+    return folder
+
+
+def test_run_prints_forecasts_the_error_and_the_random_walks(home: Path):
+    out, err = (home / "first.out").read_text(), (home / "first.err").read_text()
+    assert "Forecasts of 2013-03-04 from the close of 2013-03-01" in out
+    assert "2013-02-25 .. 2013-03-01: 25 forecasts of 5 tickers, 5 sessions" in out
+    for word in ("AAPL", "MSFT", "random walk", "skill", "95 % interval", "Stages: prices"):
+        assert word in out
+    for stage in ("prices ", "features ", "training ", "forecasts ", "scores "):
+        assert stage in err
+
+
+def test_a_second_run_does_nothing_and_says_the_same(home: Path):
+    again = stock_assets(home, "run", *RANGE)
+    assert again.returncode == 0
+    assert "nothing to do: every partition of the range is there" in again.stderr
+    assert again.stdout.splitlines()[:16] == (home / "first.out").read_text().splitlines()[:16]
+
+
+def test_nothing_is_left_running_or_written_elsewhere(home: Path):
+    assert left_running(home) == []
+    assert {p.name for p in home.iterdir()} == {"dagster.yaml", "first.err", "first.out", "var"}
+
+
+def test_backtest_prints_one_json_object_with_every_field(home: Path):
+    done = stock_assets(home, "backtest", *RANGE, "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert [key for key in KEYS if result.get(key) is None] == []
+    assert (result["sessions"], result["tickers"], result["forecasts"]) == (5, 5, 25)
+    assert list(result["coverage"]) == ["50", "80", "95"]
+    assert set(result["seconds"]) == {"prices", "features", "training", "forecasts", "scores"}
+    assert sorted(result["by_ticker"]) == ["AAPL", "FB", "GOOG", "IBM", "MSFT"]
+    assert [key for key in KEYS if key not in result["by_ticker"]["AAPL"]] == []
+    assert sum(t["forecasts"] for t in result["by_ticker"].values()) == 25
+
+
+def test_backtest_of_some_tickers_speaks_of_these_only(home: Path):
+    done = stock_assets(home, "backtest", *RANGE, "--json", "--tickers", "ibm,MSFT")
+    result = json.loads(done.stdout)
+    assert sorted(result["by_ticker"]) == ["IBM", "MSFT"]
+    assert result["forecasts"] == 10
+    assert not any(result["seconds"].values())
+
+
+def test_forecast_shows_what_is_stored(home: Path):
+    newest = json.loads(stock_assets(home, "forecast", "--json").stdout)["forecasts"]
+    assert [row["ticker"] for row in newest] == ["AAPL", "FB", "GOOG", "IBM", "MSFT"]
+    assert {row["target_session"] for row in newest} == {"2013-03-04"}
+    table = stock_assets(home, "forecast", "--session", "2013-02-27").stdout
+    assert "Forecasts of 2013-02-28 from the close of 2013-02-27" in table
+
+
+def test_the_stages_by_hand_redo_the_newest_partition(home: Path):
+    for stage, done in (
+        ("prepare", "prepare: raw_prices, features, train_set, test_set of 2013-03-01 and 2013-03"),
+        ("train", "train: tuned_model of 2013-03"),
+        ("register", "register: registered_version of 2013-03"),
+        ("forecast", "forecast: daily_forecast of 2013-03-01"),
+        ("evaluate", "evaluate: forecast_rmse of 2013-03-01"),
+    ):
+        result = stock_assets(home, "stage", stage)
+        assert (result.returncode, result.stdout.strip()) == (0, done), result.stderr
+
+
+def test_the_doctor_finds_everything_well(home: Path):
+    done = stock_assets(home, "doctor", "--json")
+    found = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert [f["part"] for f in found["findings"]] == [
+        "settings", "source", "store", "registry", "metrics",
+    ]  # fmt: skip
+    registry = found["findings"][3]["detail"]
+    assert registry == "sqlite: stock_assets_sample has 2 versions, 2 approved"
+
+
+def test_the_doctor_says_what_is_wrong_and_fails(home: Path, tmp_path: Path):
+    done = stock_assets(
+        home,
+        "doctor",
+        store_uri="s3://elsewhere",
+        s3_endpoint_url="http://127.0.0.1:9",
+        s3_access_key_id="a",
+        s3_secret_access_key="topsecret",
+        pushgateway_url="http://127.0.0.1:9",
+    )
+    assert done.returncode == 1
+    assert "WRONG  store" in done.stdout
+    assert "WRONG  metrics   http://127.0.0.1:9: " in done.stdout
+    assert "topsecret" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "message"),
+    [
+        (("run", "--from", "2013-03-02", "--to", "2013-03-03"), {}, "no session to run in 2013-03"),
+        (("run", "--tickers", "NVDA"), {"dataset": "x"}, "the sample has no NVDA; it has AAPL"),
+        (("run", "--source", "bloomberg"), {}, "STOCK_ASSETS_SOURCE: Input should be"),
+        (("run", "--source", "files"), {}, "source=files needs STOCK_ASSETS_FILES_URI"),
+        (("forecast", "--session", "2012-01-03"), {}, "no forecast from 2012-01-03 is stored"),
+        (("forecast",), {"dataset": "x"}, "no forecast of x is stored yet; make some"),
+    ],
+)
+def test_a_failure_is_one_line_that_says_what_to_do(
+    home: Path, arguments: tuple[str, ...], settings: dict[str, Any], message: str
+):
+    done = stock_assets(home, *arguments, **settings)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    line = done.stderr.strip().splitlines()[-1]
+    assert line.startswith("Error: ")
+    assert message in line
+    assert "Traceback" not in done.stderr
+
+
+def test_outside_a_checkout_the_command_says_so(tmp_path: Path):
+    done = stock_assets(tmp_path, "run")
+    assert done.returncode == 1
+    assert "no dagster.yaml in" in done.stderr
+
+
+def test_ctrl_c_stops_the_store_and_keeps_what_was_stored(tmp_path: Path):
+    home = make_home(tmp_path / "home")
+    process = subprocess.Popen(
+        [COMMAND, "run", *RANGE],
+        cwd=home,
+        env=environment(home),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stderr
+    for line in process.stderr:
+        if line.startswith("features"):  # prices are stored by now
+            break
+    time.sleep(0.5)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert err.strip().splitlines()[-1] == "Error: interrupted; what was stored stays, run again"
+    assert left_running(home) == []
+    again = stock_assets(home, "run", *RANGE)
+    assert again.returncode == 0, again.stderr
+    assert not any(line.startswith("prices") for line in again.stderr.splitlines())
