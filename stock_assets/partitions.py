@@ -27,11 +27,13 @@ class Partitions:
         calendar: Of the exchange.
         first: First session.
         last: Last session of a source that ends, else None.
+        is_live: Whether the source goes on.
     """
 
     calendar: ExchangeCalendar
     first: date
     last: date | None
+    is_live: bool = False
 
     @cached_property
     def sessions(self) -> dg.TimeWindowPartitionsDefinition:
@@ -72,6 +74,14 @@ def session_of(key: str) -> date:
     return date.fromisoformat(key)
 
 
+def range_tags(first: str, last: str) -> dict[str, str]:
+    """Tags of one run over all partitions from `first` to `last`."""
+    return {
+        "dagster/asset_partition_range_start": first,
+        "dagster/asset_partition_range_end": last,
+    }
+
+
 def month_of(key: str) -> date:
     """The first day of the month that a partition key names."""
     return date.fromisoformat(f"{key}-01")
@@ -93,5 +103,5 @@ def load_partitions(settings: Settings) -> Partitions:
     calendar = load_calendar(settings.calendar)
     source = price_source(settings)
     first = settings.first_session or source.first_session()
-    last = settings.last_session or source.last_session()
-    return Partitions(calendar, first, last)
+    ends = source.last_session()
+    return Partitions(calendar, first, settings.last_session or ends, is_live=ends is None)

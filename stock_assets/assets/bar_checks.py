@@ -5,14 +5,31 @@ what would poison everything downstream blocks: a session of a live source witho
 else warns, because the good tickers of a session go on without the bad.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
 from stock_assets.assets.attributes import preview
+from stock_assets.market.revisions import Merged
+from stock_assets.market.universe import empty_sessions, expected_bars, missing_bars
+from stock_assets.resources.price_history import StoredPrices
+from stock_assets.resources.prices import Answer, Prices
 
+PRICE_CHECKS: Mapping[str, str] = {
+    "every_bar_is_coherent": "Prices are positive and finite, low and high contain open and close,"
+    " no event or volume is negative; a bar that is not so is quarantined.",
+    "every_ticker_was_fetched": "The source gave all tickers that were asked for.",
+    "every_expected_ticker_has_a_bar": "Each ticker has a bar in every session from its first on.",
+    "sessions_are_complete": "No session is without any bar. Blocks for a live source: what follows"
+    " would compute with a hole.",
+    "no_stored_bar_was_revised": "The answer says what was stored; what it changed is listed.",
+    "no_answer_was_worse": "No stored value was missing or unsound in the answer; the better one"
+    " was kept.",
+    "data_are_fresh": "The newest session there is, is stored (sources that go on).",
+}
 FEATURE_CHECKS: Mapping[str, str] = {
     "no_unexplained_jump": "No return is too large to be true after the ticker's own volatility;"
     " such a bar is quarantined. Large moves that markets do make are listed and kept.",
@@ -30,6 +47,90 @@ def warning(name: str, passed: bool, metadata: Mapping[str, Any]) -> dg.AssetChe
         severity=dg.AssetCheckSeverity.WARN,
         metadata=dict(metadata),
     )
+
+
+def check_prices(
+    merged: Merged,
+    answer: Answer,
+    prices: Prices,
+    stored: StoredPrices,
+    sessions: Sequence[date],
+    newest: date | None,
+) -> list[dg.AssetCheckResult]:
+    """The results of PRICE_CHECKS.
+
+    Args:
+        merged: What is stored from now on of the run's sessions.
+        answer: What the source said.
+        prices: The source, and the tickers that are wanted.
+        stored: What was stored before.
+        sessions: The run's sessions, ascending.
+        newest: The newest session that there is.
+    """
+    bad = merged.bars.filter(pl.col("quarantine_reason").is_not_null())
+    expected = expected_bars(merged.bars, sessions, prices.tickers, stored.recent_tickers)
+    missing = missing_bars(expected, merged.bars)
+    empty = empty_sessions(expected, merged.bars)
+    newest_bar: date = merged.bars.select(pl.col("session").max()).item()
+    held = max(stored.newest or newest_bar, newest_bar)
+    is_live = prices.is_live
+    return [
+        warning(
+            "every_bar_is_coherent",
+            bad.is_empty(),
+            {
+                "quarantined": bad.height,
+                **_table("quarantine", bad.drop("fetched_at", "revisions")),
+            },
+        ),
+        warning(
+            "every_ticker_was_fetched",
+            answer.failure is None,
+            {"failure": f"{type(answer.failure).__name__}: {answer.failure}"}
+            if answer.failure
+            else {},
+        ),
+        warning(
+            "every_expected_ticker_has_a_bar",
+            missing.is_empty(),
+            {
+                "missing": missing.height,
+                **_table(
+                    "missing_bars",
+                    missing.group_by("ticker", maintain_order=True).agg(
+                        sessions=pl.len(),
+                        first=pl.col("session").min(),
+                        last=pl.col("session").max(),
+                    ),
+                ),
+            },
+        ),
+        dg.AssetCheckResult(
+            check_name="sessions_are_complete",
+            passed=not empty,
+            severity=dg.AssetCheckSeverity.ERROR if is_live else dg.AssetCheckSeverity.WARN,
+            metadata={"sessions_without_bars": [str(session) for session in empty]},
+        ),
+        warning(
+            "no_stored_bar_was_revised",
+            merged.revised.is_empty() and merged.removed.is_empty(),
+            {
+                "revised_values": merged.revised.height,
+                **_table("revisions", merged.revised),
+                **_table("removed", merged.removed),
+            },
+        ),
+        warning(
+            "no_answer_was_worse",
+            merged.refused.is_empty(),
+            {"kept": merged.refused.height, **_table("kept_bars", merged.refused)},
+        ),
+        warning(
+            "data_are_fresh",
+            not is_live or held == newest,
+            {"newest_stored": str(held), "newest_session": str(newest), "source_goes_on": is_live},
+        ),
+    ]
 
 
 def check_plausibility(judged: pl.DataFrame) -> list[dg.AssetCheckResult]:

@@ -21,6 +21,9 @@ PARTITIONED_BY = "partitioned_by"
 PARTITION_COLUMN = "partition_column"
 MAY_BE_MISSING = "may_be_missing"
 """Metadata of an input that may have holes, and is None where none of its partitions exists."""
+EMPTY_IS_MISSING = "empty_is_missing"
+"""Metadata of an output whose partitions are not stored where they have no rows, so that they are
+missed downstream and made again."""
 
 
 def partition_object(asset: str, partitioned_by: str, key: str, file: str) -> str:
@@ -93,6 +96,8 @@ class _PartitionedIOManager(dg.IOManager):
             raise PartitionMismatchError(
                 f"{asset}: the output has other partitions than the run: {', '.join(odd[:5])}"
             )
+        if metadata.get(EMPTY_IS_MISSING):
+            values = {key: value for key, value in values.items() if len(value)}
         by = metadata[PARTITIONED_BY]
         self.store.put_many(
             {
@@ -100,7 +105,7 @@ class _PartitionedIOManager(dg.IOManager):
                 for key, value in values.items()
             }
         )
-        last = partition_object(asset, by, keys[-1], self.file)
+        last = partition_object(asset, by, max(values, default=keys[-1]), self.file)
         context.add_output_metadata(
             {"object": dg.MetadataValue.path(f"{self.store.uri}/{last}"), **self.describe(values)}
         )
@@ -166,6 +171,8 @@ class ParquetIOManager(_PartitionedIOManager):
 
     def describe(self, values: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
         rows = [frame.height for frame in values.values()]
+        if not rows:
+            return {"partitions_in_run": 0, "rows_in_run": 0}
         any_frame = next(iter(values.values()))
         described: dict[str, Any] = {
             "dagster/column_schema": dg.TableSchema(
