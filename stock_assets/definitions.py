@@ -35,7 +35,7 @@ def build_definitions(
     return dg.Definitions(
         assets=all_assets(settings, partitions),
         jobs=jobs,
-        schedules=all_schedules(jobs),
+        schedules=all_schedules(jobs, settings.refetch_sessions),
         sensors=[rmse_sensor(settings, partitions)],
         resources={**build_resources(settings), **(resource_overrides or {})},
         loggers={"console": console_logger},
