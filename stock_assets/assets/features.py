@@ -3,9 +3,14 @@
 import dagster as dg
 import polars as pl
 
-from stock_assets.assets.attributes import by_session, preview
+from stock_assets.assets.attributes import by_session, preview, show_newest
 from stock_assets.assets.bar_checks import FEATURE_CHECKS, check_plausibility
-from stock_assets.forecasting.features import BAR_SESSIONS, FEATURES, build_features
+from stock_assets.forecasting.features import (
+    BAR_SESSIONS,
+    FEATURE_SCHEMA,
+    FEATURES,
+    build_features,
+)
 from stock_assets.market.plausibility import judge_bars
 from stock_assets.partitions import Partitions, session_of
 
@@ -16,7 +21,7 @@ def feature_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
     )
 
     @dg.asset(
-        **by_session(partitions),
+        **by_session(partitions, FEATURE_SCHEMA),
         group_name="features",
         kinds={"parquet", "s3", "polars"},
         ins={"raw_prices": dg.AssetIn(partition_mapping=window)},
@@ -40,12 +45,13 @@ def feature_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
         value = build_features(judged, partitions.calendar).filter(wanted)
         incomplete = value["volatility_1d"].null_count()
         context.log.info(f"{value.height} rows, {incomplete} with too little history")
+        newest = value.filter(pl.col("session") == sessions[-1])
+        show_newest(context, newest_rows=preview(newest.select("ticker", "session", *FEATURES[:8])))
         return dg.MaterializeResult(
             value=value,
             metadata={
                 "features": len(FEATURES),
                 "rows_with_too_little_history": incomplete,
-                "newest_rows": preview(value.select("ticker", "session", *FEATURES[:8])),
             },
             check_results=check_plausibility(judged.filter(wanted)),
         )

@@ -97,7 +97,7 @@ def _forecast_rmse(settings: Settings, partitions: Partitions) -> dg.AssetsDefin
     window = settings.rmse_window
 
     @dg.asset(
-        **by_session(partitions),
+        **by_session(partitions, SCORE_SCHEMA),
         group_name="forecasts",
         kinds={"parquet", "s3", "prometheus"},
         ins={

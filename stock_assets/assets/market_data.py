@@ -3,11 +3,13 @@
 from datetime import UTC, date, datetime
 
 import dagster as dg
+import polars as pl
 from pydantic import Field
 
-from stock_assets.assets.attributes import by_session, preview
+from stock_assets.assets.attributes import by_session, preview, show_newest
 from stock_assets.assets.bar_checks import PRICE_CHECKS, check_prices
-from stock_assets.market.revisions import merge_bars, stored_form
+from stock_assets.market.bars import BAR_SCHEMA
+from stock_assets.market.revisions import STORED_SCHEMA, merge_bars, stored_form
 from stock_assets.partitions import Partitions, session_of
 from stock_assets.resources.io_managers import EMPTY_IS_MISSING
 from stock_assets.resources.price_history import PriceHistory
@@ -26,7 +28,7 @@ class PriceFetch(dg.Config):
 
 
 def market_data_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
-    arguments = by_session(partitions)
+    arguments = by_session(partitions, STORED_SCHEMA)
     # A live source's session without any bar is due, not empty: it is not stored as if it were.
     arguments["metadata"] |= {EMPTY_IS_MISSING: partitions.is_live}
 
@@ -71,14 +73,11 @@ def market_data_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
             f"{fetched.height} bars of {fetched['ticker'].n_unique()} tickers fetched,"
             f" {merged.revised.height} values revised"
         )
+        newest = merged.bars.filter(pl.col("session") == pl.col("session").max())
+        show_newest(context, newest_bars=preview(newest.select(*BAR_SCHEMA)))
         return dg.MaterializeResult(
             value=merged.bars,
             metadata={
-                "newest_bars": preview(
-                    merged.bars.select(
-                        "ticker", "session", "open", "high", "low", "close", "volume"
-                    )
-                ),
                 "bars_fetched": fetched.height,
                 "bars_kept": merged.bars.height - fetched.height,
             },

@@ -21,6 +21,7 @@ PARTITIONED_BY = "partitioned_by"
 PARTITION_COLUMN = "partition_column"
 MAY_BE_MISSING = "may_be_missing"
 """Metadata of an input that may have holes, and is None where none of its partitions exists."""
+COLUMN_SCHEMA = "dagster/column_schema"
 EMPTY_IS_MISSING = "empty_is_missing"
 """Metadata of an output whose partitions are not stored where they have no rows, so that they are
 missed downstream and made again."""
@@ -106,8 +107,11 @@ class _PartitionedIOManager(dg.IOManager):
             }
         )
         last = partition_object(asset, by, max(values, default=keys[-1]), self.file)
+        described = self.describe(values)
+        if COLUMN_SCHEMA in metadata:
+            described.pop(COLUMN_SCHEMA, None)  # the page finds it with the asset
         context.add_output_metadata(
-            {"object": dg.MetadataValue.path(f"{self.store.uri}/{last}"), **self.describe(values)}
+            {"object": dg.MetadataValue.path(f"{self.store.uri}/{last}"), **described}
         )
 
     def describe(self, values: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
@@ -175,7 +179,7 @@ class ParquetIOManager(_PartitionedIOManager):
             return {"partitions_in_run": 0, "rows_in_run": 0}
         any_frame = next(iter(values.values()))
         described: dict[str, Any] = {
-            "dagster/column_schema": dg.TableSchema(
+            COLUMN_SCHEMA: dg.TableSchema(
                 [dg.TableColumn(n, str(t)) for n, t in any_frame.schema.items()]
             )
         }

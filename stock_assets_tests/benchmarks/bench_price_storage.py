@@ -4,7 +4,8 @@
 
 Each measurement is a process of its own, so that peak memory is its own. `plain` reads the file
 with polars and writes the same rows to the same number of Parquet objects, without Dagster; `empty`
-runs the same partitions through an asset that does nothing, on the same instance; `asset` is
+runs the same partitions through an asset that does nothing, on the same instance, and `checked`
+through one with as many checks as `raw_prices` has: that is Dagster's own cost. `asset` is
 `raw_prices` itself, first into an empty store and then, `again`, over what it stored.
 """
 
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -114,7 +115,7 @@ def asset(home: Path, kind: str) -> dict[str, float]:
     return result
 
 
-def empty(home: Path, kind: str) -> dict[str, float]:
+def empty(home: Path, kind: str, checks: Sequence[str] = ()) -> dict[str, float]:
     import dagster as dg
 
     from stock_assets.commands.project import open_project
@@ -124,9 +125,14 @@ def empty(home: Path, kind: str) -> dict[str, float]:
         sessions = project.partitions.sessions
         keys = sessions.get_partition_keys()
 
-        @dg.asset(partitions_def=sessions, backfill_policy=dg.BackfillPolicy.single_run())
+        @dg.asset(
+            partitions_def=sessions,
+            backfill_policy=dg.BackfillPolicy.single_run(),
+            check_specs=[dg.AssetCheckSpec(name, asset="nothing") for name in checks],
+        )
         def nothing() -> dg.MaterializeResult:
-            return dg.MaterializeResult()
+            results = [dg.AssetCheckResult(check_name=name, passed=True) for name in checks]
+            return dg.MaterializeResult(check_results=results)
 
         job = dg.define_asset_job("nothing_job", [nothing], partitions_def=sessions)
         definitions = dg.Definitions([nothing], jobs=[job])
@@ -139,7 +145,15 @@ def empty(home: Path, kind: str) -> dict[str, float]:
     return result
 
 
-MEASUREMENTS = {"plain": plain, "empty": empty, "asset": asset, "again": asset}
+def checked(home: Path, kind: str) -> dict[str, float]:
+    from stock_assets.assets.bar_checks import PRICE_CHECKS
+
+    return empty(home, kind, tuple(PRICE_CHECKS))
+
+
+MEASUREMENTS = {
+    "plain": plain, "empty": empty, "checked": checked, "asset": asset, "again": asset,
+}  # fmt: skip
 
 
 def main() -> None:
@@ -173,7 +187,7 @@ def main() -> None:
                 )
                 found = json.loads(done.stdout.splitlines()[-1])
                 print(
-                    "  " + f"{name:<6}" + "  ".join(f"{k} {v:>8}" for k, v in found.items()),
+                    "  " + f"{name:<8}" + "  ".join(f"{k} {v:>8}" for k, v in found.items()),
                     flush=True,
                 )
 
