@@ -10,7 +10,7 @@ from typing import Any
 
 from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_ASSETS, MONTHLY_JOB
 from stock_assets.commands.project import Project, run_partitions
-from stock_assets.errors import SettingsError
+from stock_assets.errors import RateLimitedError, SettingsError, SourceUnreachableError
 from stock_assets.forecasting.features import BAR_SESSIONS, HISTORY_SESSIONS
 from stock_assets.market.universe import expected_bars, missing_bars
 from stock_assets.partitions import month_key, month_of, months_before
@@ -160,7 +160,14 @@ def _late_bars(project: Project, sessions: Sequence[date]) -> list[tuple[list[da
     if lacking.is_empty():
         return []
     tickers = lacking["ticker"].unique(maintain_order=True).to_list()
-    held = project.prices.fetch_or_none(tickers, sessions)
+    try:
+        held = project.prices.fetch_or_none(tickers, sessions)
+    except (RateLimitedError, SourceUnreachableError) as error:
+        if not set(tickers) <= set(bars["ticker"]):
+            raise
+        # Their other bars are there, and these may never have been: no reason to do nothing.
+        print(f"{'prices':<10} not asked for late bars: {error}", file=sys.stderr, flush=True)
+        return []
     late = lacking.join(held, on=["ticker", "session"], how="semi")
     groups: dict[tuple[date, ...], list[str]] = {}
     for (ticker,), rows in late.group_by("ticker", maintain_order=True):

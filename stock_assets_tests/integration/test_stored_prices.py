@@ -315,6 +315,21 @@ def test_a_ticker_that_yahoo_does_not_know_is_named_when_it_is_added(live: Proje
         fill_prices(dataclasses.replace(live, prices=prices), DAYS, Progress())
 
 
+def test_a_gap_in_stored_bars_does_not_need_the_network_and_is_said(
+    yahoo: YahooStandIn, live: Project, capsys: pytest.CaptureFixture[str]
+):
+    yahoo.listings["BRK-B"] = flat(THURSDAY, FRIDAY, TUESDAY)
+    fill_prices(live, DAYS, Progress())
+    yahoo.stop()
+    forget_yahoo()
+    capsys.readouterr()
+    assert fill_prices(live, DAYS, Progress()) == []
+    assert "prices     not asked for late bars: " in capsys.readouterr().err
+    added = Prices(live.prices.source, ("AAPL", "IBM"))
+    with pytest.raises(SourceUnreachableError):
+        fill_prices(dataclasses.replace(live, prices=added), DAYS, Progress())
+
+
 def test_a_session_that_is_due_and_has_no_bar_stops_the_run_and_is_not_stored(
     yahoo: YahooStandIn, live: Project
 ):
