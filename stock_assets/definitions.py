@@ -16,6 +16,7 @@ from stock_assets.resources.io_managers import JsonIOManager, ParquetIOManager
 from stock_assets.resources.metrics import MetricsGateway
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.object_store import open_store
+from stock_assets.resources.price_history import PriceHistory
 from stock_assets.resources.prices import open_prices
 from stock_assets.settings import Settings, load_settings
 
@@ -34,7 +35,7 @@ def build_definitions(
     return dg.Definitions(
         assets=all_assets(settings, partitions),
         jobs=jobs,
-        schedules=all_schedules(jobs),
+        schedules=all_schedules(jobs, settings.refetch_sessions),
         sensors=[rmse_sensor(settings, partitions)],
         resources={**build_resources(settings), **(resource_overrides or {})},
         loggers={"console": console_logger},
@@ -59,6 +60,10 @@ def build_resources(settings: Settings) -> dict[str, Any]:
     def model_registry(context: dg.InitResourceContext) -> ModelRegistry:
         return ModelRegistry(settings, context.resources.object_store)
 
+    @dg.resource(required_resource_keys={"object_store"}, description="What is stored of prices.")
+    def price_history(context: dg.InitResourceContext) -> PriceHistory:
+        return PriceHistory(context.resources.object_store)
+
     @dg.io_manager(required_resource_keys={"object_store"}, description="Frames as Parquet.")
     def parquet(context: dg.InitResourceContext) -> ParquetIOManager:
         return ParquetIOManager(context.resources.object_store)
@@ -70,6 +75,7 @@ def build_resources(settings: Settings) -> dict[str, Any]:
     return {
         "object_store": for_the_run(open_store, "Objects by key: S3 or a folder."),
         "prices": for_the_run(open_prices, "The source of bars and the tickers wanted of it."),
+        "price_history": price_history,
         "model_registry": model_registry,
         "metrics": MetricsGateway(settings),
         "parquet_io_manager": parquet,

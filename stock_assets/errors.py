@@ -94,6 +94,10 @@ class MissingPartitionsError(StockAssetsError):
     """An upstream partition that is needed was never materialised."""
 
 
+class BlockingCheckError(StockAssetsError):
+    """A check failed whose failure would poison everything downstream."""
+
+
 class PartitionMismatchError(StockAssetsError):
     """Rows and partition keys do not belong together."""
 

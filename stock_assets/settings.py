@@ -5,6 +5,7 @@ plain values instead.
 """
 
 import hashlib
+from collections.abc import Iterable
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,10 @@ from stock_assets.errors import SettingsError
 SourceName = Literal["sample", "yahoo", "files"]
 
 
+def _distinct(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.strip().upper() for name in names if name.strip()))
+
+
 class Settings(BaseSettings):
     """What a deployment may choose. Defaults run on one machine with no network."""
 
@@ -28,7 +33,10 @@ class Settings(BaseSettings):
     # --- prices
     source: SourceName = Field("sample", description="Where prices come from.")
     tickers: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Comma-separated; empty: the source's own list."
+        (), description="Comma-separated; empty: those of the file below, or the source's own."
+    )
+    tickers_file: Path | None = Field(
+        None, description="One ticker per line; what follows a # is left out."
     )
     files_uri: str | None = Field(None, description="Of the files source: file, folder, s3://…")
     calendar: str = Field("XNYS", description="Exchange whose sessions key the assets (ISO 10383).")
@@ -72,6 +80,9 @@ class Settings(BaseSettings):
 
     # --- runs over ranges: what one failure can lose
     sessions_per_run: int = Field(1000, ge=1)
+    refetch_sessions: int = Field(
+        5, ge=1, description="The newest sessions that the schedule `refetch` fetches again."
+    )
     months_per_run: int = Field(12, ge=1)
 
     # --- promotion and alerts
@@ -87,9 +98,7 @@ class Settings(BaseSettings):
     @field_validator("tickers", mode="before")
     @classmethod
     def _split_tickers(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(dict.fromkeys(t.strip().upper() for t in value.split(",") if t.strip()))
-        return value
+        return _distinct(value.split(",")) if isinstance(value, str) else value
 
     @field_validator("files_uri")
     @classmethod
@@ -116,6 +125,25 @@ class Settings(BaseSettings):
         if self.source == "files" and not self.files_uri:
             raise ValueError("source=files needs STOCK_ASSETS_FILES_URI (a file, folder or s3://…)")
         return self
+
+    @cached_property
+    def wanted_tickers(self) -> tuple[str, ...]:
+        """The tickers of the list, else of the file, else none: then the source decides.
+
+        Raises:
+            SettingsError: The file can't be read or names no ticker.
+        """
+        if self.tickers or self.tickers_file is None:
+            return self.tickers
+        path = self.tickers_file.expanduser()
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"STOCK_ASSETS_TICKERS_FILE: can't read {path}: {error}") from error
+        tickers = _distinct(line.partition("#")[0] for line in lines)
+        if not tickers:
+            raise SettingsError(f"STOCK_ASSETS_TICKERS_FILE: {path} names no ticker")
+        return tickers
 
     @cached_property
     def dataset_name(self) -> str:

@@ -1,12 +1,13 @@
 """What all assets of a kind share: how they are keyed, stored, owned and backfilled."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
 from stock_assets.partitions import Partitions
-from stock_assets.resources.io_managers import PARTITION_COLUMN, PARTITIONED_BY
+from stock_assets.resources.io_managers import COLUMN_SCHEMA, PARTITION_COLUMN, PARTITIONED_BY
 
 PARQUET, JSON = "parquet_io_manager", "json_io_manager"
 OWNERS = ["team:forecasting"]
@@ -15,15 +16,27 @@ FRAME = dg.PythonObjectDagsterType(pl.DataFrame, name="Frame", description="A po
 BY_MONTH = dg.PythonObjectDagsterType(dict, name="ByMonth", description="A value per month.")
 
 
-def by_session(partitions: Partitions, column: str = "session") -> dict[str, Any]:
-    """Arguments of an asset with one Parquet object per session; `column` holds the session."""
+def by_session(
+    partitions: Partitions,
+    schema: Mapping[str, pl.DataType] | None = None,
+    column: str = "session",
+) -> dict[str, Any]:
+    """Arguments of an asset with one Parquet object per session; `column` holds the session.
+
+    A `schema` given here is shown once, with the asset, not with each partition's event.
+    """
+    columns = [dg.TableColumn(name, str(dtype)) for name, dtype in (schema or {}).items()]
     return {
         "partitions_def": partitions.sessions,
         "backfill_policy": dg.BackfillPolicy.single_run(),
         "io_manager_key": PARQUET,
         "dagster_type": FRAME,
         "owners": OWNERS,
-        "metadata": {PARTITIONED_BY: "session", PARTITION_COLUMN: column},
+        "metadata": {
+            PARTITIONED_BY: "session",
+            PARTITION_COLUMN: column,
+            **({COLUMN_SCHEMA: dg.TableSchema(columns)} if columns else {}),
+        },
     }
 
 
@@ -37,6 +50,11 @@ def by_month(partitions: Partitions, io_manager: str) -> dict[str, Any]:
         "owners": OWNERS,
         "metadata": {PARTITIONED_BY: "month"},
     }
+
+
+def show_newest(context: dg.AssetExecutionContext, **metadata: Any) -> None:
+    """Metadata for the run's newest partition alone: each partition's event would repeat them."""
+    context.add_asset_metadata(metadata, partition_key=context.partition_keys[-1])
 
 
 def preview(frame: pl.DataFrame, rows: int = 12) -> dg.MarkdownMetadataValue:

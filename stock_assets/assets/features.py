@@ -3,18 +3,29 @@
 import dagster as dg
 import polars as pl
 
-from stock_assets.assets.attributes import by_session, preview
-from stock_assets.forecasting.features import FEATURES, HISTORY_SESSIONS, build_features
+from stock_assets.assets.attributes import by_session, preview, show_newest
+from stock_assets.assets.bar_checks import FEATURE_CHECKS, check_plausibility
+from stock_assets.forecasting.features import (
+    BAR_SESSIONS,
+    FEATURE_SCHEMA,
+    FEATURES,
+    build_features,
+)
+from stock_assets.market.plausibility import judge_bars
 from stock_assets.partitions import Partitions, session_of
 from stock_assets.resources.io_managers import HISTORY
 
 
 def feature_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
     @dg.asset(
-        **by_session(partitions),
+        **by_session(partitions, FEATURE_SCHEMA),
         group_name="features",
         kinds={"parquet", "s3", "polars"},
-        ins={"raw_prices": dg.AssetIn(metadata={HISTORY: HISTORY_SESSIONS})},
+        ins={"raw_prices": dg.AssetIn(metadata={HISTORY: BAR_SESSIONS})},
+        check_specs=[
+            dg.AssetCheckSpec(name, asset="features", description=claim)
+            for name, claim in FEATURE_CHECKS.items()
+        ],
     )
     def features(
         context: dg.AssetExecutionContext, raw_prices: pl.DataFrame
@@ -22,21 +33,24 @@ def feature_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
         """Scale-free features known at a session's close, and the return that it realised.
 
         Training and serving read these same rows. They do not depend on the day from which prices
-        are adjusted, nor on the range of the run that computed them.
+        are adjusted, nor on the range of the run that computed them. A bar whose return can't be
+        true has no row.
         """
         sessions = [session_of(key) for key in context.partition_keys]
-        value = build_features(raw_prices, partitions.calendar).filter(
-            pl.col("session").is_in(sessions)
-        )
+        judged = judge_bars(raw_prices, partitions.calendar)
+        wanted = pl.col("session").is_in(sessions)
+        value = build_features(judged, partitions.calendar).filter(wanted)
         incomplete = value["volatility_1d"].null_count()
         context.log.info(f"{value.height} rows, {incomplete} with too little history")
+        newest = value.filter(pl.col("session") == sessions[-1])
+        show_newest(context, newest_rows=preview(newest.select("ticker", "session", *FEATURES[:8])))
         return dg.MaterializeResult(
             value=value,
             metadata={
                 "features": len(FEATURES),
                 "rows_with_too_little_history": incomplete,
-                "newest_rows": preview(value.select("ticker", "session", *FEATURES[:8])),
             },
+            check_results=check_plausibility(judged.filter(wanted)),
         )
 
     return [features]

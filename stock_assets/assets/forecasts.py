@@ -13,7 +13,7 @@ from stock_assets.forecasting.evaluation import (
     summarise,
 )
 from stock_assets.forecasting.promotion import ModelVersion, version_for
-from stock_assets.market.bars import sound_bars
+from stock_assets.market.plausibility import JUDGING_SESSIONS, plausible_bars
 from stock_assets.partitions import Partitions, session_of
 from stock_assets.resources.io_managers import HISTORY, MAY_BE_MISSING
 from stock_assets.resources.metrics import MetricsGateway
@@ -97,7 +97,7 @@ def _forecast_rmse(settings: Settings, partitions: Partitions) -> dg.AssetsDefin
     window = settings.rmse_window
 
     @dg.asset(
-        **by_session(partitions),
+        **by_session(partitions, SCORE_SCHEMA),
         group_name="forecasts",
         kinds={"parquet", "s3", "prometheus"},
         ins={
@@ -109,7 +109,7 @@ def _forecast_rmse(settings: Settings, partitions: Partitions) -> dg.AssetsDefin
                 ),
                 metadata={MAY_BE_MISSING: True, HISTORY: window - 1},
             ),
-            "raw_prices": dg.AssetIn(metadata={HISTORY: window - 1}),
+            "raw_prices": dg.AssetIn(metadata={HISTORY: window - 1 + JUDGING_SESSIONS}),
         },
         check_specs=[
             dg.AssetCheckSpec("newest_session_was_forecast", asset="forecast_rmse"),
@@ -132,7 +132,9 @@ def _forecast_rmse(settings: Settings, partitions: Partitions) -> dg.AssetsDefin
             oldest: date = daily_forecast.select(pl.col("as_of_session").min()).item()
             covered = partitions.calendar.between(oldest, sessions[-1])
             scores = add_rolling(
-                score_forecasts(daily_forecast, sound_bars(raw_prices)), covered, window
+                score_forecasts(daily_forecast, plausible_bars(raw_prices, partitions.calendar)),
+                covered,
+                window,
             ).filter(pl.col("session").is_in(sessions))
         newest = scores.filter(pl.col("session") == sessions[-1])
         if context.partition_keys[-1] == partitions.sessions.get_last_partition_key():

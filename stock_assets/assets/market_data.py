@@ -1,74 +1,99 @@
 """Group market_data: bars as traded, one object per session."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import dagster as dg
 import polars as pl
+from pydantic import Field
 
-from stock_assets.assets.attributes import by_session, preview
-from stock_assets.errors import EmptyAnswerError
-from stock_assets.market.bars import quarantine_reason
+from stock_assets.assets.attributes import by_session, preview, show_newest
+from stock_assets.assets.bar_checks import PRICE_CHECKS, check_prices
+from stock_assets.market.bars import BAR_SCHEMA
+from stock_assets.market.revisions import STORED_SCHEMA, merge_bars, stored_form
 from stock_assets.partitions import Partitions, session_of
+from stock_assets.resources.io_managers import EMPTY_IS_MISSING
+from stock_assets.resources.price_history import PriceHistory
 from stock_assets.resources.prices import Prices
 
 
+class PriceFetch(dg.Config):
+    """What to fetch of the run's sessions, and whether to believe it."""
+
+    tickers: list[str] | None = Field(
+        None, description="Fetch these only; the others' stored bars stay. Left out: all wanted."
+    )
+    force: bool = Field(
+        False, description="Take the answer as it is, also where it is worse than what is stored."
+    )
+
+
 def market_data_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
+    arguments = by_session(partitions, STORED_SCHEMA)
+    # A live source's session without any bar is due, not empty: it is not stored as if it were.
+    arguments["metadata"] |= {EMPTY_IS_MISSING: partitions.is_live}
+
     @dg.asset(
-        **by_session(partitions),
+        **arguments,
         group_name="market_data",
         kinds={"parquet", "s3", "polars"},
         check_specs=[
-            dg.AssetCheckSpec("no_bar_is_quarantined", asset="raw_prices"),
-            dg.AssetCheckSpec("every_session_has_bars", asset="raw_prices"),
+            dg.AssetCheckSpec(
+                name,
+                asset="raw_prices",
+                description=claim,
+                blocking=name == "sessions_are_complete",
+            )
+            for name, claim in PRICE_CHECKS.items()
         ],
     )
     def raw_prices(
-        context: dg.AssetExecutionContext, prices: dg.ResourceParam[Prices]
+        context: dg.AssetExecutionContext,
+        config: PriceFetch,
+        prices: dg.ResourceParam[Prices],
+        price_history: dg.ResourceParam[PriceHistory],
     ) -> dg.MaterializeResult:
         """Bars as traded: OHLCV, dividend and split ratio of each ticker, source and fetch time.
 
         No later split or dividend has been applied. A bar that can't be right stays here with its
-        `quarantine_reason` and never enters features.
+        `quarantine_reason` and never enters features. What a new fetch changed stands in the bar's
+        `revisions`; tickers that it did not bring keep their bars.
         """
         sessions = [session_of(key) for key in context.partition_keys]
-        bars = prices.source.fetch_bars(prices.tickers, sessions[0], sessions[-1])
-        bars = bars.filter(pl.col("session").is_in(sessions))
-        if bars.is_empty():
-            raise EmptyAnswerError(
-                f"{prices.source.name} has no bar of {', '.join(prices.tickers[:5])} for"
-                f" {sessions[0]}..{sessions[-1]}; check the tickers and the range"
-            )
-        value = bars.with_columns(
-            quarantine_reason(),
-            source=pl.lit(prices.source.name),
-            fetched_at=pl.lit(datetime.now(UTC), dtype=pl.Datetime("us", "UTC")),
+        asked = config.tickers or prices.tickers
+        stored = price_history.look_up(sessions)
+        answer = prices.fetch(asked, sessions)
+        fetched = stored_form(answer.bars, prices.source.name, datetime.now(UTC))
+        merged = merge_bars(
+            stored.bars,
+            fetched,
+            force=config.force,
+            answered=() if answer.failure else asked,
         )
-        bad = value.filter(pl.col("quarantine_reason").is_not_null())
-        empty = sorted(set(sessions) - set(value["session"].unique()))
-        context.log.info(f"{value.height} bars of {value['ticker'].n_unique()} tickers")
+        context.log.info(
+            f"{fetched.height} bars of {fetched['ticker'].n_unique()} tickers fetched,"
+            f" {merged.revised.height} values revised"
+        )
+        newest = merged.bars.filter(pl.col("session") == pl.col("session").max())
+        show_newest(context, newest_bars=preview(newest.select(*BAR_SCHEMA)))
         return dg.MaterializeResult(
-            value=value,
+            value=merged.bars,
             metadata={
-                "newest_bars": preview(
-                    value.select("ticker", "session", "open", "high", "low", "close", "volume")
-                ),
-                "quarantined": bad.height,
-                **({"quarantine": preview(bad)} if bad.height else {}),
+                "bars_fetched": fetched.height,
+                "bars_kept": merged.bars.height - fetched.height,
             },
-            check_results=[
-                dg.AssetCheckResult(
-                    check_name="no_bar_is_quarantined",
-                    passed=bad.is_empty(),
-                    severity=dg.AssetCheckSeverity.WARN,
-                    metadata={"quarantined": bad.height},
-                ),
-                dg.AssetCheckResult(
-                    check_name="every_session_has_bars",
-                    passed=not empty,
-                    severity=dg.AssetCheckSeverity.WARN,
-                    metadata={"sessions_without_bars": [str(session) for session in empty]},
-                ),
-            ],
+            check_results=check_prices(
+                merged,
+                answer,
+                prices,
+                stored,
+                sessions,
+                _newest_session(partitions),
+            ),
         )
 
     return [raw_prices]
+
+
+def _newest_session(partitions: Partitions) -> date | None:
+    key = partitions.sessions.get_last_partition_key()
+    return session_of(key) if key else None

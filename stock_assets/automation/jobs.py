@@ -14,11 +14,12 @@ if TYPE_CHECKING:  # dagster exports no public name for what define_asset_job re
 
 DAILY_ASSETS = ("raw_prices", "features", "forecast_rmse", "daily_forecast")
 MONTHLY_ASSETS = ("train_set", "test_set", "tuned_model", "registered_version")
-DAILY_JOB, MONTHLY_JOB = "daily_job", "monthly_job"
+REFETCH_ASSETS = ("raw_prices", "features")
+DAILY_JOB, MONTHLY_JOB, REFETCH_JOB = "daily_job", "monthly_job", "refetch_job"
 
 
 def all_jobs(partitions: Partitions) -> list["UnresolvedAssetJobDefinition"]:
-    """The two jobs."""
+    """The three jobs."""
     return [
         _job(
             DAILY_JOB,
@@ -31,6 +32,12 @@ def all_jobs(partitions: Partitions) -> list["UnresolvedAssetJobDefinition"]:
             MONTHLY_ASSETS,
             partitions.months,
             "A month's data, its tuned model, and the version that it becomes.",
+        ),
+        _job(
+            REFETCH_JOB,
+            REFETCH_ASSETS,
+            partitions.sessions,
+            "Past sessions once more, to see what the source revised, and their features.",
         ),
     ]
 

@@ -1,11 +1,12 @@
-"""When things run by themselves, in the exchange's time zone. Both are off until turned on."""
+"""When things run by themselves, in the exchange's time zone. All are off until turned on."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_JOB
+from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_JOB, REFETCH_JOB
+from stock_assets.partitions import range_tags
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import (
@@ -13,8 +14,14 @@ if TYPE_CHECKING:
     )
 
 
-def all_schedules(jobs: Sequence["UnresolvedAssetJobDefinition"]) -> list[Any]:
-    """`daily`: the morning after each session. `monthly`: retraining on the month's first day."""
+def all_schedules(
+    jobs: Sequence["UnresolvedAssetJobDefinition"], refetch_sessions: int
+) -> list[Any]:
+    """The schedules.
+
+    `daily`: the morning after each session. `monthly`: retraining on the month's first day.
+    `refetch`: the last sessions' prices once more, each week day.
+    """
     by_name = {job.name: job for job in jobs}
     return [
         dg.build_schedule_from_partitioned_job(
@@ -25,6 +32,7 @@ def all_schedules(jobs: Sequence["UnresolvedAssetJobDefinition"]) -> list[Any]:
             description="The morning after each session, never after a day without one.",
         ),
         monthly_schedule(by_name[MONTHLY_JOB]),
+        refetch_schedule(by_name[REFETCH_JOB], refetch_sessions),
     ]
 
 
@@ -47,3 +55,27 @@ def monthly_schedule(job: "UnresolvedAssetJobDefinition") -> dg.ScheduleDefiniti
         return dg.RunRequest(run_key=key, partition_key=key)
 
     return monthly
+
+
+def refetch_schedule(
+    job: "UnresolvedAssetJobDefinition", sessions_back: int
+) -> dg.ScheduleDefinition:
+    """Fetches the newest sessions again in one run: what the source revised is recorded."""
+    sessions = job.partitions_def
+    assert isinstance(sessions, dg.TimeWindowPartitionsDefinition)  # noqa: S101  # for the type
+
+    @dg.schedule(
+        name="refetch",
+        job=job,
+        cron_schedule="30 7 * * 1-5",
+        execution_timezone=sessions.timezone,
+        description=f"Each week day: the last {sessions_back} sessions' prices and features again.",
+    )
+    def refetch(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        at = context.scheduled_execution_time
+        keys = sessions.get_partition_keys(current_time=at)[-sessions_back:]
+        if not keys:
+            return dg.SkipReason("there is no session yet")
+        return dg.RunRequest(run_key=f"{at:%Y-%m-%d}", tags=range_tags(keys[0], keys[-1]))
+
+    return refetch

@@ -1,17 +1,20 @@
 """The project as a command sees it: settings, definitions, Dagster's instance, the store."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
+from dagster._core.errors import DagsterAssetCheckFailedError  # dagster exports it nowhere else
 
 from stock_assets.definitions import build_definitions
-from stock_assets.errors import SettingsError
-from stock_assets.partitions import Partitions, load_partitions
+from stock_assets.errors import BlockingCheckError, SettingsError
+from stock_assets.partitions import Partitions, load_partitions, range_tags
 from stock_assets.resources.object_store import ObjectStore, open_store
+from stock_assets.resources.price_history import PriceHistory
 from stock_assets.resources.prices import Prices, open_prices
 from stock_assets.settings import Settings
 
@@ -26,6 +29,10 @@ class Project:
     instance: dg.DagsterInstance
     store: ObjectStore
     prices: Prices
+
+    @property
+    def price_history(self) -> PriceHistory:
+        return PriceHistory(self.store)
 
 
 @contextmanager
@@ -66,8 +73,11 @@ def run_partitions(
     keys: Sequence[str],
     all_keys: Sequence[str],
     per_run: int,
+    config: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> int:
     """Materialises assets for the keys, in runs of neighbouring keys; the number of runs.
+
+    What a run stored stays, whatever becomes of the next: a kill loses the run under way at most.
 
     Args:
         project: Where to.
@@ -76,20 +86,33 @@ def run_partitions(
         keys: Partition keys, ascending.
         all_keys: Every key of the job, ascending: tells which keys are neighbours.
         per_run: What one failure can lose at the most.
+        config: Of assets by name, where they take some.
+
+    Raises:
+        BlockingCheckError: A check failed that stops a run.
     """
     resolved = project.definitions.resolve_job_def(job)
     runs = 0
     for first, last in neighbouring_ranges(keys, all_keys, per_run):
-        resolved.execute_in_process(
-            instance=project.instance,
-            # Without a logger named here Dagster prints every event; ours prints what assets say.
-            run_config={"loggers": {"console": {}}},
-            asset_selection=[dg.AssetKey(asset) for asset in assets],
-            tags={
-                "dagster/asset_partition_range_start": first,
-                "dagster/asset_partition_range_end": last,
-            },
-        )
+        try:
+            resolved.execute_in_process(
+                instance=project.instance,
+                run_config={
+                    # Without a logger named here Dagster prints every event; ours prints what
+                    # assets say.
+                    "loggers": {"console": {}},
+                    "ops": {
+                        asset: {"config": dict(given)} for asset, given in (config or {}).items()
+                    },
+                },
+                asset_selection=[dg.AssetKey(asset) for asset in assets],
+                tags=range_tags(first, last),
+            )
+        except DagsterAssetCheckFailedError as error:
+            raise BlockingCheckError(
+                f"{', '.join(assets)} of {first}..{last}: {str(error).splitlines()[0]}; the check's"
+                " metadata say what is missing (`make ui`, or the log); run again when it is there"
+            ) from error
         runs += 1
     return runs
 

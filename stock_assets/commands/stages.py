@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -10,10 +10,11 @@ from typing import Any
 
 from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_ASSETS, MONTHLY_JOB
 from stock_assets.commands.project import Project, run_partitions
-from stock_assets.errors import SettingsError
-from stock_assets.forecasting.features import HISTORY_SESSIONS
+from stock_assets.errors import RateLimitedError, SettingsError, SourceUnreachableError
+from stock_assets.forecasting.features import BAR_SESSIONS, HISTORY_SESSIONS
+from stock_assets.market.universe import expected_bars, missing_bars
 from stock_assets.partitions import month_key, month_of, months_before
-from stock_assets.resources.io_managers import read_rows, stored_partitions
+from stock_assets.resources.io_managers import stored_partitions
 
 STAGES = ("prices", "features", "training", "forecasts", "scores")
 
@@ -78,7 +79,7 @@ def plan_range(project: Project, first: date, last: date) -> Range:
     months = tuple(dict.fromkeys(month_key(session) for session in forecasts))
     oldest = months_before(month_of(months[0]), project.settings.train_months)
     features = since(oldest)
-    return Range(targets, forecasts, months, features, since(features[0], HISTORY_SESSIONS))
+    return Range(targets, forecasts, months, features, since(features[0], BAR_SESSIONS))
 
 
 def trainable(project: Project, months: Sequence[str]) -> list[str]:
@@ -120,30 +121,67 @@ def materialise_range(
 
 
 def fill_history(project: Project, wanted: Range, progress: Progress) -> list[str]:
-    """Fetches missing prices and computes missing features; the sessions that were computed."""
-    fetched = {str(session) for session in _prices(project, wanted, progress)}
-    return _sessions(project, "features", "features", wanted.features, progress, again=fetched)
+    """Fetches missing prices and computes the features that they change; what was computed."""
+    again = set(map(str, _touched(project, fill_prices(project, wanted.prices, progress))))
+    return _sessions(project, "features", "features", wanted.features, progress, again=again)
 
 
-def _prices(project: Project, wanted: Range, progress: Progress) -> list[date]:
-    """Fetches the sessions that are not stored, or all where a wanted ticker was never fetched."""
-    stored = stored_partitions(project.store, "raw_prices")
-    present = [stored[str(s)] for s in wanted.prices if str(s) in stored]
-    missing = [s for s in wanted.prices if str(s) not in stored]
-    if present:
-        tickers = set(read_rows(project.store, present, "ticker")["ticker"].unique())
-        absent = sorted(set(project.prices.tickers) - tickers)
-        if absent and _has_bars(project, absent, wanted.prices):
-            missing = list(wanted.prices)
+def fill_prices(project: Project, sessions: Sequence[date], progress: Progress) -> list[date]:
+    """Fetches the bars that are not stored; the sessions that were fetched.
+
+    Sessions that have no object are fetched for all tickers; then each ticker that lacks bars in
+    the others (added later, or left out by a partial answer), for itself and if the source has any.
+    """
+    stored = project.price_history.stored_sessions()
+    missing = [session for session in sessions if session not in stored]
     if missing:
         with progress.stage("prices", f"{len(missing)} sessions {missing[0]}..{missing[-1]}"):
-            _run(project, DAILY_JOB, ["raw_prices"], [str(s) for s in missing])
-    return missing
+            _run(project, DAILY_JOB, ["raw_prices"], list(map(str, missing)))
+    late = _late_bars(project, [session for session in sessions if session in stored])
+    for session_group, tickers in late:
+        what = f"{', '.join(tickers[:5])}: {len(session_group)} sessions from {session_group[0]}"
+        with progress.stage("prices", what):
+            config = {"raw_prices": {"tickers": tickers}}
+            _run(project, DAILY_JOB, ["raw_prices"], list(map(str, session_group)), config)
+    return sorted({*missing, *(session for group, _ in late for session in group)})
 
 
-def _has_bars(project: Project, tickers: list[str], sessions: Sequence[date]) -> bool:
-    """Whether the source has the tickers at all in these sessions (they may be listed later)."""
-    return not project.prices.source.fetch_bars(tickers, sessions[0], sessions[-1]).is_empty()
+def _late_bars(project: Project, sessions: Sequence[date]) -> list[tuple[list[date], list[str]]]:
+    """Bars that the source has and the stored sessions lack: groups of sessions with the tickers.
+
+    Tickers that lack the same sessions form one group.
+    """
+    if not sessions:
+        return []
+    bars = project.price_history.bars(sessions, "ticker", "session")
+    # A ticker may be listed later, or not trade on a day: only the source knows.
+    expected = expected_bars(bars, sessions, project.prices.tickers, project.prices.tickers)
+    lacking = missing_bars(expected, bars)
+    if lacking.is_empty():
+        return []
+    tickers = lacking["ticker"].unique(maintain_order=True).to_list()
+    try:
+        held = project.prices.fetch_or_none(tickers, sessions)
+    except (RateLimitedError, SourceUnreachableError) as error:
+        if not set(tickers) <= set(bars["ticker"]):
+            raise
+        # Their other bars are there, and these may never have been: no reason to do nothing.
+        print(f"{'prices':<10} not asked for late bars: {error}", file=sys.stderr, flush=True)
+        return []
+    late = lacking.join(held, on=["ticker", "session"], how="semi")
+    groups: dict[tuple[date, ...], list[str]] = {}
+    for (ticker,), rows in late.group_by("ticker", maintain_order=True):
+        groups.setdefault(tuple(rows["session"].sort()), []).append(str(ticker))
+    return [(list(group), tickers) for group, tickers in groups.items()]
+
+
+def _touched(project: Project, fetched: Sequence[date]) -> set[date]:
+    """The sessions whose features bars of other sessions are in: each, and the window after it."""
+    calendar = project.partitions.calendar
+    touched: set[date] = set()
+    for session in fetched:
+        touched.update(calendar.window_from(session, BAR_SESSIONS + 1))
+    return touched
 
 
 def _sessions(
@@ -163,9 +201,15 @@ def _sessions(
     return keys
 
 
-def _run(project: Project, job: str, assets: Sequence[str], keys: Sequence[str]) -> None:
+def _run(
+    project: Project,
+    job: str,
+    assets: Sequence[str],
+    keys: Sequence[str],
+    config: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
     definition = project.partitions.sessions if job == DAILY_JOB else project.partitions.months
     per_run = (
         project.settings.sessions_per_run if job == DAILY_JOB else project.settings.months_per_run
     )
-    run_partitions(project, job, assets, keys, definition.get_partition_keys(), per_run)
+    run_partitions(project, job, assets, keys, definition.get_partition_keys(), per_run, config)

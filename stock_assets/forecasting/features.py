@@ -13,8 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from stock_assets.market.bars import sound_bars
-from stock_assets.market.corporate_actions import check_sorted, growth_factor
+from stock_assets.market.plausibility import JUDGING_SESSIONS, judge_bars
 from stock_assets.market.sessions import ExchangeCalendar
 
 WINDOW = 63
@@ -22,7 +21,10 @@ WINDOW = 63
 SLACK = 10
 """Sessions that a ticker may have missed within the window before its features become null."""
 HISTORY_SESSIONS = WINDOW + SLACK
-"""Sessions before a session whose bars must be at hand to compute its features."""
+"""Sessions before a session whose bars its features are made of."""
+BAR_SESSIONS = HISTORY_SESSIONS + JUDGING_SESSIONS
+"""Sessions before a session whose bars must be at hand to compute its features: each bar that they
+are made of is judged by those before it."""
 
 MOMENTUM_SESSIONS = (5, 10, 20, 60)
 EMA_SPANS = (5, 10, 20)
@@ -91,29 +93,29 @@ def build_features(bars: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFra
     """Features of every bar.
 
     Args:
-        bars: Rows of BAR_SCHEMA, any order; unsound and quarantined ones are left out.
+        bars: Rows of BAR_SCHEMA, any order, or what `judge_bars` made of them.
         calendar: The exchange's sessions, to see how many a ticker missed.
 
     Returns:
-        FEATURE_SCHEMA, one row per sound bar, sorted by ticker and session. All of FEATURES and
-        `volatility_1d` are null together where fewer than WINDOW + 1 bars lie within the last
-        HISTORY_SESSIONS sessions; `return_1d` is null on a ticker's first row. No NaN.
+        FEATURE_SCHEMA, one row per bar that is neither incoherent nor quarantined, sorted by ticker
+        and session. All of FEATURES and `volatility_1d` are null together where fewer than
+        WINDOW + 1 such bars lie within the last HISTORY_SESSIONS sessions; `return_1d` is null on a
+        ticker's first row. No NaN.
 
     Raises:
         UnsortedBarsError: Two bars share ticker and session.
 
-    Row t uses bars up to t only.
+    Row t uses bars up to t only, and none from more than BAR_SESSIONS before it.
     """
-    bars = sound_bars(bars)
-    check_sorted(bars)
-    changes = _changes(bars, calendar)
+    judged = bars if "jump_finding" in bars.columns else judge_bars(bars, calendar)
+    # After the changes: a quarantined bar has none of its own, and is where the next one starts.
+    changes = _changes(judged).filter(pl.col("quarantine_reason").is_null())
     sums = _window_sums(changes)
     return _ratios(sums).select(pl.col(n).cast(t) for n, t in FEATURE_SCHEMA.items())
 
 
-def _changes(bars: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFrame:
+def _changes(bars: pl.DataFrame) -> pl.DataFrame:
     """What one session changed: returns, range variance, log volume. Null on a first row."""
-    ordinals = calendar.ordinals(bars["session"].unique().to_list())
     same = pl.col("ticker") == pl.col("ticker").shift(1)
     previous_close = pl.when(same).then(pl.col("close").shift(1))
     # In today's shares: a 2-for-1 split alone must not look like doubled trading. Indices and days
@@ -126,25 +128,23 @@ def _changes(bars: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFrame:
     overnight = (
         (pl.col("open") + pl.col("dividend")) * pl.col("split_ratio") / previous_close
     ).log()
-    span = pl.col("ordinal") - pl.col("ordinal").shift(WINDOW)
     return bars.with_columns(
-        ordinal=pl.col("session").replace_strict(ordinals, return_dtype=pl.Int64)
-    ).with_columns(
-        return_1d=growth_factor().log(),
+        return_1d=pl.col("log_growth"),
         overnight=overnight,
         intraday=intraday,
         log_range=log_range,
         volume_change=pl.when(same).then(volume_change.fill_null(0.0)),
         range_variance_1d=overnight**2 + garman_klass,
-        whole=(span <= HISTORY_SESSIONS) & (pl.col("ticker") == pl.col("ticker").shift(WINDOW)),
     )
 
 
 def _window_sums(changes: pl.DataFrame) -> pl.DataFrame:
     ones = {n: np.ones(n) for n in MOMENTUM_SESSIONS}
     variance = _weighted_sum("range_variance_1d", _ema_weights(_VOLATILITY_SPAN))
+    span = pl.col("ordinal") - pl.col("ordinal").shift(WINDOW)
+    whole = (span <= HISTORY_SESSIONS) & (pl.col("ticker") == pl.col("ticker").shift(WINDOW))
     return changes.with_columns(
-        pl.when(pl.col("whole").fill_null(False)).then(sums).alias(name)
+        pl.when(whole.fill_null(False)).then(sums).alias(name)
         for name, sums in (
             ("volatility_1d", variance.sqrt().clip(lower_bound=_VOLATILITY_FLOOR)),
             *((f"sum_{n}", _weighted_sum("return_1d", ones[n])) for n in MOMENTUM_SESSIONS),

@@ -83,6 +83,11 @@ class ExchangeCalendar:
             raise OutsideCalendarError(f"no session of {self.exchange} before {day} in the table")
         return self.sessions[at - 1]
 
+    def window_from(self, session: date, count: int) -> tuple[date, ...]:
+        """`session` and those after it, `count` in all; fewer where the table ends."""
+        at = bisect_left(self.sessions, session)
+        return self.sessions[at : at + count]
+
     def ordinals(self, sessions: Sequence[date]) -> dict[date, int]:
         """Position of each given session in the calendar: their differences count sessions."""
         return {session: bisect_left(self.sessions, session) for session in sessions}

@@ -27,6 +27,10 @@ session target every later one whose window it lies in, whether or not there are
 """
 MAY_BE_MISSING = "may_be_missing"
 """Metadata of an input that may have holes, and is None where none of its partitions exists."""
+COLUMN_SCHEMA = "dagster/column_schema"
+EMPTY_IS_MISSING = "empty_is_missing"
+"""Metadata of an output whose partitions are not stored where they have no rows, so that they are
+missed downstream and made again."""
 
 
 def partition_object(asset: str, partitioned_by: str, key: str, file: str) -> str:
@@ -110,6 +114,8 @@ class _PartitionedIOManager(dg.IOManager):
             raise PartitionMismatchError(
                 f"{asset}: the output has other partitions than the run: {', '.join(odd[:5])}"
             )
+        if metadata.get(EMPTY_IS_MISSING):
+            values = {key: value for key, value in values.items() if len(value)}
         by = metadata[PARTITIONED_BY]
         self.store.put_many(
             {
@@ -117,9 +123,12 @@ class _PartitionedIOManager(dg.IOManager):
                 for key, value in values.items()
             }
         )
-        last = partition_object(asset, by, keys[-1], self.file)
+        last = partition_object(asset, by, max(values, default=keys[-1]), self.file)
+        described = self.describe(values)
+        if COLUMN_SCHEMA in metadata:
+            described.pop(COLUMN_SCHEMA, None)  # the page finds it with the asset
         context.add_output_metadata(
-            {"object": dg.MetadataValue.path(f"{self.store.uri}/{last}"), **self.describe(values)}
+            {"object": dg.MetadataValue.path(f"{self.store.uri}/{last}"), **described}
         )
 
     def describe(self, values: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
@@ -183,9 +192,11 @@ class ParquetIOManager(_PartitionedIOManager):
 
     def describe(self, values: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
         rows = [frame.height for frame in values.values()]
+        if not rows:
+            return {"partitions_in_run": 0, "rows_in_run": 0}
         any_frame = next(iter(values.values()))
         described: dict[str, Any] = {
-            "dagster/column_schema": dg.TableSchema(
+            COLUMN_SCHEMA: dg.TableSchema(
                 [dg.TableColumn(n, str(t)) for n, t in any_frame.schema.items()]
             )
         }

@@ -56,7 +56,32 @@ def test_a_source_that_has_ended_is_not_trained_for():
 
 
 def test_schedules_are_in_exchange_time_and_off_until_turned_on(live: dg.Definitions):
-    for name, cron in (("daily", "30 6 * * *"), ("monthly", "0 8 1 * *")):
+    for name, cron in (
+        ("daily", "30 6 * * *"),
+        ("monthly", "0 8 1 * *"),
+        ("refetch", "30 7 * * 1-5"),
+    ):
         schedule = live.resolve_schedule_def(name)
         assert (schedule.cron_schedule, schedule.execution_timezone) == (cron, "America/New_York")
         assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
+
+
+@pytest.mark.parametrize(
+    ("morning", "first", "last"),
+    [
+        (date(2026, 11, 24), "2026-11-17", "2026-11-23"),
+        (date(2026, 11, 27), "2026-11-19", "2026-11-25"),  # Thanksgiving was no session
+    ],
+)
+def test_the_refetch_schedule_asks_for_the_last_five_sessions_in_one_run(
+    live: dg.Definitions, morning: date, first: str, last: str
+):
+    at = datetime(morning.year, morning.month, morning.day, 7, 30, tzinfo=NEW_YORK)
+    context = dg.build_schedule_context(
+        instance=dg.DagsterInstance.ephemeral(),
+        scheduled_execution_time=at,
+        repository_def=live.get_repository_def(),
+    )
+    (request,) = live.resolve_schedule_def("refetch").evaluate_tick(context).run_requests or []
+    assert request.tags["dagster/asset_partition_range_start"] == first
+    assert request.tags["dagster/asset_partition_range_end"] == last

@@ -56,3 +56,19 @@ def test_datasets_of_other_sources_and_files_never_share_a_name():
 def test_a_secret_is_never_shown():
     settings = load_settings(s3_secret_access_key="hunter2")
     assert "hunter2" not in repr(settings)
+
+
+def test_tickers_come_from_the_list_then_the_file_then_the_source(tmp_path: Path):
+    file = tmp_path / "tickers.txt"
+    file.write_text("# mine\naapl\n\nBRK-B  # class share\n^gspc\nAAPL\n")
+    assert load_settings(tickers_file=file).wanted_tickers == ("AAPL", "BRK-B", "^GSPC")
+    assert load_settings(tickers_file=file, tickers="ibm").wanted_tickers == ("IBM",)
+    assert load_settings().wanted_tickers == ()
+
+
+def test_a_ticker_file_that_names_nothing_is_refused(tmp_path: Path):
+    (tmp_path / "empty.txt").write_text("# none\n")
+    with pytest.raises(SettingsError, match=r"STOCK_ASSETS_TICKERS_FILE: .*names no ticker"):
+        _ = load_settings(tickers_file=tmp_path / "empty.txt").wanted_tickers
+    with pytest.raises(SettingsError, match=r"STOCK_ASSETS_TICKERS_FILE: can't read .*none\.txt"):
+        _ = load_settings(tickers_file=tmp_path / "none.txt").wanted_tickers

@@ -111,6 +111,10 @@ class YahooSource:
         be reached for several in a row: then the rest is left. A failure of any of them is raised
         when that is done, and the error's `bars` hold those of all tickers that could be fetched.
 
+        Nothing leaves here before the last ticker has answered: who ends the process meanwhile
+        loses the whole call, though nothing that was stored. A long history is therefore fetched
+        by ranges of sessions (`sessions_per_run`), at one request per ticker and range.
+
         Returns:
             Rows of BAR_SCHEMA sorted by ticker and session. A price that Yahoo left out of a bar is
             null; a volume that it left out is 0.

@@ -1,0 +1,216 @@
+"""Findings about bars that are coherent and yet can hardly be true: jumps, events, volumes.
+
+A bar's own numbers may be sound while its return is not: a split that nobody recorded, a decimal
+point in the wrong place, a recorded split that the price never saw. What would poison features is
+*quarantined*; the rest is only reported. `bars.quarantine_reason` judges a bar by itself, this
+module by the bars before it.
+
+The limits leave real crashes alone (-20 % in October 1987, -25 % on earnings, AAPL's -52 % of
+2000-09-29) and catch what no market does. A missed 3-for-2 split can't be told from a fall of a
+third: it is reported, not quarantined.
+
+A quarantined jump costs its own row and no other. The return across it is unknown, so it enters no
+window; its close is the base of the next return, so a level that stays shifted is judged once, not
+for ever. A single wild close costs two rows: the jump there and the jump back.
+"""
+
+import math
+
+import polars as pl
+
+from stock_assets.market.bars import sound_bars
+from stock_assets.market.corporate_actions import check_sorted, growth_factor
+from stock_assets.market.sessions import ExchangeCalendar
+
+VOLATILITY_SESSIONS = 21
+"""Sessions before a bar whose returns and volumes are what it is judged against."""
+LONGEST_GAP = 11
+"""A return over more sessions than this is not judged; no feature spans it either."""
+JUDGING_SESSIONS = VOLATILITY_SESSIONS + LONGEST_GAP
+"""Sessions before a bar that must be at hand to judge it as a longer history would."""
+
+_FEWEST_RETURNS = 10
+_UNKNOWN_VOLATILITY = 0.05  # a new listing may do what it likes, short of the absolute limits
+_VOLATILITY_FLOOR = 0.005
+_MAD_TO_SIGMA = 1.4826  # of normal returns
+
+_IMPOSSIBLE, _IMPOSSIBLE_SIGMAS = math.log(4), 20
+_UNEXPLAINED_SIGMAS = 8
+_CROWD = 3.0  # volumes, after the shares have multiplied
+_LIKE_A_RATIO, _LIKE_A_RATIO_SIGMAS = 0.05, 3
+_WITH_A_SPLIT, _WITH_A_DIVIDEND = math.log(1.25), 0.15
+_LARGE, _LARGE_SIGMAS = math.log(1.25), 10
+_LARGEST_DIVIDEND = 0.5
+_LARGEST_RATIO = 200.0
+_VOLUME_TIMES, _LARGEST_VOLUME = 1000.0, 1e12
+
+IMPOSSIBLE = "the return is too large to be true"
+MISSED_SPLIT = "the return is that of a split or decimal error that is not recorded"
+IMPOSSIBLE_RANGE = "high or low is too far from the close to be true"
+WRONG_SPLIT = "the recorded split does not explain the price"
+WRONG_DIVIDEND = "the price did not fall by the recorded dividend"
+LARGE_DIVIDEND = "the dividend is more than half of the close"
+LARGE_RATIO = "the split ratio is outside 1/200..200"
+LARGE_MOVE = "large for this ticker; kept"
+INSANE_VOLUME = "more than a thousand times the ticker's median volume, or than 1e12"
+
+
+def judge_bars(bars: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFrame:
+    """Every coherent bar with what speaks against it.
+
+    Args:
+        bars: Rows of BAR_SCHEMA, any order; incoherent ones are left out.
+        calendar: The exchange's sessions.
+
+    Returns:
+        BAR_SCHEMA and `ordinal` (of the session), `log_growth` (the return with corporate actions;
+        null on a ticker's first row), `robust_volatility` (of one session, from the median absolute
+        return of the VOLATILITY_SESSIONS before), `jump_finding`, `event_finding`,
+        `volume_finding` (null where there is none) and `quarantine_reason` (null where the row may
+        enter features), sorted by ticker and session.
+
+    Raises:
+        UnsortedBarsError: Two bars share ticker and session.
+
+    Row t uses bars up to t and those of JUDGING_SESSIONS before it only, and no other verdict: one
+    session and ten years are judged alike.
+    """
+    bars = sound_bars(bars)
+    check_sorted(bars)
+    ordinals = calendar.ordinals(bars["session"].unique().to_list())
+    return (
+        bars.with_columns(
+            ordinal=pl.col("session").replace_strict(ordinals, return_dtype=pl.Int64),
+            log_growth=growth_factor().log(),
+        )
+        .with_columns(near=pl.col("ordinal") - pl.col("ordinal").shift(1) <= LONGEST_GAP)
+        .with_columns(judged_growth=pl.when("near").then("log_growth"))
+        .with_columns(size=pl.col("judged_growth").abs())
+        .with_columns(_robust_volatility(), _median_volume())
+        .with_columns(_jump(), _wrong_event(), _volume())
+        .with_columns(
+            quarantine_reason=pl.coalesce("jump", "wrong_event"),
+            jump_finding=pl.when(pl.col("wrong_event").is_null()).then(
+                pl.coalesce("jump", _large_move())
+            ),
+            event_finding=pl.coalesce("wrong_event", _implausible_event()),
+        )
+        .drop("near", "judged_growth", "size", "median_volume", "jump", "wrong_event")
+    )
+
+
+def plausible_bars(bars: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFrame:
+    """The bars whose closes and returns can be trusted, in BAR_SCHEMA, sorted."""
+    return sound_bars(judge_bars(bars, calendar))
+
+
+def _before(column: str) -> pl.Expr:
+    """Median of a column over the VOLATILITY_SESSIONS sessions before, of the same ticker."""
+    return (
+        pl.col(column)
+        .rolling_median_by(
+            "ordinal",
+            window_size=f"{VOLATILITY_SESSIONS}i",
+            min_samples=_FEWEST_RETURNS,
+            closed="left",
+        )
+        .over("ticker")
+    )
+
+
+def _robust_volatility() -> pl.Expr:
+    # The median of absolute returns: one jump, or ten of them, hardly move it.
+    return (
+        (_MAD_TO_SIGMA * _before("size"))
+        .fill_null(_UNKNOWN_VOLATILITY)
+        .clip(lower_bound=_VOLATILITY_FLOOR)
+        .alias("robust_volatility")
+    )
+
+
+def _median_volume() -> pl.Expr:
+    return _before("volume").alias("median_volume")
+
+
+def _beyond(move: pl.Expr, sigmas: float, at_least: float) -> pl.Expr:
+    return move > pl.max_horizontal(sigmas * pl.col("robust_volatility"), pl.lit(at_least))
+
+
+def _jump() -> pl.Expr:
+    """Why the bar's prices can't be true after the close before; null where they can."""
+    size = pl.col("size")
+    # Since the close before: what the first price of the day was, in the same shares.
+    opened = (
+        pl.col("judged_growth")
+        + ((pl.col("open") + pl.col("dividend")) / (pl.col("close") + pl.col("dividend"))).log()
+    )
+    ratio = opened.abs().exp().round().clip(lower_bound=2.0).log()
+    tolerance = pl.max_horizontal(
+        _LIKE_A_RATIO_SIGMAS * pl.col("robust_volatility"), pl.lit(_LIKE_A_RATIO)
+    )
+    # A split moves the price overnight by a whole ratio, and the day after that is like any other.
+    # A fall by half that is true brings a crowd with it (AAPL 2000-09-29: 19 times the volume).
+    crowded = pl.col("volume") > _CROWD * ratio.exp() * pl.col("median_volume")
+    like_a_split = (
+        ~crowded.fill_null(False)
+        & ((opened.abs() - ratio).abs() < tolerance)
+        & ((size - ratio).abs() < tolerance)
+        & (opened.sign() == pl.col("judged_growth").sign())
+    )
+    wick = pl.max_horizontal(
+        (pl.col("high") / pl.col("close")).log(), (pl.col("close") / pl.col("low")).log()
+    )
+    return (
+        pl.when(_beyond(size, _UNEXPLAINED_SIGMAS, 0.0) & like_a_split)
+        .then(pl.lit(MISSED_SPLIT))
+        .when(_beyond(size, _IMPOSSIBLE_SIGMAS, _IMPOSSIBLE))
+        .then(pl.lit(IMPOSSIBLE))
+        .when(_beyond(wick, _IMPOSSIBLE_SIGMAS, _IMPOSSIBLE))
+        .then(pl.lit(IMPOSSIBLE_RANGE))
+        .alias("jump")
+    )
+
+
+def _wrong_event() -> pl.Expr:
+    """Why a recorded event can't be true: the price did not do what it says."""
+    size = pl.col("size")
+    split = pl.col("split_ratio") != 1
+    # The move of the price alone, had there been no dividend.
+    alone = (pl.col("judged_growth") - (1 + pl.col("dividend") / pl.col("close")).log()).abs()
+    return (
+        pl.when(split & _beyond(size, _UNEXPLAINED_SIGMAS, _WITH_A_SPLIT))
+        .then(pl.lit(WRONG_SPLIT))
+        .when(
+            (pl.col("dividend") > 0)
+            & _beyond(size, _UNEXPLAINED_SIGMAS, _WITH_A_DIVIDEND)
+            & (alone < size / 3)
+        )
+        .then(pl.lit(WRONG_DIVIDEND))
+        .alias("wrong_event")
+    )
+
+
+def _implausible_event() -> pl.Expr:
+    ratio = pl.col("split_ratio")
+    return (
+        pl.when(pl.col("dividend") > _LARGEST_DIVIDEND * pl.col("close"))
+        .then(pl.lit(LARGE_DIVIDEND))
+        .when((ratio > _LARGEST_RATIO) | (ratio < 1 / _LARGEST_RATIO))
+        .then(pl.lit(LARGE_RATIO))
+    )
+
+
+def _large_move() -> pl.Expr:
+    return pl.when(_beyond(pl.col("size"), _LARGE_SIGMAS, _LARGE)).then(pl.lit(LARGE_MOVE))
+
+
+def _volume() -> pl.Expr:
+    usual = pl.col("median_volume")
+    return (
+        pl.when(
+            (pl.col("volume") > _LARGEST_VOLUME)
+            | ((usual > 0) & (pl.col("volume") > _VOLUME_TIMES * usual))
+        )
+        .then(pl.lit(INSANE_VOLUME))
+        .alias("volume_finding")
+    )

@@ -1,0 +1,182 @@
+"""What becomes of a stored bar when its session is fetched again.
+
+A source corrects itself, forgets, answers in part. Stored bars of tickers that the answer does not
+name stay; a worse answer never replaces a better bar; a different one replaces it and leaves a
+record in the bar itself, so that a session's object tells its own history and nothing is appended
+anywhere else.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+
+from stock_assets.market.bars import BAR_SCHEMA, PRICES, quarantine_reason
+
+REVISION = pl.Struct(
+    {
+        "column": pl.String(),
+        "from": pl.Float64(),
+        "to": pl.Float64(),
+        "revised_at": pl.Datetime("us", "UTC"),
+    }
+)
+STORED_SCHEMA: dict[str, pl.DataType] = {
+    **BAR_SCHEMA,
+    "quarantine_reason": pl.String(),
+    "source": pl.String(),
+    "fetched_at": pl.Datetime("us", "UTC"),
+    "revisions": pl.List(REVISION),
+}
+"""A bar as it is kept. `revisions`: every change of a value since the first fetch, oldest first."""
+
+REVISED_SCHEMA: dict[str, pl.DataType] = {
+    "ticker": pl.String(),
+    "session": pl.Date(),
+    "column": pl.String(),
+    "from": pl.Float64(),
+    "to": pl.Float64(),
+    "revised_at": pl.Datetime("us", "UTC"),
+}
+
+ROUNDING = 1e-6
+"""Relative difference below which two fetches say the same. Sources store adjusted prices in single
+precision: undoing a later split gives 499.230012 for 499.23."""
+
+_NUMBERS = (*PRICES, "volume", "dividend", "split_ratio")
+_KEY = ("ticker", "session")
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The outcome of merging an answer into what was stored.
+
+    `bars`: STORED_SCHEMA, sorted by ticker and session. `revised`: REVISED_SCHEMA, what this answer
+    changed. `refused`: `ticker, session, reason` of bars whose better values were kept. `removed`:
+    `ticker, session` of bars that a forced answer no longer has.
+    """
+
+    bars: pl.DataFrame
+    revised: pl.DataFrame
+    refused: pl.DataFrame
+    removed: pl.DataFrame
+
+
+def stored_form(bars: pl.DataFrame, source: str, at: datetime) -> pl.DataFrame:
+    """Fetched bars (BAR_SCHEMA) in STORED_SCHEMA, with their reason and without revisions."""
+    return bars.with_columns(
+        quarantine_reason(),
+        source=pl.lit(source),
+        fetched_at=pl.lit(at, dtype=pl.Datetime("us", "UTC")),
+        revisions=pl.lit([], dtype=pl.List(REVISION)),
+    ).select(*STORED_SCHEMA)
+
+
+def merge_bars(
+    stored: pl.DataFrame,
+    fetched: pl.DataFrame,
+    *,
+    force: bool = False,
+    answered: Collection[str] = (),
+) -> Merged:
+    """Merges an answer into the stored bars of the same sessions.
+
+    Args:
+        stored: STORED_SCHEMA, one row per ticker and session.
+        fetched: STORED_SCHEMA, one row per ticker and session, all fetched at one time.
+        force: Take the answer as it is, worse or not.
+        answered: With `force`: tickers whose stored bars go where the answer has none.
+
+    Without `force`, a bar is refused if it is quarantined where the stored one is sound, or lacks
+    more values; so is a volume that is missing or 0 where one is stored. Values that differ by no
+    more than ROUNDING stay as they were first stored.
+    """
+    gone = stored.clear()
+    if force:
+        gone = stored.filter(pl.col("ticker").is_in(list(answered))).join(
+            fetched, on=_KEY, how="anti"
+        )
+    both = stored.join(fetched, on=_KEY, suffix="_new")
+    only_stored = stored.join(fetched, on=_KEY, how="anti").join(gone, on=_KEY, how="anti")
+    only_fetched = fetched.join(stored, on=_KEY, how="anti") if stored.height else fetched
+    compared = _compare(both, force=force)
+    bars = pl.concat([only_stored, only_fetched, _chosen(compared)]).sort(*_KEY)
+    revised = (
+        compared.select(*_KEY, "new_revisions")
+        .explode("new_revisions", empty_as_null=False)
+        .unnest("new_revisions")
+        .select(pl.col(name).cast(dtype) for name, dtype in REVISED_SCHEMA.items())
+        .sort(*_KEY)
+    )
+    refused = (
+        compared.with_columns(
+            reason=pl.when("is_worse")
+            .then(pl.lit("the new answer lacks values or is quarantined"))
+            .when("lacks_volume")
+            .then(pl.lit("the new answer has no volume"))
+        )
+        .drop_nulls("reason")
+        .select(*_KEY, "reason")
+        .sort(*_KEY)
+    )
+    return Merged(bars, revised, refused, gone.select(*_KEY))
+
+
+def _compare(both: pl.DataFrame, *, force: bool) -> pl.DataFrame:
+    """Adds `is_worse`, `lacks_volume`, `new_revisions` and each column's `<name>_chosen`."""
+    news = [f"{name}_new" for name in _NUMBERS]
+    lacks_more = pl.sum_horizontal(pl.col(*news).is_null()) > pl.sum_horizontal(
+        pl.col(*_NUMBERS).is_null()
+    )
+    unsound = pl.col("quarantine_reason_new").is_not_null()
+    worse = unsound & (pl.col("quarantine_reason").is_null() | lacks_more)
+    no_volume = (pl.col("volume_new").fill_null(0.0) == 0) & (pl.col("volume") > 0)
+    judged = both.with_columns(
+        is_worse=worse & ~pl.lit(force), lacks_volume=no_volume & ~worse & ~pl.lit(force)
+    )
+    changes = {name: _differs(name) & ~pl.col("is_worse") for name in _NUMBERS}
+    changes["volume"] &= ~pl.col("lacks_volume")
+    records = [
+        pl.when(changed).then(
+            pl.struct(
+                pl.lit(name).alias("column"),
+                pl.col(name).alias("from"),
+                pl.col(f"{name}_new").alias("to"),
+                pl.col("fetched_at_new").alias("revised_at"),
+            )
+        )
+        for name, changed in changes.items()
+    ]
+    return judged.with_columns(
+        pl.concat_list(records).list.drop_nulls().cast(pl.List(REVISION)).alias("new_revisions"),
+        *(
+            pl.when(changed).then(f"{name}_new").otherwise(name).alias(f"{name}_chosen")
+            for name, changed in changes.items()
+        ),
+    )
+
+
+def _differs(name: str) -> pl.Expr:
+    old, new = pl.col(name), pl.col(f"{name}_new")
+    apart = (old - new).abs() > ROUNDING * pl.max_horizontal(old.abs(), new.abs())
+    # A comparison with null is null, one with NaN or infinity may be false: these are not numbers.
+    odd = old.is_null() | new.is_null() | ~old.is_finite() | ~new.is_finite()
+    return pl.when(odd.fill_null(True)).then(old.ne_missing(new)).otherwise(apart)
+
+
+def _chosen(compared: pl.DataFrame) -> pl.DataFrame:
+    """The merged rows in STORED_SCHEMA."""
+    latest = {
+        name: pl.when("is_worse").then(name).otherwise(f"{name}_new")
+        for name in ("source", "fetched_at")
+    }
+    return (
+        compared.with_columns(
+            *(pl.col(f"{name}_chosen").alias(name) for name in _NUMBERS),
+            revisions=pl.concat_list("revisions", "new_revisions"),
+            **latest,
+        )
+        .with_columns(quarantine_reason())
+        .select(*STORED_SCHEMA)
+    )

@@ -1,0 +1,59 @@
+"""What is stored of `raw_prices`: to merge a new answer into, and to see what is missing.
+
+Reads only. Writing is the I/O manager's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import polars as pl
+
+from stock_assets.market.revisions import STORED_SCHEMA
+from stock_assets.resources.io_managers import read_rows, stored_partitions
+from stock_assets.resources.object_store import ObjectStore
+
+RAW_PRICES = "raw_prices"
+_RECENT = 5
+
+
+@dataclass(frozen=True)
+class StoredPrices:
+    """What was stored when it was looked at.
+
+    `bars`: of the sessions asked for, STORED_SCHEMA. `recent_tickers`: those with a bar in one of
+    the last five stored sessions before. `newest`: the newest stored session of all.
+    """
+
+    bars: pl.DataFrame
+    recent_tickers: frozenset[str]
+    newest: date | None
+
+
+class PriceHistory:
+    """`raw_prices` in an object store."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    def look_up(self, sessions: Sequence[date]) -> StoredPrices:
+        """What is stored of some sessions (ascending) and just before them; one listing."""
+        objects = stored_partitions(self._store, RAW_PRICES)
+        present = [objects[str(s)] for s in sessions if str(s) in objects]
+        before = [path for key, path in objects.items() if key < str(sessions[0])]
+        bars = read_rows(self._store, present) if present else pl.DataFrame(schema=STORED_SCHEMA)
+        recent = read_rows(self._store, before[-_RECENT:], "ticker") if before else bars.clear()
+        newest = date.fromisoformat(max(objects)) if objects else None
+        return StoredPrices(bars, frozenset(recent["ticker"].unique()), newest)
+
+    def stored_sessions(self) -> frozenset[date]:
+        """Sessions that have an object."""
+        return frozenset(map(date.fromisoformat, stored_partitions(self._store, RAW_PRICES)))
+
+    def bars(self, sessions: Sequence[date], *columns: str) -> pl.DataFrame:
+        """Stored bars of some sessions, all columns or some; empty where there are none."""
+        objects = stored_partitions(self._store, RAW_PRICES)
+        present = [objects[str(s)] for s in sessions if str(s) in objects]
+        if not present:
+            return pl.DataFrame(schema=STORED_SCHEMA).select(columns or STORED_SCHEMA)
+        return read_rows(self._store, present, *columns)

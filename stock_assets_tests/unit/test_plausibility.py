@@ -1,0 +1,206 @@
+"""Verdicts on made-up bars around a price of 100 that moves by one percent a session."""
+
+from datetime import date
+from typing import Any
+
+import polars as pl
+import pytest
+
+from stock_assets.forecasting.features import BAR_SESSIONS, build_features
+from stock_assets.market.bars import BAR_SCHEMA, PRICES
+from stock_assets.market.plausibility import (
+    IMPOSSIBLE,
+    IMPOSSIBLE_RANGE,
+    INSANE_VOLUME,
+    JUDGING_SESSIONS,
+    LARGE_DIVIDEND,
+    LARGE_MOVE,
+    LARGE_RATIO,
+    MISSED_SPLIT,
+    WRONG_DIVIDEND,
+    WRONG_SPLIT,
+    judge_bars,
+    plausible_bars,
+)
+from stock_assets.market.sessions import ExchangeCalendar
+from stock_assets.market.sources.sample import sample_bars
+
+DAY = date(2012, 6, 1)
+FOUND = ("quarantine_reason", "jump_finding", "event_finding", "volume_finding")
+
+
+def calm_bars(xnys: ExchangeCalendar) -> pl.DataFrame:
+    """Closes of 100 and 101 in turn, in 2012."""
+    sessions = xnys.between(date(2012, 1, 3), date(2012, 12, 31))
+    rows = [
+        {
+            "ticker": "A",
+            "session": session,
+            "open": 100.5,
+            "high": 101.5,
+            "low": 99.5,
+            "close": 100.0 + n % 2,
+            "volume": 1e6,
+            "dividend": 0.0,
+            "split_ratio": 1.0,
+        }
+        for n, session in enumerate(sessions)
+    ]
+    return pl.DataFrame(rows, schema=BAR_SCHEMA)
+
+
+def changed(
+    bars: pl.DataFrame, first: date, last: date, times: float = 1.0, **values: Any
+) -> pl.DataFrame:
+    """The bars with prices multiplied and values set between two dates."""
+    inside = pl.col("session").is_between(first, last)
+    return bars.with_columns(
+        *(pl.when(inside).then(pl.col(c) * times).otherwise(c).alias(c) for c in PRICES)
+    ).with_columns(
+        pl.when(inside).then(pl.lit(value)).otherwise(name).alias(name)
+        for name, value in values.items()
+    )
+
+
+def findings(bars: pl.DataFrame, xnys: ExchangeCalendar) -> dict[date, dict[str, str]]:
+    """What was found, by session; nothing for a bar without findings."""
+    judged = judge_bars(bars, xnys).filter(pl.any_horizontal(pl.col(*FOUND).is_not_null()))
+    return {
+        row["session"]: {name: row[name] for name in FOUND if row[name]}
+        for row in judged.iter_rows(named=True)
+    }
+
+
+def quarantined(reason: str, kind: str) -> dict[str, str]:
+    return {"quarantine_reason": reason, kind: reason}
+
+
+@pytest.mark.parametrize("times", [1 / 2, 1 / 3, 1 / 4, 1 / 10, 1 / 20, 2.0, 10.0, 100.0])
+def test_a_missed_split_costs_one_row_and_the_ticker_goes_on(xnys: ExchangeCalendar, times: float):
+    bars = changed(calm_bars(xnys), DAY, date.max, times)
+    found = findings(bars, xnys)
+    assert list(found) == [DAY]
+    assert found[DAY]["quarantine_reason"] in {MISSED_SPLIT, IMPOSSIBLE}
+    features = build_features(bars, xnys)
+    assert DAY not in features["session"].to_list()
+    after = features.filter(pl.col("session") > DAY)
+    assert after["return_1d"].abs().max() < 0.011
+    assert after["volatility_1d"].null_count() == 0
+    assert after["volatility_1d"].max() < 0.02
+
+
+@pytest.mark.parametrize("times", [10.0, 0.1, 100.0, 0.01])
+def test_one_wild_close_costs_the_jump_there_and_the_jump_back(
+    xnys: ExchangeCalendar, times: float
+):
+    found = findings(changed(calm_bars(xnys), DAY, DAY, times), xnys)
+    assert list(found) == [DAY, date(2012, 6, 4)]
+    assert {f["quarantine_reason"] for f in found.values()} <= {MISSED_SPLIT, IMPOSSIBLE}
+
+
+@pytest.mark.parametrize("times", [0.8, 0.75, 0.72, 1.3, 0.6, 0.45, 2.6])
+def test_what_markets_do_is_kept(xnys: ExchangeCalendar, times: float):
+    """October 1987, earnings, takeovers, panics."""
+    bars = changed(calm_bars(xnys), DAY, date.max, times)
+    found = findings(bars, xnys)
+    assert all(f == {"jump_finding": LARGE_MOVE} for f in found.values())
+    assert build_features(bars, xnys).height == bars.height
+
+
+def test_a_fall_by_half_with_a_crowd_is_no_missed_split(xnys: ExchangeCalendar):
+    bars = changed(calm_bars(xnys), DAY, date.max, 0.5)
+    assert findings(bars, xnys)[DAY]["quarantine_reason"] == MISSED_SPLIT
+    crowd = changed(bars, DAY, DAY, volume=19e6)
+    assert findings(crowd, xnys) == {DAY: {"jump_finding": LARGE_MOVE}}
+
+
+def test_the_sample_has_one_large_move_and_nothing_to_quarantine(xnys: ExchangeCalendar):
+    # Apple's warning of 2000-09-28: 53.50 to 25.75 overnight, the largest fall in the file.
+    judged = judge_bars(sample_bars(), xnys)
+    large = judged.filter(pl.any_horizontal(pl.col(*FOUND).is_not_null()))
+    assert large.select("ticker", "session", "jump_finding", "quarantine_reason").rows() == [
+        ("AAPL", date(2000, 9, 29), LARGE_MOVE, None)
+    ]
+
+
+def test_a_split_that_is_recorded_is_no_jump(xnys: ExchangeCalendar):
+    bars = changed(calm_bars(xnys), DAY, date.max, 0.5)
+    assert findings(changed(bars, DAY, DAY, split_ratio=2.0), xnys) == {}
+
+
+@pytest.mark.parametrize("recorded", [3.0, 4.0, 0.5, 20.0])
+def test_a_wrong_split_ratio_is_found(xnys: ExchangeCalendar, recorded: float):
+    bars = changed(calm_bars(xnys), DAY, date.max, 0.5)
+    found = findings(changed(bars, DAY, DAY, split_ratio=recorded), xnys)
+    assert list(found) == [DAY]
+    assert found[DAY]["event_finding"] == WRONG_SPLIT
+
+
+def test_a_split_without_its_price_and_one_a_day_late_are_found(xnys: ExchangeCalendar):
+    phantom = changed(calm_bars(xnys), DAY, DAY, split_ratio=1.5)
+    assert findings(phantom, xnys) == {DAY: quarantined(WRONG_SPLIT, "event_finding")}
+    late = changed(calm_bars(xnys), DAY, date.max, 0.5)
+    late = changed(late, date(2012, 6, 4), date(2012, 6, 4), split_ratio=2.0)
+    assert list(findings(late, xnys)) == [DAY, date(2012, 6, 4)]
+
+
+def test_a_dividend_that_the_price_never_saw_is_found(xnys: ExchangeCalendar):
+    wrong = changed(calm_bars(xnys), DAY, DAY, dividend=25.0)
+    assert findings(wrong, xnys) == {DAY: quarantined(WRONG_DIVIDEND, "event_finding")}
+    right = changed(changed(calm_bars(xnys), DAY, date.max, 0.75), DAY, DAY, dividend=25.0)
+    assert findings(right, xnys) == {}
+
+
+def test_events_out_of_all_measure_are_reported(xnys: ExchangeCalendar):
+    paid_out = changed(changed(calm_bars(xnys), DAY, date.max, 0.4), DAY, DAY, dividend=60.0)
+    assert findings(paid_out, xnys) == {DAY: {"event_finding": LARGE_DIVIDEND}}
+    thousandth = changed(calm_bars(xnys), DAY, date.max, 1 / 250)
+    thousandth = changed(thousandth, DAY, DAY, split_ratio=250.0)
+    assert findings(thousandth, xnys) == {DAY: {"event_finding": LARGE_RATIO}}
+
+
+def test_a_high_without_its_decimal_point_is_found(xnys: ExchangeCalendar):
+    bars = changed(calm_bars(xnys), DAY, DAY, high=10_150.0)
+    assert findings(bars, xnys) == {DAY: quarantined(IMPOSSIBLE_RANGE, "jump_finding")}
+
+
+def test_a_volume_out_of_all_measure_is_reported_and_kept(xnys: ExchangeCalendar):
+    bars = changed(calm_bars(xnys), DAY, DAY, volume=2e9)
+    assert findings(bars, xnys) == {DAY: {"volume_finding": INSANE_VOLUME}}
+
+
+def test_a_new_listing_is_not_judged_by_a_volatility_it_has_not_shown(xnys: ExchangeCalendar):
+    young = calm_bars(xnys).head(3)
+    second = young["session"][1]
+    assert findings(changed(young, second, date.max, 0.4), xnys) == {
+        second: {"jump_finding": LARGE_MOVE}
+    }
+
+
+def test_verdicts_need_no_more_history_than_they_say_and_no_future(xnys: ExchangeCalendar):
+    bars = calm_bars(xnys)
+    for n, (session, times) in enumerate(
+        [(DAY, 0.5), (date(2012, 6, 5), 10.0), (date(2012, 8, 1), 1 / 3), (date(2012, 8, 2), 30.0)]
+    ):
+        bars = changed(bars, session, date.max if n % 2 else session, times)
+    bars = bars.filter(pl.col("session") != date(2012, 7, 10))
+    judged, features = judge_bars(bars, xnys), build_features(bars, xnys)
+    assert judged["quarantine_reason"].count() >= 5
+    for session in xnys.between(date(2012, 6, 1), date(2012, 12, 31)):
+        for sessions, everything, of in (
+            (JUDGING_SESSIONS, judged.drop("log_growth"), lambda b: judge_bars(b, xnys)),
+            (BAR_SESSIONS, features, lambda b: build_features(b, xnys)),
+        ):
+            start = max(xnys.offset(session, -sessions), date(2012, 1, 3))
+            alone = of(bars.filter(pl.col("session").is_between(start, session)))
+            assert (
+                alone.select(everything.columns)
+                .filter(pl.col("session") == session)
+                .equals(everything.filter(pl.col("session") == session))
+            ), session
+
+
+def test_closes_to_score_against_are_those_that_can_be_trusted(xnys: ExchangeCalendar):
+    bars = changed(calm_bars(xnys), DAY, DAY, 10.0)
+    missing = set(bars["session"]) - set(plausible_bars(bars, xnys)["session"])
+    assert missing == {DAY, date(2012, 6, 4)}

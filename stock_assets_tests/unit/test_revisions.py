@@ -1,0 +1,128 @@
+from datetime import UTC, date, datetime
+from typing import Any
+
+import polars as pl
+import pytest
+
+from stock_assets.market.bars import BAR_SCHEMA
+from stock_assets.market.revisions import STORED_SCHEMA, Merged, merge_bars, stored_form
+
+DAY, NEXT = date(2013, 1, 2), date(2013, 1, 3)
+THEN, NOW = datetime(2013, 1, 4, 12, tzinfo=UTC), datetime(2013, 1, 7, 12, tzinfo=UTC)
+BAR = {
+    "ticker": "A",
+    "session": DAY,
+    "open": 10.0,
+    "high": 11.0,
+    "low": 9.0,
+    "close": 10.5,
+    "volume": 100.0,
+    "dividend": 0.0,
+    "split_ratio": 1.0,
+}
+
+
+def fetched(*bars: dict[str, Any], at: datetime = NOW) -> pl.DataFrame:
+    return stored_form(pl.DataFrame([BAR | bar for bar in bars], BAR_SCHEMA), "yahoo", at)
+
+
+def merged(stored: pl.DataFrame, new: pl.DataFrame, **options: Any) -> Merged:
+    outcome = merge_bars(stored, new, **options)
+    assert outcome.bars.schema == pl.Schema(STORED_SCHEMA)
+    assert outcome.bars.select("ticker", "session").is_duplicated().sum() == 0
+    return outcome
+
+
+def nothing(outcome: Merged) -> bool:
+    return all(f.is_empty() for f in (outcome.revised, outcome.refused, outcome.removed))
+
+
+def test_a_first_fetch_is_stored_as_it_is():
+    new = fetched({}, {"ticker": "B"})
+    outcome = merged(pl.DataFrame(schema=STORED_SCHEMA), new)
+    assert outcome.bars.equals(new)
+    assert nothing(outcome)
+
+
+def test_the_same_answer_changes_only_the_fetch_time():
+    stored = fetched({}, {"ticker": "B", "volume": None}, at=THEN)
+    outcome = merged(stored, fetched({}, {"ticker": "B", "volume": None}))
+    assert nothing(outcome)
+    assert outcome.bars.drop("fetched_at").equals(stored.drop("fetched_at"))
+    assert outcome.bars["fetched_at"].unique().to_list() == [NOW]
+
+
+def test_tickers_and_sessions_that_the_answer_leaves_out_stay():
+    stored = fetched({}, {"ticker": "B"}, {"ticker": "B", "session": NEXT}, at=THEN)
+    outcome = merged(stored, fetched({"ticker": "C"}, {"ticker": "A", "session": NEXT}))
+    assert outcome.bars.select("ticker", "session").rows() == [
+        ("A", DAY), ("A", NEXT), ("B", DAY), ("B", NEXT), ("C", DAY),
+    ]  # fmt: skip
+    assert nothing(outcome)
+
+
+def test_a_change_is_taken_and_recorded_in_the_bar():
+    first = merged(fetched({}, at=THEN), fetched({"close": 10.75, "volume": 120.0}))
+    record = [
+        {"column": "close", "from": 10.5, "to": 10.75, "revised_at": NOW},
+        {"column": "volume", "from": 100.0, "to": 120.0, "revised_at": NOW},
+    ]
+    assert first.bars["revisions"].to_list() == [record]
+    assert first.bars.select("close", "volume").row(0) == (10.75, 120.0)
+    assert first.revised.rows() == [
+        ("A", DAY, "close", 10.5, 10.75, NOW),
+        ("A", DAY, "volume", 100.0, 120.0, NOW),
+    ]
+    later = datetime(2013, 1, 8, tzinfo=UTC)
+    second = merged(first.bars, fetched({"close": 10.5, "volume": 120.0}, at=later))
+    assert second.bars["revisions"].to_list() == [
+        [*record, {"column": "close", "from": 10.75, "to": 10.5, "revised_at": later}]
+    ]
+    assert second.revised.height == 1
+
+
+def test_an_event_that_appears_later_is_a_revision():
+    outcome = merged(fetched({}, at=THEN), fetched({"dividend": 0.3}))
+    assert outcome.revised.select("column", "from", "to").rows() == [("dividend", 0.0, 0.3)]
+
+
+def test_rounding_is_no_revision_and_the_first_value_stays():
+    stored = fetched({"close": 10.5}, at=THEN)
+    outcome = merged(stored, fetched({"close": 10.500003}))
+    assert nothing(outcome)
+    assert outcome.bars["close"].to_list() == [10.5]
+    assert merged(stored, fetched({"close": 10.50003})).revised.height == 1
+
+
+@pytest.mark.parametrize("worse", [{"close": None}, {"low": 10.9}, {"high": float("nan")}])
+def test_a_worse_bar_is_refused_unless_forced(worse: dict[str, Any]):
+    stored, new = fetched({}, at=THEN), fetched(worse)
+    outcome = merged(stored, new)
+    assert outcome.bars.equals(stored)
+    assert outcome.refused.select("ticker", "session").rows() == [("A", DAY)]
+    assert outcome.revised.is_empty()
+    forced = merged(stored, new, force=True)
+    assert forced.bars.drop("revisions").equals(new.drop("revisions"), null_equal=True)
+    assert forced.revised["column"].to_list() == list(worse)
+    assert forced.bars["quarantine_reason"][0] is not None
+
+
+def test_a_sound_bar_replaces_a_quarantined_one():
+    outcome = merged(fetched({"close": None}, at=THEN), fetched({}))
+    assert outcome.bars.select("close", "quarantine_reason").row(0) == (10.5, None)
+    assert outcome.revised.select("column", "from", "to").rows() == [("close", None, 10.5)]
+
+
+@pytest.mark.parametrize("volume", [None, 0.0])
+def test_a_volume_that_is_gone_is_kept_and_the_rest_taken(volume: float | None):
+    outcome = merged(fetched({}, at=THEN), fetched({"volume": volume, "close": 10.75}))
+    assert outcome.bars.select("volume", "close").row(0) == (100.0, 10.75)
+    assert outcome.revised["column"].to_list() == ["close"]
+    assert outcome.refused["reason"].to_list() == ["the new answer has no volume"]
+
+
+def test_a_forced_answer_removes_what_it_no_longer_has_of_the_tickers_asked_for():
+    stored = fetched({}, {"session": NEXT}, {"ticker": "B"}, at=THEN)
+    outcome = merged(stored, fetched({}), force=True, answered=["A"])
+    assert outcome.bars.select("ticker", "session").rows() == [("A", DAY), ("B", DAY)]
+    assert outcome.removed.rows() == [("A", NEXT)]
