@@ -4,6 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
+RANDOM_WALK = "random_walk"
+"""The family that forecasts no change of the log price."""
+
 
 @dataclass(frozen=True, order=True)
 class ModelVersion:

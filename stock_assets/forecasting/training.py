@@ -10,7 +10,7 @@ from stock_assets.errors import NotEnoughHistoryError
 from stock_assets.forecasting.evaluation import rmse
 from stock_assets.forecasting.features import FEATURES
 from stock_assets.forecasting.fingerprint import code_hash, data_hash, fingerprint
-from stock_assets.forecasting.intervals import StandardQuantiles, empirical_quantiles
+from stock_assets.forecasting.intervals import IntervalModel, fit_intervals
 from stock_assets.forecasting.model import (
     ShrunkRegressor,
     feature_matrix,
@@ -28,7 +28,7 @@ class TrainedModel:
 
     model: ShrunkRegressor
     tuning: Tuning
-    quantiles: StandardQuantiles
+    intervals: IntervalModel
     test_scores: dict[str, float]
 
 
@@ -98,8 +98,6 @@ def train_model(
     return TrainedModel(
         model=fitted_on(both),
         tuning=tuning,
-        # The labels themselves, not the residuals of a model that was fitted to them: those would
-        # be too narrow, and a forecast moves a label's mean by next to nothing.
-        quantiles=empirical_quantiles(both["label"].to_numpy()),
+        intervals=fit_intervals(both),
         test_scores=scores,
     )

@@ -6,12 +6,12 @@ never has; so it is opened and closed here, in a context manager around the work
 """
 
 import fcntl
+import json
 import logging
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -162,7 +162,8 @@ class MlflowTracking:
                 }
             )
             mlflow.log_table(trained.tuning.trials.to_pandas(), "trials.json")
-            mlflow.log_dict(asdict(trained.quantiles), INTERVALS_FILE)
+            # One line: indented, every quantile of every ticker would have one.
+            mlflow.log_text(json.dumps(trained.intervals.as_values()), INTERVALS_FILE)
             mlflow.log_dict({"features": list(FEATURES)}, "features.json")
             mlflow.log_dict(dict(values), _VALUES_FILE)
             mlflow.sklearn.log_model(

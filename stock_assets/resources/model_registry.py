@@ -121,7 +121,7 @@ class ModelRegistry:
             RegistryError: What is stored is not what this code wrote.
         """
         from stock_assets.forecasting.forecast import ServedModel
-        from stock_assets.forecasting.intervals import StandardQuantiles
+        from stock_assets.forecasting.intervals import IntervalModel
         from stock_assets.forecasting.model import ShrunkRegressor
 
         with self.tracking.client() as client:
@@ -138,9 +138,7 @@ class ModelRegistry:
         return ServedModel(
             version=version,
             model=model,
-            quantiles=StandardQuantiles(
-                law=stored["law"], grid=tuple(stored["grid"]), bounds=tuple(stored["bounds"])
-            ),
+            intervals=IntervalModel.of(stored),
         )
 
 
