@@ -167,6 +167,25 @@ def stage(name: str) -> None:
 
 
 @main.command()
+@click.argument("version", type=int)
+@_reported
+def promote(version: int) -> None:
+    """Lets a version forecast from now on, until a newer one is approved."""
+    from stock_assets.commands.promotion import promote_version
+
+    click.echo(promote_version(load_settings(), version))
+
+
+@main.command()
+@_reported
+def rollback() -> None:
+    """Goes back to the version that was champion before the present one."""
+    from stock_assets.commands.promotion import roll_back
+
+    click.echo(roll_back(load_settings()))
+
+
+@main.command()
 @_reported
 def ui() -> None:
     """Dagster's and MLflow's pages on this machine, until Ctrl-C."""

@@ -102,7 +102,8 @@ def build_features(bars: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFra
     Returns:
         FEATURE_SCHEMA, one row per sound bar, sorted by ticker and session. All of FEATURES and
         `volatility_1d` are null together where fewer than WINDOW + 1 bars lie within the last
-        HISTORY_SESSIONS sessions; MARKET_VARIANCES where they are so for all; `return_1d` is null on a ticker's first row. No NaN.
+        HISTORY_SESSIONS sessions; MARKET_VARIANCES where they are so for all; `return_1d` is null
+        on a ticker's first row. No NaN.
 
     Raises:
         UnsortedBarsError: Two bars share ticker and session.

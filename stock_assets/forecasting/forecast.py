@@ -58,7 +58,7 @@ class ServedModel:
 
 @dataclass(frozen=True)
 class _Widths:
-    """Of some rows: the unit, shape (n,), and quantiles in it at GRID and BOUNDS, (n, 50), (n, 6)."""
+    """The unit of some rows, shape (n,), and quantiles in it at GRID (n, 50), at BOUNDS (n, 6)."""
 
     volatility: np.ndarray
     grid: np.ndarray

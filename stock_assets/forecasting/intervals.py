@@ -158,7 +158,7 @@ def fit_intervals(rows: pl.DataFrame) -> IntervalModel:
 
 
 def adapt(bounds: np.ndarray, newest: np.ndarray) -> np.ndarray:
-    """Bounds that followed the newest returns: online quantile tracking, the pinball loss's descent.
+    """Bounds that followed the newest returns: the pinball loss's descent, step by step.
 
     After each return a bound moves out by step * (1 - level) if the return fell beyond it, and in
     by step * level if not, so that its share of hits is pulled to its level whatever the law. After
