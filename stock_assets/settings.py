@@ -67,16 +67,16 @@ class Settings(BaseSettings):
         "random_forest", description="random_forest, hist_gradient_boosting, ridge or random_walk."
     )
     retune_months: int = Field(
-        1, ge=1, description="Months between searches; those between use the last one's parameters."
+        3, ge=1, description="Months between searches; those between use the last one's parameters."
     )
     studies_folder: Path | None = Field(
         None, description="Of the searches' journals, which resume; unset: var/studies."
     )
-    tuning_trials: int = Field(12, ge=1)
+    tuning_trials: int = Field(8, ge=1)
     tuning_folds: int = Field(4, ge=2)
     tuning_trees: int = Field(40, ge=1, description="Trees per forest while searching.")
     trees: int = Field(200, ge=1, description="Trees of the forest that serves.")
-    sample_cap: int = Field(20_000, ge=100, description="Rows that each tree may draw.")
+    sample_cap: int = Field(5_000, ge=100, description="Rows that each tree may draw.")
     seed: int = 20_130_301
 
     # --- runs over ranges: what one failure can lose

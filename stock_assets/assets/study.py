@@ -1,6 +1,7 @@
 """The body of `tuned_model` for one month; apart, because it imports scikit-learn and Optuna."""
 
 import os
+from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -78,6 +79,9 @@ def train_or_reuse(
         "params_from": from_month if lent is not None else month,
         **identity,
     }
+    # A retrain inside the month has seen more than a later month's search may depend on: whether
+    # there was one is an accident.
+    lends = lent is None and date.fromisoformat(values["trained_through"]) < month_of(month)
     run_id = tracking.log_study(
         f"{month} through {values['trained_through']}",
         trained,
@@ -90,7 +94,7 @@ def train_or_reuse(
             "trained_through": values["trained_through"],
             "data_hash": identity["data_hash"],
             "code_hash": identity["code_hash"],
-            **({} if lent is not None else {SEARCH_TAG: f"{search_kind}/{month}"}),
+            **({SEARCH_TAG: f"{search_kind}/{month}"} if lends else {}),
         },
         pictures=study_pictures(trained, train, test),
     )

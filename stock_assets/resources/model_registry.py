@@ -1,6 +1,7 @@
 """MLflow's registry side: versions with their gate decision, and loading one to serve."""
 
 import json
+import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, date, datetime
@@ -211,7 +212,13 @@ class ModelRegistry:
             import mlflow
 
             found = client.get_model_version(self.name, str(version.version))
-            model = download_model(f"models:/{self.name}/{version.version}")
+            try:
+                model = download_model(f"models:/{self.name}/{version.version}")
+            except (ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+                raise RegistryError(
+                    f"{self.name} version {version.version} can't be read as a model of trusted"
+                    f" types: {error}; delete it and train {found.tags.get('month')} again"
+                ) from error
             stored = mlflow.artifacts.load_dict(f"runs:/{found.run_id}/{INTERVALS_FILE}")
         if not isinstance(model, ShrunkRegressor):
             raise RegistryError(

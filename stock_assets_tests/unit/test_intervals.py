@@ -57,7 +57,7 @@ def walked(features: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(parts).join(outcome, on=["ticker", "as_of_session"])
 
 
-def covered(forecasts: pl.DataFrame, level: int) -> pl.Expr:
+def covered(level: int) -> pl.Expr:
     outcome = pl.col("close_usd") * pl.col("return_next").exp()
     return outcome.is_between(f"lower_{level}_usd", f"upper_{level}_usd")
 
@@ -65,13 +65,13 @@ def covered(forecasts: pl.DataFrame, level: int) -> pl.Expr:
 @pytest.mark.parametrize("level", [50, 80, 95])
 def test_coverage_of_a_known_law_is_right_within_half_a_point(walked: pl.DataFrame, level: int):
     assert walked.height > 35_000
-    share = walked.select(covered(walked, level).mean()).item()
+    share = walked.select(covered(level).mean()).item()
     assert share == pytest.approx(level / 100, abs=0.005)
 
 
 def test_no_ticker_is_left_behind(walked: pl.DataFrame):
     """One interval for all, or a fixed one per ticker, would miss some tickers by far."""
-    shares = walked.group_by("ticker").agg(share=covered(walked, 95).mean())["share"]
+    shares = walked.group_by("ticker").agg(share=covered(95).mean())["share"]
     # 380 forecasts a ticker: chance alone has a standard deviation of 1.1 points.
     assert ((shares - 0.95).abs() <= 0.025).mean() >= 0.95
 
@@ -144,7 +144,7 @@ def test_bounds_move_by_the_steps_of_the_pinball_loss():
 
 
 def test_bounds_find_their_level_when_the_law_has_changed():
-    """Returns twice as wide as the version believes: 95 % bounds go more than half of the way to 3.92."""
+    """Returns twice as wide as the version believes: 95 % bounds go half of the way and more."""
     wide = 2 * np.random.default_rng(1).standard_normal((ADAPTIVE_SESSIONS, 400))
     normal = np.array([normal_quantiles().bounds])
     followed = adapt(np.repeat(normal, 400, axis=0), wide).mean(axis=0)
