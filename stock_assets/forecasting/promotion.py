@@ -18,6 +18,7 @@ class ModelVersion:
         approved: By the gate or by a person.
         family: What its forecasts are.
         promoted_after: The newest session when a person promoted it; None where nobody did.
+        promoted_at: When that was (ISO 8601, UTC): of two on one day the later holds.
     """
 
     trained_through: date
@@ -25,6 +26,7 @@ class ModelVersion:
     approved: bool
     family: str
     promoted_after: date | None = None
+    promoted_at: str = ""
 
     @property
     def serves_after(self) -> date:
@@ -58,5 +60,5 @@ def challenger_of(versions: Iterable[ModelVersion]) -> ModelVersion | None:
     return max((v for v in known if v != champion), default=None)
 
 
-def _newness(version: ModelVersion) -> tuple[date, int]:
-    return version.serves_after, version.version
+def _newness(version: ModelVersion) -> tuple[date, str, int]:
+    return version.serves_after, version.promoted_at, version.version

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 CHAMPION, CHALLENGER = "champion", "challenger"
 _GATE_TAG = "gate"
 _PROMOTED_TAG = "promoted_after"
+_PROMOTED_AT_TAG = "promoted_at"
 _AUDIT_TAG = "audit_"
 _APPROVED, _REJECTED = "approved", "rejected"
 
@@ -104,13 +105,18 @@ class ModelRegistry:
                     f" {', '.join(map(str, sorted(known))) or 'none yet'}"
                 )
             before = champion_of(map(_as_version, known.values()))
+            now = datetime.now(UTC)
             entry = (
-                f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {why} by {who} after {after}; champion was"
+                f"{now:%Y-%m-%dT%H:%M:%SZ} {why} by {who} after {after}; champion was"
                 f" {before.version if before else 'none'}; gate said"
                 f" {known[number].tags.get(_GATE_TAG)}"
             )
             count = sum(name.startswith(_AUDIT_TAG) for name in known[number].tags)
-            tags = {_PROMOTED_TAG: str(after), f"{_AUDIT_TAG}{count + 1:03d}": entry}
+            tags = {
+                f"{_AUDIT_TAG}{count + 1:03d}": entry,
+                _PROMOTED_AT_TAG: now.isoformat(),
+                _PROMOTED_TAG: str(after),
+            }
             for name, value in tags.items():
                 client.set_model_version_tag(self.name, str(number), name, value)
             self._point_aliases(client)
@@ -240,4 +246,5 @@ def _as_version(found: "MlflowVersion") -> ModelVersion:
         approved=found.tags.get(_GATE_TAG) == _APPROVED or promoted is not None,
         family=found.tags["family"],
         promoted_after=date.fromisoformat(promoted) if promoted else None,
+        promoted_at=found.tags.get(_PROMOTED_AT_TAG, ""),
     )

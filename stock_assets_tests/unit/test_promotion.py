@@ -59,3 +59,10 @@ def test_the_challenger_is_the_newest_that_is_not_champion():
     )
     assert challenger_of([champion, rejected]) == rejected
     assert challenger_of([champion]) is None
+
+
+def test_of_two_promotions_on_one_day_the_later_holds():
+    day = date(2012, 10, 10)
+    first = replace(version(2, date(2012, 9, 28)), promoted_after=day, promoted_at="T10")
+    second = replace(version(1, date(2012, 8, 31)), promoted_after=day, promoted_at="T11")
+    assert champion_of([first, second]) == second
