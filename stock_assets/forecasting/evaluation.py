@@ -217,6 +217,8 @@ def summarise(scores: pl.DataFrame) -> dict[str, Any]:
         "rmse_return_random_walk": naive,
         "skill": 1 - own / naive if naive else math.nan,
         "dm_t": diebold_mariano_t(daily["own"].to_numpy(), daily["naive"].to_numpy()),
+        "mae_return": scores["error_return"].abs().mean(),
+        "mae_return_random_walk": scores["error_return_random_walk"].abs().mean(),
         "rmse_usd": rmse(scores["error_usd"].to_numpy()),
         "rmse_usd_random_walk": rmse(scores["error_usd_random_walk"].to_numpy()),
         "coverage": {str(c): scores[f"covered_{c}"].mean() for c in COVERAGES},
@@ -235,4 +237,13 @@ def summarise_by_ticker(scores: pl.DataFrame) -> dict[str, dict[str, Any]]:
     return {
         str(ticker): summarise(rows)
         for (ticker,), rows in sorted(scores.group_by("ticker"), key=lambda pair: pair[0])
+    }
+
+
+def summarise_by_month(scores: pl.DataFrame) -> dict[str, dict[str, Any]]:
+    """By the month of the target session, ascending."""
+    months = scores.with_columns(month=pl.col("session").dt.strftime("%Y-%m"))
+    return {
+        str(month): summarise(rows)
+        for (month,), rows in sorted(months.group_by("month"), key=lambda pair: pair[0])
     }
