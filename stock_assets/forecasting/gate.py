@@ -10,7 +10,8 @@ superiority too often.
 Non-inferiority: the upper confidence bound of the candidate's relative excess loss lies within the
 margin. A candidate whose forecasts are large has a wide bound and is turned away for want of proof;
 one that has been shrunk to near the random walk is judged sharply even by few sessions. Superiority
-is another claim, that the same bound lies below zero: it is reported and decides nothing.
+is another claim, that equal losses would hardly ever give such a t: it is reported and decides
+nothing.
 """
 
 import math
@@ -48,7 +49,7 @@ class Comparison:
 
     @property
     def superior(self) -> bool:
-        return self.upper_bound < 0
+        return self.sessions >= LEAST_SESSIONS and self.t > critical_value(self.sessions)
 
 
 @dataclass(frozen=True)
