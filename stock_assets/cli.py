@@ -69,8 +69,8 @@ def _range_options(command: Callable[P, R]) -> Callable[P, R]:
     return command
 
 
-def _settings(source: str | None, tickers: str | None) -> Settings:
-    given = {"source": source, "tickers": tickers}
+def _settings(source: str | None, tickers: str | None, family: str | None = None) -> Settings:
+    given = {"source": source, "tickers": tickers, "model_family": family}
     return load_settings(**{name: value for name, value in given.items() if value})
 
 
@@ -100,6 +100,7 @@ def run(
 
 @main.command()
 @_range_options
+@click.option("--family", help="Point model; add --fresh where versions exist already.")
 @_reported
 def backtest(
     first: datetime | None,
@@ -108,12 +109,13 @@ def backtest(
     tickers: str | None,
     as_json: bool,
     fresh: bool,
+    family: str | None,
 ) -> None:
     """Backfills forecasts and RMSE over a range and prints the scores. Reads what exists."""
     from stock_assets.commands.run import run as run_range
     from stock_assets.commands.tables import print_table, score_lines, ticker_table
 
-    result = run_range(_settings(source, tickers), _day(first), _day(last), fresh)
+    result = run_range(_settings(source, tickers, family), _day(first), _day(last), fresh)
     del result["newest_forecasts"]
     if as_json:
         _print_json(result)
@@ -164,6 +166,25 @@ def stage(name: str) -> None:
     from stock_assets.commands.stage import run_stage
 
     click.echo(run_stage(load_settings(), name))
+
+
+@main.command()
+@click.argument("version", type=int)
+@_reported
+def promote(version: int) -> None:
+    """Lets a version forecast from now on, until a newer one is approved."""
+    from stock_assets.commands.promotion import promote_version
+
+    click.echo(promote_version(load_settings(), version))
+
+
+@main.command()
+@_reported
+def rollback() -> None:
+    """Goes back to the version that was champion before the present one."""
+    from stock_assets.commands.promotion import roll_back
+
+    click.echo(roll_back(load_settings()))
 
 
 @main.command()

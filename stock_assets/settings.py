@@ -71,11 +71,20 @@ class Settings(BaseSettings):
         120, ge=30, description="Months with fewer before them are left to the random walk."
     )
     test_sessions: int = Field(30, ge=5, description="Held-out sessions before a month starts.")
-    tuning_trials: int = Field(12, ge=1)
+    model_family: str = Field(
+        "random_forest", description="random_forest, hist_gradient_boosting, ridge or random_walk."
+    )
+    retune_months: int = Field(
+        3, ge=1, description="Months between searches; those between use the last one's parameters."
+    )
+    studies_folder: Path | None = Field(
+        None, description="Of the searches' journals, which resume; unset: var/studies."
+    )
+    tuning_trials: int = Field(8, ge=1)
     tuning_folds: int = Field(4, ge=2)
     tuning_trees: int = Field(40, ge=1, description="Trees per forest while searching.")
     trees: int = Field(200, ge=1, description="Trees of the forest that serves.")
-    sample_cap: int = Field(20_000, ge=100, description="Rows that each tree may draw.")
+    sample_cap: int = Field(5_000, ge=100, description="Rows that each tree may draw.")
     seed: int = 20_130_301
 
     # --- runs over ranges: what one failure can lose
@@ -87,7 +96,10 @@ class Settings(BaseSettings):
 
     # --- promotion and alerts
     gate_margin: float = Field(
-        0.01, ge=0, description="A version may be worse than the random walk by this share of RMSE."
+        0.02,
+        ge=0,
+        description="A version must be shown to be no worse than the random walk and the champion"
+        " by more than this share of mean squared error.",
     )
     rmse_window: int = Field(20, ge=2, description="Sessions of the rolling RMSE.")
     rmse_threshold: float = Field(
@@ -158,6 +170,11 @@ class Settings(BaseSettings):
     def state_folder(self) -> Path:
         """Where everything lives that this machine keeps: databases, objects, logs."""
         return self.home / "var"
+
+    @property
+    def studies(self) -> Path:
+        """Folder of the searches' journals."""
+        return self.studies_folder or self.state_folder / "studies"
 
     @property
     def uses_local_store(self) -> bool:

@@ -12,6 +12,7 @@ from stock_assets.forecasting.evaluation import (
     score_forecasts,
     summarise,
 )
+from stock_assets.forecasting.intervals import ADAPTIVE_SESSIONS
 from stock_assets.forecasting.promotion import ModelVersion, version_for
 from stock_assets.market.plausibility import JUDGING_SESSIONS, plausible_bars
 from stock_assets.partitions import Partitions, session_of
@@ -38,6 +39,15 @@ def _daily_forecast(partitions: Partitions) -> dg.AssetsDefinition:
         **by_session(partitions, column="as_of_session"),
         group_name="forecasts",
         kinds={"parquet", "s3", "scikitlearn"},
+        ins={
+            # Intervals follow each ticker's newest returns, from stored rows rather than from this
+            # asset's own past: a daily run and a backfill see the same.
+            "features": dg.AssetIn(
+                partition_mapping=dg.TimeWindowPartitionMapping(
+                    start_offset=-ADAPTIVE_SESSIONS, allow_nonexistent_upstream_partitions=True
+                )
+            )
+        },
         # The month's version is found in the registry; this edge orders the two and shows lineage.
         deps=[dg.AssetDep("registered_version", partition_mapping=dg.TimeWindowPartitionMapping())],
     )
@@ -60,7 +70,7 @@ def _daily_forecast(partitions: Partitions) -> dg.AssetsDefinition:
             serving.setdefault(version_for(versions, session), []).append(session)
         value = pl.concat(
             forecast_next(
-                features.filter(pl.col("session").is_in(served_sessions)),
+                _with_history(features, served_sessions),
                 {session: calendar.next_session(session) for session in served_sessions},
                 model_registry.load(version) if version else None,
             )
@@ -91,6 +101,13 @@ def _daily_forecast(partitions: Partitions) -> dg.AssetsDefinition:
         )
 
     return daily_forecast
+
+
+def _with_history(features: pl.DataFrame, sessions: list[date]) -> pl.DataFrame:
+    """The rows of the sessions and of those that their intervals follow."""
+    before = features.filter(pl.col("session") < sessions[0])["session"].unique().sort()
+    oldest = before.tail(ADAPTIVE_SESSIONS).min() or sessions[0]
+    return features.filter(pl.col("session").is_between(oldest, sessions[-1]))
 
 
 def _forecast_rmse(settings: Settings, partitions: Partitions) -> dg.AssetsDefinition:

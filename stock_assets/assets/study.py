@@ -1,15 +1,20 @@
 """The body of `tuned_model` for one month; apart, because it imports scikit-learn and Optuna."""
 
 import os
+from datetime import date
 from typing import Any
 
 import dagster as dg
+import optuna
 import polars as pl
 
 from stock_assets.errors import NotEnoughHistoryError
-from stock_assets.forecasting.training import FAMILY, TrainedModel, train_model, training_identity
+from stock_assets.forecasting.fingerprint import code_hash, fingerprint
+from stock_assets.forecasting.pictures import study_pictures
+from stock_assets.forecasting.training import TrainedModel, train_model, training_identity
 from stock_assets.forecasting.tuning import TuningBudget
-from stock_assets.resources.mlflow_runs import FINGERPRINT_TAG, MlflowTracking
+from stock_assets.partitions import month_key, month_of, months_before
+from stock_assets.resources.mlflow_runs import FINGERPRINT_TAG, SEARCH_TAG, MlflowTracking
 from stock_assets.settings import Settings
 
 
@@ -28,31 +33,55 @@ def train_or_reuse(
             " sessions before it, or choose a later month"
         )
     knobs = {
+        "family": settings.model_family,
         "trials": settings.tuning_trials,
         "folds": settings.tuning_folds,
         "tuning_trees": settings.tuning_trees,
         "trees": settings.trees,
         "sample_cap": settings.sample_cap,
         "seed": settings.seed,
-        "month": month,
     }
-    identity = training_identity(train, test, **knobs)
+    # What one month's search was made with, so that only a like search lends its parameters.
+    search_kind = fingerprint({**knobs, "code": code_hash()})
+    from_month = search_month(month, settings.retune_months)
+    lent = None
+    if from_month != month:
+        lent = tracking.searched_params(f"{search_kind}/{from_month}")
+        if lent is None:
+            context.log.info(f"{month}: no search of {from_month} to take over, searching anew")
+    identity = training_identity(train, test, month=month, params=lent, **knobs)
     with tracking.client() as client:
         run_id = tracking.find_study(client, identity["fingerprint"])
         if run_id:
             context.log.info(f"{month}: same data, code and settings as MLflow run {run_id}")
             return {**tracking.study_values(run_id), "mlflow_run_id": run_id}
 
-    budget = TuningBudget(
-        trials=settings.tuning_trials,
-        folds=settings.tuning_folds,
-        trees=settings.tuning_trees,
-        sample_cap=settings.sample_cap,
-        seed=settings.seed,
-        jobs=os.cpu_count() or 1,
+    trained = train_model(
+        train,
+        test,
+        TuningBudget(
+            family=settings.model_family,
+            trials=settings.tuning_trials,
+            folds=settings.tuning_folds,
+            trees=settings.tuning_trees,
+            sample_cap=settings.sample_cap,
+            seed=settings.seed,
+            jobs=os.cpu_count() or 1,
+        ),
+        settings.trees,
+        params=lent,
+        storage=journal(settings),
+        study_name=f"{month} {identity['fingerprint']}",
     )
-    trained = train_model(train, test, budget, settings.trees)
-    values = _values(month, train, test, trained) | identity
+    values = {
+        **_values(month, train, test, trained),
+        "model_family": settings.model_family,
+        "params_from": from_month if lent is not None else month,
+        **identity,
+    }
+    # A retrain inside the month has seen more than a later month's search may depend on: whether
+    # there was one is an accident.
+    lends = lent is None and date.fromisoformat(values["trained_through"]) < month_of(month)
     run_id = tracking.log_study(
         f"{month} through {values['trained_through']}",
         trained,
@@ -65,21 +94,43 @@ def train_or_reuse(
             "trained_through": values["trained_through"],
             "data_hash": identity["data_hash"],
             "code_hash": identity["code_hash"],
+            **({SEARCH_TAG: f"{search_kind}/{month}"} if lends else {}),
         },
+        pictures=study_pictures(trained, train, test),
     )
     context.log.info(
-        f"{month}: {settings.tuning_trials} trials on {train.height} rows; test skill"
-        f" {trained.test_scores['test_skill']:+.2%} against the random walk"
+        f"{month}: {trained.tuning.trials.height} trials on {train.height} rows, slope"
+        f" {trained.tuning.slope.used:.3f}, {trained.family} forecasts; test skill"
+        f" {trained.test.scores['test_skill']:+.2%} against the random walk"
     )
     return {**values, "mlflow_run_id": run_id}
+
+
+def search_month(month: str, every: int) -> str:
+    """The month whose search a month's model takes its parameters from.
+
+    Months are cut into blocks of `every`, counted from year 0: the first of a block is searched and
+    lends to the others, never to earlier ones. A month whose block's first has no search yet is
+    searched itself, on its own data; trained again after that one, it is another model.
+    """
+    first = month_of(month)
+    return month_key(months_before(first, (first.year * 12 + first.month - 1) % every))
+
+
+def journal(settings: Settings) -> optuna.storages.JournalStorage:
+    """Every trial of the dataset, as they finish: `optuna-dashboard FILE` shows it."""
+    settings.studies.mkdir(parents=True, exist_ok=True)
+    file = settings.studies / f"{settings.dataset_name}.journal"
+    return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(file)))
 
 
 def _values(
     month: str, train: pl.DataFrame, test: pl.DataFrame, trained: TrainedModel
 ) -> dict[str, Any]:
+    slope, losses = trained.tuning.slope, trained.test.losses
     return {
         "month": month,
-        "family": FAMILY,
+        "family": trained.family,
         "train_first": str(train["session"].min()),
         "train_last": str(train["session"].max()),
         "test_first": str(test["session"].min()),
@@ -89,6 +140,13 @@ def _values(
         "test_rows": test.height,
         "tickers": sorted(set(train["ticker"]) | set(test["ticker"])),
         "params": trained.tuning.params,
-        "slope": trained.tuning.slope,
-        **trained.test_scores,
+        "slope": slope.used,
+        "slope_estimate": slope.estimate,
+        "slope_standard_error": slope.standard_error,
+        **trained.test.scores,
+        "test_losses": {
+            "session": [str(session) for session in losses["session"]],
+            "candidate": losses["candidate"].to_list(),
+            "random_walk": losses["random_walk"].to_list(),
+        },
     }

@@ -9,7 +9,8 @@ import polars as pl
 from stock_assets.commands.project import Project, open_project
 from stock_assets.commands.stages import Progress, Range, materialise_range, plan_range
 from stock_assets.commands.tables import forecast_table, print_table, score_lines
-from stock_assets.forecasting.evaluation import summarise, summarise_by_ticker
+from stock_assets.forecasting.baselines import compare_with_baselines
+from stock_assets.forecasting.evaluation import summarise, summarise_by_month, summarise_by_ticker
 from stock_assets.partitions import months_before
 from stock_assets.resources.io_managers import read_rows, stored_partitions
 from stock_assets.settings import Settings
@@ -36,8 +37,17 @@ def summary(project: Project, wanted: Range, progress: Progress) -> dict[str, An
         "to": str(wanted.targets[-1]),
         **summarise(scores),
         "seconds": {stage: round(took, 2) for stage, took in progress.seconds.items()},
+        "interval_baselines": compare_with_baselines(scores, _past_returns(project, wanted)),
+        "by_month": summarise_by_month(scores),
         "by_ticker": summarise_by_ticker(scores),
     }
+
+
+def _past_returns(project: Project, wanted: Range) -> pl.DataFrame:
+    """Every stored return up to the newest forecast."""
+    stored = stored_partitions(project.store, "features")
+    known = [path for key, path in stored.items() if key <= str(wanted.forecasts[-1])]
+    return read_rows(project.store, known, "ticker", "session", "return_1d")
 
 
 def run(

@@ -12,6 +12,7 @@ from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_ASSETS, MONTHLY_JOB
 from stock_assets.commands.project import Project, run_partitions
 from stock_assets.errors import RateLimitedError, SettingsError, SourceUnreachableError
 from stock_assets.forecasting.features import BAR_SESSIONS, HISTORY_SESSIONS
+from stock_assets.forecasting.intervals import ADAPTIVE_SESSIONS
 from stock_assets.market.universe import expected_bars, missing_bars
 from stock_assets.partitions import month_key, month_of, months_before
 from stock_assets.resources.io_managers import stored_partitions
@@ -78,7 +79,8 @@ def plan_range(project: Project, first: date, last: date) -> Range:
     forecasts = since(targets[0], 1)
     months = tuple(dict.fromkeys(month_key(session) for session in forecasts))
     oldest = months_before(month_of(months[0]), project.settings.train_months)
-    features = since(oldest)
+    # Models learn from the months before, intervals from the sessions before.
+    features = max(since(oldest), since(targets[0], 1 + ADAPTIVE_SESSIONS), key=len)
     return Range(targets, forecasts, months, features, since(features[0], BAR_SESSIONS))
 
 

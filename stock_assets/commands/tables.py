@@ -85,10 +85,24 @@ def score_lines(summary: dict[str, Any]) -> list[str]:
         f"  RMSE in dollars, pooled    {number(summary['rmse_usd'])}"
         f"   random walk {number(summary['rmse_usd_random_walk'])}",
         f"  Coverage                   {coverage}",
+        *_baseline_lines(summary.get("interval_baselines", {})),
         f"  Made by                    {len(versions)} version(s)"
         f"{f' ({versions[0]}..{versions[-1]})' if versions else ''},"
         f" {percent(summary['fallback_share'], digits=1)} by the random walk",
     ]
+
+
+def _baseline_lines(baselines: dict[str, Any]) -> list[str]:
+    return [
+        f"  Intervals / {name.replace('_', ' '):<15}"
+        f"CRPS {_share(found, 'crps')}, 95 % interval score {_share(found, 'interval_score_95')}"
+        f" of the baseline's, whose 95 % interval held {percent(found['coverage_95'], digits=1)}"
+        for name, found in baselines.items()
+    ]
+
+
+def _share(found: dict[str, Any], score: str) -> str:
+    return f"{found[f'{score}_forecast'] / found[score]:.3f}"
 
 
 def forecast_rows(forecasts: pl.DataFrame) -> list[dict[str, Any]]:

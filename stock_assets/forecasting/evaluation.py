@@ -101,16 +101,20 @@ def _interval_score(coverage: int) -> pl.Expr:
     return upper - lower + fine * (below + above)
 
 
+def pinball_crps(quantiles: np.ndarray, realised: np.ndarray) -> np.ndarray:
+    """Twice the mean pinball loss over GRID: (n, 50) and (n,) give (n,)."""
+    missed = quantiles - realised[:, None]
+    return np.asarray(2 * (((missed > 0) - np.asarray(GRID)) * missed).mean(axis=1))
+
+
 def _crps(scored: pl.DataFrame) -> pl.Series:
     """Twice the mean pinball loss over GRID; null where there are no quantiles."""
     known = scored["quantile_returns"].is_not_null()
     values = np.full(scored.height, np.nan)
     if known.any():
         quantiles = np.vstack(scored.filter(known)["quantile_returns"].to_list())
-        realised = scored.filter(known)["realised_return"].to_numpy()[:, None]
-        below = (realised < quantiles).astype(float)
-        pinball = (below - np.asarray(GRID)) * (quantiles - realised)
-        values[known.to_numpy()] = 2 * pinball.mean(axis=1)
+        realised = scored.filter(known)["realised_return"].to_numpy()
+        values[known.to_numpy()] = pinball_crps(quantiles, realised)
     return pl.Series("crps", values).fill_nan(None)
 
 
@@ -171,13 +175,23 @@ def diebold_mariano_t(losses: np.ndarray, losses_reference: np.ndarray) -> float
         return math.nan
     if not difference.any():
         return 0.0
-    centred = difference - difference.mean()
-    lags = math.floor(4 * (n / 100) ** (2 / 9))
+    variance = newey_west_variance(difference)
+    return float(difference.mean() / math.sqrt(variance / n)) if variance > 0 else math.nan
+
+
+def newey_west_lags(n: int) -> int:
+    return int(4 * (n / 100) ** (2 / 9))
+
+
+def newey_west_variance(values: np.ndarray) -> float:
+    """Long-run variance of a series with Bartlett weights, shape (n,); Newey & West (1987)."""
+    centred = values - values.mean()
+    n, lags = len(values), newey_west_lags(len(values))
     variance = centred @ centred / n
     for lag in range(1, min(lags, n - 1) + 1):
         weight = 1 - lag / (lags + 1)
         variance += 2 * weight * (centred[lag:] @ centred[:-lag]) / n
-    return float(difference.mean() / math.sqrt(variance / n)) if variance > 0 else math.nan
+    return float(variance)
 
 
 def summarise(scores: pl.DataFrame) -> dict[str, Any]:
@@ -203,6 +217,8 @@ def summarise(scores: pl.DataFrame) -> dict[str, Any]:
         "rmse_return_random_walk": naive,
         "skill": 1 - own / naive if naive else math.nan,
         "dm_t": diebold_mariano_t(daily["own"].to_numpy(), daily["naive"].to_numpy()),
+        "mae_return": scores["error_return"].abs().mean(),
+        "mae_return_random_walk": scores["error_return_random_walk"].abs().mean(),
         "rmse_usd": rmse(scores["error_usd"].to_numpy()),
         "rmse_usd_random_walk": rmse(scores["error_usd_random_walk"].to_numpy()),
         "coverage": {str(c): scores[f"covered_{c}"].mean() for c in COVERAGES},
@@ -221,4 +237,13 @@ def summarise_by_ticker(scores: pl.DataFrame) -> dict[str, dict[str, Any]]:
     return {
         str(ticker): summarise(rows)
         for (ticker,), rows in sorted(scores.group_by("ticker"), key=lambda pair: pair[0])
+    }
+
+
+def summarise_by_month(scores: pl.DataFrame) -> dict[str, dict[str, Any]]:
+    """By the month of the target session, ascending."""
+    months = scores.with_columns(month=pl.col("session").dt.strftime("%Y-%m"))
+    return {
+        str(month): summarise(rows)
+        for (month,), rows in sorted(months.group_by("month"), key=lambda pair: pair[0])
     }

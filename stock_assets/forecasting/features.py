@@ -46,6 +46,10 @@ FEATURES: tuple[str, ...] = (
 )
 """What a model sees, in this order. Returns and gaps are in units of `volatility_1d`."""
 
+MARKET_VARIANCES: tuple[str, ...] = tuple(f"market_log_variance_{n}" for n in VARIANCE_SPANS)
+"""Mean over the session's tickers of the log of their exponential mean variance: what the market's
+volatility is, for volatility forecasts and for tickers without a history of their own."""
+
 FEATURE_SCHEMA: dict[str, pl.DataType] = {
     "ticker": pl.String(),
     "session": pl.Date(),
@@ -54,6 +58,7 @@ FEATURE_SCHEMA: dict[str, pl.DataType] = {
     "volatility_1d": pl.Float64(),
     "range_variance_1d": pl.Float64(),
     **{name: pl.Float64() for name in FEATURES},
+    **{name: pl.Float64() for name in MARKET_VARIANCES},
 }
 
 
@@ -99,8 +104,8 @@ def build_features(bars: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFra
     Returns:
         FEATURE_SCHEMA, one row per bar that is neither incoherent nor quarantined, sorted by ticker
         and session. All of FEATURES and `volatility_1d` are null together where fewer than
-        WINDOW + 1 such bars lie within the last HISTORY_SESSIONS sessions; `return_1d` is null on a
-        ticker's first row. No NaN.
+        WINDOW + 1 such bars lie within the last HISTORY_SESSIONS sessions; MARKET_VARIANCES where
+        they are so for all; `return_1d` is null on a ticker's first row. No NaN.
 
     Raises:
         UnsortedBarsError: Two bars share ticker and session.
@@ -111,7 +116,7 @@ def build_features(bars: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFra
     # After the changes: a quarantined bar has none of its own, and is where the next one starts.
     changes = _changes(judged).filter(pl.col("quarantine_reason").is_null())
     sums = _window_sums(changes)
-    return _ratios(sums).select(pl.col(n).cast(t) for n, t in FEATURE_SCHEMA.items())
+    return _market(_ratios(sums)).select(pl.col(n).cast(t) for n, t in FEATURE_SCHEMA.items())
 
 
 def _changes(bars: pl.DataFrame) -> pl.DataFrame:
@@ -183,6 +188,17 @@ def _ratios(sums: pl.DataFrame) -> pl.DataFrame:
             ).log()
             for n in VARIANCE_SPANS
         },
+    )
+
+
+def _market(rows: pl.DataFrame) -> pl.DataFrame:
+    """Adds MARKET_VARIANCES; null in a session where no ticker has features."""
+    log_variance = {
+        name: 2 * (pl.col(f"volatility_ratio_{n}") + pl.col("volatility_1d").log())
+        for name, n in zip(MARKET_VARIANCES, VARIANCE_SPANS, strict=True)
+    }
+    return rows.with_columns(
+        value.mean().over("session").alias(name) for name, value in log_variance.items()
     )
 
 

@@ -10,13 +10,14 @@ from stock_assets.forecasting.features import complete_rows
 from stock_assets.forecasting.intervals import (
     COVERAGES,
     GRID,
-    StandardQuantiles,
+    IntervalModel,
+    adapt,
+    newest_returns,
     normal_quantiles,
 )
 from stock_assets.forecasting.model import ShrunkRegressor, feature_matrix
-from stock_assets.forecasting.promotion import ModelVersion
-
-RANDOM_WALK = "random_walk"
+from stock_assets.forecasting.promotion import RANDOM_WALK, ModelVersion
+from stock_assets.forecasting.volatility import market_volatility
 
 FORECAST_SCHEMA: dict[str, pl.DataType] = {
     "ticker": pl.String(),
@@ -24,6 +25,7 @@ FORECAST_SCHEMA: dict[str, pl.DataType] = {
     "target_session": pl.Date(),
     "close_usd": pl.Float64(),
     "volatility_1d": pl.Float64(),
+    "forecast_volatility": pl.Float64(),
     "forecast_return": pl.Float64(),
     "forecast_close_usd": pl.Float64(),
     **{
@@ -39,8 +41,10 @@ FORECAST_SCHEMA: dict[str, pl.DataType] = {
     "fallback_reason": pl.String(),
 }
 """Columns of a forecast. Prices are in the shares of `as_of_session`: a split or dividend on the
-target session is not known yet. `quantile_returns` are log returns at intervals.GRID. Volatility,
-intervals and quantiles are null where a ticker's history is too short to know them."""
+target session is not known yet. `forecast_volatility` is the unit in which quantiles were scaled.
+`quantile_returns` are log returns at intervals.GRID. `model` is random_walk where the version's
+slope is zero: it found no signal and forecasts no change. Volatility, intervals and quantiles are
+null where a ticker's history is too short to know them and no version lends it the market's."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,16 @@ class ServedModel:
 
     version: ModelVersion
     model: ShrunkRegressor
-    quantiles: StandardQuantiles
+    intervals: IntervalModel
+
+
+@dataclass(frozen=True)
+class _Widths:
+    """The unit of some rows, shape (n,), and quantiles in it at GRID (n, 50), at BOUNDS (n, 6)."""
+
+    volatility: np.ndarray
+    grid: np.ndarray
+    bounds: np.ndarray
 
 
 def forecast_next(
@@ -58,26 +71,30 @@ def forecast_next(
     """Forecasts the session after each row's.
 
     Args:
-        features: FEATURE_SCHEMA; any sessions that the same version serves.
-        next_session: The session that follows each of them.
+        features: FEATURE_SCHEMA. The sessions to forecast from, which the same version serves, and
+            ADAPTIVE_SESSIONS before them: what is missing there the intervals do without.
+        next_session: Each session to forecast from, and the session that follows it.
         served: The version; None lets the random walk forecast all rows.
 
     Returns:
-        FORECAST_SCHEMA, sorted by session and ticker, one row per feature row. Rows without
-        complete features are forecast by the random walk.
+        FORECAST_SCHEMA, sorted by session and ticker, one row per feature row of the sessions to
+        forecast from. Rows without complete features are forecast by the random walk.
     """
-    features = features.sort("session", "ticker")
-    able = complete_rows(features) if served else features.clear()
-    rest = features.join(able, on=["ticker", "session"], how="anti", maintain_order="left")
+    wanted = features.filter(pl.col("session").is_in(list(next_session))).sort("session", "ticker")
+    able = complete_rows(wanted) if served else wanted.clear()
+    rest = wanted.join(able, on=["ticker", "session"], how="anti", maintain_order="left")
     parts = []
     if served and able.height:
         scaled = served.model.predict(feature_matrix(able))
-        parts.append(_rows(able, scaled, served.quantiles, served.version, None))
+        widths = _version_widths(able, features, served.intervals)
+        parts.append(_rows(able, scaled, widths, served.version, None))
     if rest.height:
-        reason = (
-            "history too short for features" if served else "no approved version trained before it"
-        )
-        parts.append(_rows(rest, np.zeros(rest.height), normal_quantiles(), None, reason))
+        reason = "history too short for features"
+        if served is None:
+            reason, widths = "no approved version trained before it", _normal_widths(rest)
+        else:
+            widths = _newcomer_widths(rest, served.intervals)
+        parts.append(_rows(rest, np.zeros(rest.height), widths, None, reason))
     if not parts:
         return pl.DataFrame(schema=FORECAST_SCHEMA)
     return (
@@ -92,23 +109,54 @@ def forecast_next(
     )
 
 
+def _version_widths(
+    rows: pl.DataFrame, features: pl.DataFrame, intervals: IntervalModel
+) -> _Widths:
+    """The version's law, its bounds moved by each ticker's newest returns."""
+    sessions = rows["session"].unique().sort().to_list()
+    tickers = rows["ticker"].unique().sort().to_list()
+    session_of = {session: n for n, session in enumerate(sessions)}
+    ticker_of = {ticker: n for n, ticker in enumerate(tickers)}
+    newest = newest_returns(features, intervals.volatility.volatility(features), sessions, tickers)
+    grid, bounds = intervals.quantiles_of(tickers)
+    adapted = adapt(np.broadcast_to(bounds, (len(sessions), *bounds.shape)), newest)
+    at = [session_of[session] for session in rows["session"]]
+    whose = [ticker_of[ticker] for ticker in rows["ticker"]]
+    return _Widths(intervals.volatility.volatility(rows), grid[whose], adapted[at, whose])
+
+
+def _newcomer_widths(rows: pl.DataFrame, intervals: IntervalModel) -> _Widths:
+    quantiles = intervals.newcomers
+    shape = (rows.height, 1)
+    return _Widths(
+        market_volatility(rows), np.tile(quantiles.grid, shape), np.tile(quantiles.bounds, shape)
+    )
+
+
+def _normal_widths(rows: pl.DataFrame) -> _Widths:
+    quantiles, shape = normal_quantiles(), (rows.height, 1)
+    return _Widths(
+        rows["volatility_1d"].to_numpy(),
+        np.tile(quantiles.grid, shape),
+        np.tile(quantiles.bounds, shape),
+    )
+
+
 def _rows(
     features: pl.DataFrame,
     scaled: np.ndarray,
-    quantiles: StandardQuantiles,
+    widths: _Widths,
     version: ModelVersion | None,
     reason: str | None,
 ) -> pl.DataFrame:
-    """Forecast rows from point forecasts in units of volatility, shape (n_rows,)."""
-    volatility = features["volatility_1d"].to_numpy()  # null becomes NaN
-    point = np.where(scaled == 0, 0.0, scaled * volatility)
+    """Forecast rows from point forecasts in units of `volatility_1d`, shape (n_rows,)."""
+    point = np.where(scaled == 0, 0.0, scaled * features["volatility_1d"].to_numpy())
     close = features["close_usd"].to_numpy()
-    grid = point[:, None] + volatility[:, None] * np.asarray(quantiles.grid)
-    bounds = close[:, None] * np.exp(
-        point[:, None] + volatility[:, None] * np.asarray(quantiles.bounds)
-    )
+    unit = widths.volatility[:, None]  # NaN where it is not known
+    grid = point[:, None] + unit * widths.grid
+    bounds = close[:, None] * np.exp(point[:, None] + unit * widths.bounds)
     names = [f"{side}_{coverage}_usd" for coverage in COVERAGES for side in ("lower", "upper")]
-    unknown = pl.col("volatility_1d").is_null()
+    known = pl.col("forecast_volatility").is_not_null()
     return (
         pl.DataFrame(
             {
@@ -116,15 +164,16 @@ def _rows(
                 "as_of_session": features["session"],
                 "close_usd": features["close_usd"],
                 "volatility_1d": features["volatility_1d"],
+                "forecast_volatility": widths.volatility,
                 "forecast_return": point,
                 "forecast_close_usd": close * np.exp(point),
                 **{name: bounds[:, n] for n, name in enumerate(names)},
                 "quantile_returns": pl.Series(grid, dtype=pl.Array(pl.Float64, len(GRID))),
             }
         )
-        .with_columns(pl.col(*names).fill_nan(None))
+        .with_columns(pl.col("forecast_volatility", *names).fill_nan(None))
         .with_columns(
-            quantile_returns=pl.when(~unknown).then(pl.col("quantile_returns").arr.to_list()),
+            quantile_returns=pl.when(known).then(pl.col("quantile_returns").arr.to_list()),
             model=pl.lit(version.family if version else RANDOM_WALK),
             model_version=pl.lit(version.version if version else None, dtype=pl.Int64),
             trained_through=pl.lit(version.trained_through if version else None, dtype=pl.Date),

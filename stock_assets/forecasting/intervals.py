@@ -1,14 +1,25 @@
-"""How wide a forecast is: quantiles of standardised returns, scaled by a session's volatility.
+"""How wide a forecast is: quantiles of standardised returns, scaled by the forecast volatility.
 
-The quantiles are those that the labels of the model's own data had (their unit is the volatility
-known at each session's close), or the normal law's where there is no model.
+A version's quantiles are those of its own data's returns over the volatility that its model would
+have forecast: half those of all tickers, half the ticker's own (quantile functions are averaged:
+Vincentisation, Ratcliff 1979). Without a version they are the normal law's.
+
+The bounds of the intervals, and only these, then follow each ticker's newest returns, see `adapt`.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from statistics import NormalDist
+from typing import Any, Self
 
 import numpy as np
+import polars as pl
+
+from stock_assets.forecasting.volatility import (
+    VolatilityModel,
+    fit_volatility,
+    market_volatility,
+)
 
 COVERAGES = (50, 80, 95)
 """Per cent of the targets that an interval is meant to hold."""
@@ -25,6 +36,17 @@ def bound_levels(coverage: int) -> tuple[float, float]:
 
 BOUNDS = tuple(level for coverage in COVERAGES for level in bound_levels(coverage))
 
+ADAPTIVE_SESSIONS = 250
+"""Standardised returns that the bounds of a forecast follow."""
+STEPS = tuple({50: 0.015, 80: 0.03, 95: 0.06}[coverage] for coverage in COVERAGES for _ in (0, 1))
+"""Learning rate per bound in units of volatility: the outer the bound, the flatter the density
+there, so the smaller the harm of a step."""
+
+OWN_RETURNS = 250
+"""Standardised returns that a ticker needs for quantiles of its own."""
+_OWN_WEIGHT = 0.5
+_DECIMALS = 4  # of a quantile in units of volatility: 500 tickers make a file of 250 kB
+
 
 @dataclass(frozen=True)
 class StandardQuantiles:
@@ -40,6 +62,10 @@ class StandardQuantiles:
     grid: tuple[float, ...]
     bounds: tuple[float, ...]
 
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> Self:
+        return cls(stored["law"], tuple(stored["grid"]), tuple(stored["bounds"]))
+
 
 def normal_quantiles() -> StandardQuantiles:
     normal = NormalDist()
@@ -53,8 +79,142 @@ def normal_quantiles() -> StandardQuantiles:
 def empirical_quantiles(residuals: Sequence[float] | np.ndarray) -> StandardQuantiles:
     """Quantiles of `residuals`: (return - forecast) / volatility, shape (n,), without NaN."""
     values = np.asarray(residuals, dtype=float)
+
+    def at(levels: tuple[float, ...]) -> tuple[float, ...]:
+        found = np.quantile(values, levels, method="median_unbiased")
+        return tuple(round(float(q), _DECIMALS) for q in found)
+
+    return StandardQuantiles("empirical", at(GRID), at(BOUNDS))
+
+
+def _mean(own: StandardQuantiles, pooled: StandardQuantiles) -> StandardQuantiles:
+    def between(a: tuple[float, ...], b: tuple[float, ...]) -> tuple[float, ...]:
+        pairs = zip(a, b, strict=True)
+        return tuple(round(_OWN_WEIGHT * x + (1 - _OWN_WEIGHT) * y, _DECIMALS) for x, y in pairs)
+
     return StandardQuantiles(
-        "empirical",
-        tuple(float(q) for q in np.quantile(values, GRID, method="median_unbiased")),
-        tuple(float(q) for q in np.quantile(values, BOUNDS, method="median_unbiased")),
+        "empirical", between(own.grid, pooled.grid), between(own.bounds, pooled.bounds)
     )
+
+
+@dataclass(frozen=True)
+class IntervalModel:
+    """What a version knows about widths; plain numbers, stored as JSON.
+
+    Args:
+        volatility: Forecasts the unit of `pooled` and `by_ticker`.
+        pooled: For tickers without an entry in `by_ticker`.
+        newcomers: In units of the market's volatility, for tickers without features.
+        by_ticker: Already averaged with `pooled`.
+    """
+
+    volatility: VolatilityModel
+    pooled: StandardQuantiles
+    newcomers: StandardQuantiles
+    by_ticker: Mapping[str, StandardQuantiles]
+
+    def quantiles_of(self, tickers: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Grid and bounds per ticker, shapes (n, 50) and (n, 6)."""
+        each = [self.by_ticker.get(ticker, self.pooled) for ticker in tickers]
+        grids, bounds = [q.grid for q in each], [q.bounds for q in each]
+        return np.array(grids).reshape(-1, len(GRID)), np.array(bounds).reshape(-1, len(BOUNDS))
+
+    def as_values(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> Self:
+        """The model that `as_values` described."""
+        return cls(
+            volatility=VolatilityModel(tuple(stored["volatility"]["coefficients"])),
+            pooled=StandardQuantiles.of(stored["pooled"]),
+            newcomers=StandardQuantiles.of(stored["newcomers"]),
+            by_ticker={t: StandardQuantiles.of(q) for t, q in stored["by_ticker"].items()},
+        )
+
+
+def fit_intervals(rows: pl.DataFrame) -> IntervalModel:
+    """Volatility model and quantiles of a month's labelled rows, train and test set together.
+
+    The returns themselves are standardised, not the residuals of a point model that was fitted to
+    them: those would be too narrow, and a forecast moves a return's mean by next to nothing.
+    """
+    model = fit_volatility(rows)
+    returns = rows["return_next"].to_numpy()
+    scaled = rows.select("ticker", z=pl.Series(returns / model.volatility(rows)))
+    scaled = scaled.filter(pl.col("z").is_finite())
+    pooled = empirical_quantiles(scaled["z"].to_numpy())
+    in_market_units = returns / market_volatility(rows)
+    return IntervalModel(
+        volatility=model,
+        pooled=pooled,
+        newcomers=empirical_quantiles(in_market_units[np.isfinite(in_market_units)]),
+        by_ticker={
+            str(ticker): _mean(empirical_quantiles(own["z"].to_numpy()), pooled)
+            for (ticker,), own in sorted(scaled.group_by("ticker"), key=lambda pair: pair[0])
+            if own.height >= OWN_RETURNS
+        },
+    )
+
+
+def adapt(bounds: np.ndarray, newest: np.ndarray) -> np.ndarray:
+    """Bounds that followed the newest returns: the pinball loss's descent, step by step.
+
+    After each return a bound moves out by step * (1 - level) if the return fell beyond it, and in
+    by step * level if not, so that its share of hits is pulled to its level whatever the law. After
+    Gibbs & Candès (2021), "Adaptive Conformal Inference Under Distribution Shift", and
+    Angelopoulos, Candès & Tibshirani (2023), "Conformal PID Control for Time Series Prediction".
+
+    Args:
+        bounds: A version's values at BOUNDS, shape (..., 6).
+        newest: Standardised returns known at the forecast, oldest first, shape (n, ...), NaN where
+            there was none.
+
+    Returns:
+        The same shape as `bounds`, nested: no bound of 95 % lies inside one of 80 %. It depends on
+        nothing but the arguments: a daily run and a backfill agree, and there is no state to keep.
+    """
+    levels, steps = np.asarray(BOUNDS), np.asarray(STEPS)
+    followed = np.array(bounds, dtype=float)
+    for returns in newest:
+        z = returns[..., None]
+        followed = followed + np.where(np.isnan(z), 0.0, steps * (levels - (z <= followed)))
+    ascending = np.argsort(BOUNDS)
+    followed[..., ascending] = np.sort(followed, axis=-1)
+    return followed
+
+
+def newest_returns(
+    rows: pl.DataFrame, volatility: np.ndarray, sessions: Sequence[Any], tickers: Sequence[str]
+) -> np.ndarray:
+    """Each ticker's last standardised returns known at each session.
+
+    Args:
+        rows: FEATURE_SCHEMA of consecutive sessions, at least ADAPTIVE_SESSIONS before the first
+            of `sessions` where they exist.
+        volatility: What the version forecasts from each row, shape (n_rows,).
+        sessions: From which forecasts are made, ascending.
+        tickers: Of the forecasts.
+
+    Returns:
+        Shape (ADAPTIVE_SESSIONS, n_sessions, n_tickers), oldest first; NaN where a ticker had no
+        bar, or none in the session before.
+    """
+    days = rows["session"].unique().sort()
+    day_of = {day: n for n, day in enumerate(days.to_list())}
+    column_of = {ticker: n for n, ticker in enumerate(tickers)}
+    wanted = rows["ticker"].is_in(list(tickers)).to_numpy()
+    chosen = rows.filter(pl.Series(wanted))
+    at = [day_of[day] for day in chosen["session"]]
+    column = [column_of[ticker] for ticker in chosen["ticker"]]
+    shape = (len(days) + ADAPTIVE_SESSIONS, len(tickers))
+    realised, forecast = np.full(shape, np.nan), np.full(shape, np.nan)
+    # Rows of NaN before the first session: a window may begin before the history does.
+    offset = ADAPTIVE_SESSIONS
+    realised[np.array(at, dtype=int) + offset, column] = chosen["return_1d"].to_numpy()
+    forecast[np.array(at, dtype=int) + offset, column] = volatility[wanted]
+    scaled = np.full(shape, np.nan)
+    scaled[1:] = realised[1:] / forecast[:-1]
+    first = np.array([day_of[day] for day in sessions], dtype=int) + offset
+    windows = first[None, :] + np.arange(1 - ADAPTIVE_SESSIONS, 1)[:, None]
+    return np.asarray(scaled[windows])

@@ -1,24 +1,24 @@
-"""The point forecast: a random forest on volatility-scaled returns, shrunk toward no change.
+"""The point forecast: a family's estimator on volatility-scaled returns, shrunk toward no change.
 
 A forest on price levels can't exceed its training maximum and is almost twice as bad as the random
-walk; on scaled returns a tree's splits mean the same for every ticker and year. What a forest finds
+walk; on scaled returns a tree's splits mean the same for every ticker and year. What a model finds
 in daily returns is mostly noise, so its output is multiplied by a slope estimated out of sample.
 """
 
-from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 import polars as pl
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.ensemble import RandomForestRegressor
 
 from stock_assets.errors import FeatureMismatchError
 from stock_assets.forecasting.features import FEATURES
 
 SKOPS_TRUSTED_TYPES = (
     "sklearn.tree._tree.Tree",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "stock_assets.forecasting.families.StandardisedRidge",
     "stock_assets.forecasting.model.ShrunkRegressor",
 )
 """What a stored model may contain beyond skops' own list; anything else is refused on loading."""
@@ -36,6 +36,8 @@ class ShrunkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # s
         return self
 
     def predict(self, X: pd.DataFrame) -> np.ndarray:  # noqa: N803
+        if self.slope == 0:
+            return np.zeros(len(X))
         return self.slope * np.asarray(self.estimator.predict(X))
 
 
@@ -53,28 +55,11 @@ def feature_matrix(rows: pl.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({name: rows[name].to_numpy() for name in FEATURES})
 
 
-def random_forest(
-    params: Mapping[str, Any], *, trees: int, n_rows: int, sample_cap: int, seed: int, jobs: int
-) -> RandomForestRegressor:
-    """An unfitted forest.
-
-    Each tree draws at most `sample_cap` rows: more made trees dearer, not better (31 times at a
-    million rows). The number of trees is a budget, not a parameter to search: error only falls
-    with it (Probst & Boulesteix 2018, "To Tune or Not to Tune the Number of Trees").
-    """
-    return RandomForestRegressor(
-        n_estimators=trees,
-        max_samples=min(sample_cap, n_rows),
-        n_jobs=jobs,
-        random_state=seed,
-        **params,
-    )
-
-
-def fit_shrunk(model: RandomForestRegressor, slope: float, rows: pl.DataFrame) -> ShrunkRegressor:
-    """Fits on the rows' labels. Predictions of the result are deterministic to the last bit."""
-    shrunk = ShrunkRegressor(model, slope).fit(feature_matrix(rows), rows["label"].to_numpy())
+def fit_one(estimator: Any, features: pd.DataFrame, labels: np.ndarray) -> Any:
+    """The fitted estimator, whose predictions are deterministic to the last bit."""
+    estimator.fit(features, labels)
     # Threads add the trees' votes in any order, which changes last bits, and cost more than they
     # save on a session's few hundred rows.
-    model.set_params(n_jobs=1)
-    return shrunk
+    if "n_jobs" in estimator.get_params():
+        estimator.set_params(n_jobs=1)
+    return estimator

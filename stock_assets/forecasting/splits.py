@@ -10,7 +10,7 @@ from datetime import date
 import polars as pl
 
 from stock_assets.errors import NotEnoughHistoryError
-from stock_assets.forecasting.features import FEATURES, complete_rows
+from stock_assets.forecasting.features import FEATURES, MARKET_VARIANCES, complete_rows
 from stock_assets.market.sessions import ExchangeCalendar
 
 LABELLED_COLUMNS = (
@@ -21,7 +21,9 @@ LABELLED_COLUMNS = (
     "close_usd",
     "return_next",
     "label",
+    "range_variance_next",
     *FEATURES,
+    *MARKET_VARIANCES,
 )
 
 
@@ -72,7 +74,8 @@ def labelled_rows(features: pl.DataFrame, calendar: ExchangeCalendar) -> pl.Data
 
     Returns:
         LABELLED_COLUMNS sorted by session and ticker. `return_next` is the log return that
-        `label_session` realised, `label` the same in units of `volatility_1d`. A row whose ticker
+        `label_session` realised, `label` the same in units of `volatility_1d`,
+        `range_variance_next` that session's range variance. A row whose ticker
         has no bar in the next session is dropped: there is nothing to learn from it.
     """
     ordinals = calendar.ordinals(features["session"].unique().to_list())
@@ -85,6 +88,7 @@ def labelled_rows(features: pl.DataFrame, calendar: ExchangeCalendar) -> pl.Data
     labelled = ordered.with_columns(
         label_session=pl.when(follows).then(pl.col("session").shift(-1)),
         return_next=pl.when(follows).then(pl.col("return_1d").shift(-1)),
+        range_variance_next=pl.when(follows).then(pl.col("range_variance_1d").shift(-1)),
     )
     return (
         complete_rows(labelled)

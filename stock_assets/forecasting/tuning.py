@@ -1,24 +1,25 @@
-"""The search for a forest's parameters: Optuna over purged walk-forward folds in the train set."""
+"""The search for a family's parameters: Optuna over purged walk-forward folds in the train set."""
 
-import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import optuna
 import polars as pl
+from optuna.trial import TrialState
 
-from stock_assets.forecasting.model import feature_matrix, random_forest
+from stock_assets.forecasting.families import Means, family_named
+from stock_assets.forecasting.model import feature_matrix, fit_one
+from stock_assets.forecasting.shrinkage import Slope, cautious_slope
 from stock_assets.forecasting.splits import Fold, walk_forward_folds
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class TuningBudget:
     """How much searching may cost; equal budgets, seeds and rows give equal results."""
 
+    family: str
     trials: int
     folds: int
     trees: int
@@ -26,18 +27,21 @@ class TuningBudget:
     seed: int
     jobs: int = 2
 
+    def means(self, trees: int) -> Means:
+        return Means(trees, self.sample_cap, self.seed, self.jobs)
+
 
 @dataclass(frozen=True)
 class Tuning:
     """What a search found.
 
-    `slope`: by how much out-of-fold forecasts should have been multiplied, clipped to 0..1.
+    `slope`: of the best trial's out-of-fold forecasts, see `shrinkage`.
     `trials`: one row each: number, parameters, `mse` and `slope` out of fold.
     `mse_random_walk`: out-of-fold loss of forecasting no change, in squared units of volatility.
     """
 
     params: dict[str, Any]
-    slope: float
+    slope: Slope
     mse: float
     mse_random_walk: float
     trials: pl.DataFrame
@@ -49,6 +53,7 @@ class _FoldData:
     y_train: np.ndarray
     x_validate: Any
     y_validate: np.ndarray
+    sessions: np.ndarray
 
 
 def _fold_data(train: pl.DataFrame, fold: Fold) -> _FoldData:
@@ -59,69 +64,89 @@ def _fold_data(train: pl.DataFrame, fold: Fold) -> _FoldData:
         fitted["label"].to_numpy(),
         feature_matrix(validated),
         validated["label"].to_numpy(),
+        validated["session"].to_numpy(),
     )
 
 
-def suggest_params(trial: optuna.Trial) -> dict[str, Any]:
-    """The search space: that of the pipeline this one replaces, and the features per split."""
-    return {
-        "max_depth": trial.suggest_int("max_depth", 3, 10),
-        "min_samples_split": trial.suggest_float("min_samples_split", 0.01, 0.1, log=True),
-        "max_features": trial.suggest_float("max_features", 0.2, 1.0),
-    }
-
-
 def search(
-    train: pl.DataFrame, budget: TuningBudget, on_trial: Callable[[int, float], None] | None = None
+    train: pl.DataFrame,
+    budget: TuningBudget,
+    *,
+    params: Mapping[str, Any] | None = None,
+    storage: optuna.storages.BaseStorage | None = None,
+    study_name: str | None = None,
+    on_trial: Callable[[int, float], None] | None = None,
 ) -> Tuning:
     """Finds parameters with the least out-of-fold squared error of the scaled return.
 
     Args:
         train: Labelled rows of the train set, sorted by session and ticker; never the test set.
-        budget: Trials, folds and the like.
+        budget: Family, trials, folds and the like.
+        params: Known already: they are tried alone, for the slope of these rows.
+        storage: Keeps the trials; with it a killed search goes on where it was.
+        study_name: Of the search in `storage`: must change with rows, code and budget.
         on_trial: Called with the number of finished trials and the best loss so far.
 
     Raises:
         NotEnoughHistoryError: Too few sessions for the folds.
     """
+    family = family_named(budget.family)
     sessions = train["session"].unique().sort().to_list()
     folds = [_fold_data(train, fold) for fold in walk_forward_folds(sessions, budget.folds)]
     truth = np.concatenate([fold.y_validate for fold in folds])
+    validated = np.concatenate([fold.sessions for fold in folds])
 
     def objective(trial: optuna.Trial) -> float:
-        params = suggest_params(trial)
+        tried = dict(params) if params is not None else family.suggest(trial)
+        trial.set_user_attr("params", tried)
         forecasts = []
         for fold in folds:
-            forest = random_forest(
-                params,
-                trees=budget.trees,
-                n_rows=len(fold.y_train),
-                sample_cap=budget.sample_cap,
-                seed=budget.seed,
-                jobs=budget.jobs,
-            ).fit(fold.x_train, fold.y_train)
-            forecasts.append(forest.set_params(n_jobs=1).predict(fold.x_validate))
+            model = family.build(tried, len(fold.y_train), budget.means(budget.trees))
+            fit_one(model, fold.x_train, fold.y_train)
+            forecasts.append(model.predict(fold.x_validate))
         forecast = np.concatenate(forecasts)
-        slope = float(np.clip(forecast @ truth / (forecast @ forecast), 0, 1))
-        trial.set_user_attr("slope", slope)
+        slope = cautious_slope(forecast, truth, validated)
+        trial.set_user_attr("slope", vars(slope))
         return float(np.mean((truth - forecast) ** 2))
 
-    def report(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
-        if on_trial:
-            on_trial(trial.number + 1, study.best_value)
-
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=budget.seed))
-    study.optimize(objective, n_trials=budget.trials, callbacks=[report])
+    study = optuna.create_study(storage=storage, study_name=study_name, load_if_exists=True)
+    _give_up_unfinished(study)
+    wanted = budget.trials if family.searched and params is None else 1
+    while (done := len(_finished(study))) < wanted:
+        # A sampler per trial, seeded by its number: a search that was killed and goes on draws what
+        # an unbroken one would have drawn.
+        study.sampler = optuna.samplers.TPESampler(seed=budget.seed + done)
+        study.optimize(objective, n_trials=1)
+        if on_trial:
+            on_trial(done + 1, study.best_value)
+    trials = _finished(study)[:wanted]
+    best = min(trials, key=lambda t: (t.value, t.number))
     return Tuning(
-        params=study.best_params,
-        slope=study.best_trial.user_attrs["slope"],
-        mse=study.best_value,
+        params=best.user_attrs["params"],
+        slope=Slope(**best.user_attrs["slope"]),
+        mse=best.value,
         mse_random_walk=float(np.mean(truth**2)),
         trials=pl.DataFrame(
             [
-                {"trial": t.number, **t.params, "mse": t.value, "slope": t.user_attrs["slope"]}
-                for t in study.trials
+                {
+                    "trial": number,
+                    **t.user_attrs["params"],
+                    "mse": t.value,
+                    "slope": t.user_attrs["slope"]["estimate"],
+                    "slope_used": t.user_attrs["slope"]["used"],
+                }
+                for number, t in enumerate(trials)
             ]
         ),
     )
+
+
+def _finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    return list(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+
+
+def _give_up_unfinished(study: optuna.Study) -> None:
+    """Closes trials that a kill left open; they never count."""
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)

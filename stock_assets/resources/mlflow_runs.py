@@ -6,12 +6,12 @@ never has; so it is opened and closed here, in a context manager around the work
 """
 
 import fcntl
+import json
 import logging
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 DAGSTER_RUN_TAG = "dagster_run_id"
 FINGERPRINT_TAG = "fingerprint"
+SEARCH_TAG = "search"
+CARD_FILE = "model_card.md"
 INTERVALS_FILE = "intervals.json"
 MODEL_NAME = "model"
 _VALUES_FILE = "study.json"
@@ -53,7 +55,7 @@ class MlflowTracking:
         with aws_environment(self._store):
             mlflow.set_tracking_uri(self.uri)
             client = mlflow.MlflowClient()
-            with _one_at_a_time(self._settings):  # two processes creating the schema break it
+            with one_at_a_time(self._settings):  # two processes creating the schema break it
                 if client.get_experiment_by_name(self.experiment) is None:
                     client.create_experiment(self.experiment, artifact_location=self._artifacts())
             yield client
@@ -107,11 +109,19 @@ class MlflowTracking:
 
     def find_study(self, client: "MlflowClient", fingerprint: str) -> str | None:
         """The finished MLflow run of a training with the same data, code and settings."""
+        return self._newest_finished(client, FINGERPRINT_TAG, fingerprint)
+
+    def searched_params(self, search: str) -> dict[str, Any] | None:
+        """Parameters that a search found, by its tag; None where there was none."""
+        with self.client() as client:
+            run_id = self._newest_finished(client, SEARCH_TAG, search)
+        return dict(self.study_values(run_id)["params"]) if run_id else None
+
+    def _newest_finished(self, client: "MlflowClient", tag: str, value: str) -> str | None:
         experiment = client.get_experiment_by_name(self.experiment)
         runs = client.search_runs(
             [experiment.experiment_id] if experiment else [],
-            filter_string=f"tags.{FINGERPRINT_TAG} = '{fingerprint}'"
-            " and attributes.status = 'FINISHED'",
+            filter_string=f"tags.{tag} = '{value}' and attributes.status = 'FINISHED'",
             max_results=1,
         )
         return str(runs[0].info.run_id) if runs else None
@@ -123,6 +133,17 @@ class MlflowTracking:
 
             return dict(mlflow.artifacts.load_dict(f"runs:/{run_id}/{_VALUES_FILE}"))
 
+    def pictures(self, run_id: str) -> dict[str, bytes]:
+        """The pictures of a finished study by file name."""
+        with self.client() as client, tempfile.TemporaryDirectory() as folder:
+            names = sorted(
+                file.path for file in client.list_artifacts(run_id) if file.path.endswith(".png")
+            )
+            return {
+                name: Path(client.download_artifacts(run_id, name, folder)).read_bytes()
+                for name in names
+            }
+
     def log_study(
         self,
         name: str,
@@ -131,6 +152,7 @@ class MlflowTracking:
         params: Mapping[str, Any],
         values: Mapping[str, Any],
         tags: Mapping[str, str],
+        pictures: Mapping[str, bytes],
     ) -> str:
         """Logs a training as a child of the active MLflow run; its run id.
 
@@ -141,6 +163,7 @@ class MlflowTracking:
             params: Settings of the search, logged beside what it found.
             values: What `study_values` shall give back.
             tags: By which the run can be found.
+            pictures: PNG files by name.
 
         The model is stored with skops (no pickle), with signature, input example and the versions
         that wrote it.
@@ -156,16 +179,23 @@ class MlflowTracking:
             mlflow.log_params({**params, **trained.tuning.params})
             mlflow.log_metrics(
                 {
-                    **trained.test_scores,
+                    **trained.test.scores,
                     "tuning_mse": trained.tuning.mse,
                     "tuning_mse_random_walk": trained.tuning.mse_random_walk,
-                    "slope": trained.tuning.slope,
+                    **{f"slope_{n}": v for n, v in vars(trained.tuning.slope).items()},
                 }
             )
             mlflow.log_table(trained.tuning.trials.to_pandas(), "trials.json")
-            mlflow.log_dict(asdict(trained.quantiles), INTERVALS_FILE)
-            mlflow.log_dict({"features": list(FEATURES)}, "features.json")
-            mlflow.log_dict(dict(values), _VALUES_FILE)
+            with tempfile.TemporaryDirectory() as folder:
+                for file, content in {
+                    INTERVALS_FILE: _json(trained.intervals.as_values()),
+                    _VALUES_FILE: _json(dict(values)),
+                    "features.json": _json({"features": list(FEATURES)}),
+                    "importance.json": _json(trained.test.importance.to_dict(as_series=False)),
+                    **pictures,
+                }.items():
+                    Path(folder, file).write_bytes(content)
+                mlflow.log_artifacts(folder)
             mlflow.sklearn.log_model(
                 trained.model,
                 name=MODEL_NAME,
@@ -181,6 +211,11 @@ class MlflowTracking:
             return str(run.info.run_id)
 
 
+def _json(value: Any) -> bytes:
+    # One line: indented, every quantile of every ticker would have one.
+    return json.dumps(value, allow_nan=False).encode()
+
+
 def tracking_uri(settings: Settings) -> str:
     if settings.mlflow_tracking_uri:
         return settings.mlflow_tracking_uri
@@ -190,7 +225,8 @@ def tracking_uri(settings: Settings) -> str:
 
 
 @contextmanager
-def _one_at_a_time(settings: Settings) -> Iterator[None]:
+def one_at_a_time(settings: Settings) -> Iterator[None]:
+    """Holds back other processes of this machine for the block; not reentrant."""
     folder: Path = settings.state_folder
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "mlflow.lock").open("a") as file:

@@ -18,7 +18,7 @@ from stock_assets.automation.jobs import MONTHLY_JOB
 from stock_assets.commands.project import Project, open_project, run_partitions
 from stock_assets.commands.stages import Progress, materialise_range, plan_range
 from stock_assets.definitions import build_definitions
-from stock_assets.forecasting.promotion import GateDecision
+from stock_assets.forecasting.gate import GateDecision
 from stock_assets.resources.io_managers import read_rows, stored_partitions
 from stock_assets.resources.model_registry import CHAMPION, ModelRegistry
 from stock_assets.settings import Settings
@@ -172,8 +172,16 @@ def test_a_version_says_what_it_was_made_of(project: Project):
     study = json.loads(project.store.get("tuned_model/month=2013-02/value.json"))
     assert version.tags["trained_through"] == study["trained_through"] == "2013-01-31"
     assert version.tags["data_hash"] == study["data_hash"]
-    assert version.tags["gate_reason"].startswith("approved: test skill")
-    assert {"trials.json", "features.json", "intervals.json", "study.json"} <= names
+    assert version.tags["gate_reason"].startswith("approved: ")
+    assert {
+        "trials.json",
+        "features.json",
+        "intervals.json",
+        "study.json",
+        "model_card.md",
+    } <= names
+    assert {"pit_histogram.png", "fan_chart.png", "permutation_importance.png"} <= names
+    assert version.description.startswith("# 2013-02: ")
     assert run.data.metrics["test_rmse_return"] == study["test_rmse_return"]
     assert run.data.params["max_depth"] == str(study["params"]["max_depth"])
     # dagster-mlflow's run of the Dagster run is the parent of the month's study.

@@ -5,12 +5,14 @@ import numpy as np
 import polars as pl
 import pytest
 
+from stock_assets.forecasting.baselines import compare_with_baselines
 from stock_assets.forecasting.evaluation import (
     SCORE_SCHEMA,
     add_rolling,
     diebold_mariano_t,
     score_forecasts,
     summarise,
+    summarise_by_month,
     summarise_by_ticker,
 )
 from stock_assets.forecasting.forecast import FORECAST_SCHEMA, forecast_next
@@ -149,6 +151,35 @@ def test_a_summary_of_nothing_has_no_numbers():
     summary = summarise(pl.DataFrame(schema=SCORE_SCHEMA))
     assert summary["forecasts"] == 0
     assert summary["rmse_return"] is summary["skill"] is summary["dm_t"] is None
+
+
+def test_scores_by_month_of_the_target():
+    found = scores({("A", D1): 3.0, ("A", date(2013, 2, 1)): 1.0})
+    by_month = summarise_by_month(found)
+    assert list(by_month) == ["2013-01", "2013-02"]
+    assert by_month["2013-01"]["mae_return"] == 3.0
+    assert by_month["2013-01"]["mae_return_random_walk"] == 6.0
+
+
+def test_baselines_are_normal_laws_of_what_was_known():
+    days = [D1 + timedelta(days=n) for n in range(65)]
+    # Plus and minus one per cent in turn: mean zero after an even number, variance 1e-4.
+    past = pl.DataFrame(
+        {"ticker": "A", "session": days, "return_1d": [0.01 * (-1) ** n for n in range(64)] + [9.0]}
+    )
+    scored = score_forecasts(
+        one_forecast(as_of_session=days[63], target_session=days[64]),
+        one_bar(100.0).with_columns(session=pl.lit(days[64])),
+    )
+    found = compare_with_baselines(scored, past)
+    # The realised return is zero: sigma * (2 / sqrt(2 pi) - 1 / sqrt(pi)) and 2 * 1.96 sigma.
+    closed = 0.01 * (2 / math.sqrt(2 * math.pi) - 1 / math.sqrt(math.pi))
+    for name in ("expanding_normal", "ewma_normal"):
+        assert found[name]["crps"] == pytest.approx(closed)
+        assert found[name]["interval_score_95"] == pytest.approx(2 * 1.96 * 0.01, rel=1e-4)
+        assert found[name]["coverage_95"] == 1.0
+        assert found[name]["crps_forecast"] == scored["crps"][0]
+    assert compare_with_baselines(scored, past.head(62)) == {}
 
 
 def test_diebold_mariano_by_hand():

@@ -1,22 +1,16 @@
+from dataclasses import replace
 from datetime import date
 
-import pytest
-
-from stock_assets.forecasting.promotion import ModelVersion, decide, version_for
+from stock_assets.forecasting.promotion import (
+    ModelVersion,
+    challenger_of,
+    champion_of,
+    version_for,
+)
 
 
 def version(number: int, through: date, *, approved: bool = True) -> ModelVersion:
     return ModelVersion(through, number, approved, "random_forest")
-
-
-@pytest.mark.parametrize(
-    ("skill", "approved"),
-    [(0.02, True), (0.0, True), (-0.01, True), (-0.0101, False), (float("nan"), False)],
-)
-def test_the_gate_forgives_its_margin_and_no_more(skill: float, approved: bool):
-    decision = decide(skill, margin=0.01)
-    assert decision.approved is approved
-    assert decision.reason.startswith("approved" if approved else "rejected")
 
 
 def test_a_session_is_forecast_by_the_newest_version_trained_before_it():
@@ -46,3 +40,29 @@ def test_a_rejected_version_is_passed_over():
 def test_of_two_trained_through_the_same_session_the_later_registered_serves():
     versions = [version(7, date(2012, 9, 28)), version(9, date(2012, 9, 28))]
     assert version_for(versions, date(2012, 10, 1)) == versions[1]
+
+
+def test_a_promoted_version_serves_after_its_promotion_until_a_newer_one_is_approved():
+    old, new = version(1, date(2012, 8, 31)), version(2, date(2012, 9, 28))
+    promoted = replace(old, promoted_after=date(2012, 10, 10))
+    assert version_for([promoted, new], date(2012, 10, 10)) == new  # the past stays as it was
+    assert version_for([promoted, new], date(2012, 10, 11)) == promoted
+    newer = version(3, date(2012, 10, 31))
+    assert version_for([promoted, new, newer], date(2012, 11, 1)) == newer
+    assert champion_of([promoted, new]) == promoted
+
+
+def test_the_challenger_is_the_newest_that_is_not_champion():
+    champion, rejected = (
+        version(1, date(2012, 8, 31)),
+        version(2, date(2012, 9, 28), approved=False),
+    )
+    assert challenger_of([champion, rejected]) == rejected
+    assert challenger_of([champion]) is None
+
+
+def test_of_two_promotions_on_one_day_the_later_holds():
+    day = date(2012, 10, 10)
+    first = replace(version(2, date(2012, 9, 28)), promoted_after=day, promoted_at="T10")
+    second = replace(version(1, date(2012, 8, 31)), promoted_after=day, promoted_at="T11")
+    assert champion_of([first, second]) == second

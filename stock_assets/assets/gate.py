@@ -1,0 +1,39 @@
+"""The body of `registered_version` for one month: what its candidate is held against."""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from stock_assets.forecasting.gate import GateDecision, compare, decide
+from stock_assets.forecasting.model import feature_matrix
+from stock_assets.forecasting.promotion import RANDOM_WALK, version_for
+from stock_assets.forecasting.training import daily_losses
+from stock_assets.resources.model_registry import ModelRegistry
+
+
+def decide_month(
+    registry: ModelRegistry, study: Mapping[str, Any], test: pl.DataFrame, margin: float
+) -> GateDecision:
+    """The gate's decision on a month's candidate.
+
+    The champion is the version that would have forecast from the last session the candidate has
+    seen, so it is the same whenever this is asked, as long as older months stay as they are. It is
+    held against the candidate only where it has not seen the outcome either.
+    """
+    losses = pl.DataFrame(study["test_losses"]).with_columns(pl.col("session").str.to_date())
+    comparisons = [
+        compare(RANDOM_WALK, losses["candidate"].to_numpy(), losses["random_walk"].to_numpy())
+    ]
+    champion = version_for(registry.versions(), date.fromisoformat(study["trained_through"]))
+    if champion:
+        unseen = test.filter(pl.col("session") >= champion.trained_through)
+        forecast = np.zeros(unseen.height)
+        if champion.family != RANDOM_WALK and unseen.height:
+            forecast = registry.load(champion).model.predict(feature_matrix(unseen))
+        both = losses.join(daily_losses(unseen, forecast), on="session").sort("session")
+        name = f"champion, version {champion.version}"
+        comparisons.append(compare(name, both["candidate"].to_numpy(), both["own"].to_numpy()))
+    return decide(comparisons, margin)

@@ -1,0 +1,76 @@
+"""The model card of a version: what it is, what it saw, how it did, what it can't do."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from stock_assets.forecasting.features import FEATURES
+from stock_assets.forecasting.gate import GateDecision
+from stock_assets.forecasting.promotion import RANDOM_WALK
+
+_LIMITS = """\
+- Daily returns are close to a random walk: expect no gain in the point forecast worth a trade. The
+  intervals are what this version is for.
+- It knows prices and volumes alone: no news, no earnings dates, no opening auctions to come.
+- Intervals of a ticker with fewer than 64 bars are the market's, those of one with fewer than 250
+  labelled sessions have no quantiles of its own.
+- On the first session of a shock every interval is too narrow; they widen from the next one on.
+- The tickers are those that the source lists today, or listed in the file: where those that were
+  delisted are missing, past scores are too kind."""
+
+
+def model_card(study: Mapping[str, Any], decision: GateDecision) -> str:
+    """Markdown.
+
+    Args:
+        study: The values of a month's study.
+        decision: The gate's on it.
+    """
+    scores = "\n".join(
+        f"| {name.removeprefix('test_').replace('_', ' ')} | {study[name]:.6g} |"
+        for name in study
+        if name.startswith("test_") and isinstance(study[name], float)
+    )
+    params = ", ".join(f"{name} {value:.4g}" for name, value in study["params"].items()) or "none"
+    slope = (
+        f"slope {study['slope']:.3f} (estimate {study['slope_estimate']:.3f}, standard error"
+        f" {study['slope_standard_error']:.3f}, out of fold)"
+    )
+    meaning = (
+        "Its point forecast is the random walk: out of fold no signal could be told from noise."
+        if study["family"] == RANDOM_WALK
+        else f"Its point forecast is {study['model_family']}'s times the slope."
+    )
+    tickers = study["tickers"]
+    named = ", ".join(tickers[:20]) + (f" and {len(tickers) - 20} more" if tickers[20:] else "")
+    return f"""\
+# {study["month"]}: {study["family"]}, trained through {study["trained_through"]}
+
+Forecasts the next session's log return and its 50, 80 and 95 % intervals. {meaning}
+
+## Gate
+{decision.reason}
+
+## Data
+- train: sessions {study["train_first"]}..{study["train_last"]}, {study["train_rows"]} rows
+- test: sessions {study["test_first"]}..{study["test_last"]}, {study["test_rows"]} rows; the served
+  model was fitted on both after the test
+- tickers: {len(tickers)} ({named})
+- features: {", ".join(FEATURES)}
+- data {study["data_hash"]}, code {study["code_hash"]}
+
+## Model
+- family {study["model_family"]}, parameters {params}, searched in {study["params_from"]}
+- {slope}
+- intervals: range-based HAR volatility with a market factor, quantiles half pooled and half the
+  ticker's own, bounds that follow each ticker's last 250 returns
+
+## Scores on the test set
+Of a model fitted on the train set alone; log returns.
+
+| score | value |
+| --- | --- |
+{scores}
+
+## Known limits
+{_LIMITS}
+"""

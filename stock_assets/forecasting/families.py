@@ -1,0 +1,162 @@
+"""The families of point models: what each searches and how it is built.
+
+A new one is a small class here and one line in FAMILIES. Estimators forecast the next return in
+units of volatility; how much of that is believed is decided elsewhere (see `tuning`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+import numpy as np
+import optuna
+import pandas as pd
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.dummy import DummyRegressor
+from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
+from sklearn.linear_model import Ridge
+
+from stock_assets.errors import SettingsError
+from stock_assets.forecasting.promotion import RANDOM_WALK
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a fit may cost; equal means, rows and parameters give equal models.
+
+    `trees`: of a forest, or rounds of boosting. `sample_cap`: rows that each tree may draw. `jobs`:
+    threads, which change no bit of a fitted model.
+    """
+
+    trees: int
+    sample_cap: int
+    seed: int
+    jobs: int
+
+
+class Family(Protocol):
+    """One kind of point model. `searched` is False where there is nothing to search."""
+
+    searched: bool
+
+    def suggest(self, trial: optuna.Trial) -> dict[str, Any]: ...
+
+    def build(self, params: Mapping[str, Any], n_rows: int, means: Means) -> Any:
+        """An unfitted estimator for `n_rows` rows."""
+
+
+class RandomForest:
+    """Each tree draws at most `sample_cap` rows: more made trees dearer, not better.
+
+    The number of trees is a budget, not a parameter to search: error only falls with it (Probst &
+    Boulesteix 2018, "To Tune or Not to Tune the Number of Trees in Random Forest").
+    """
+
+    searched = True
+
+    def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
+        return {
+            "max_depth": trial.suggest_int("max_depth", 3, 10),
+            "min_samples_split": trial.suggest_float("min_samples_split", 0.01, 0.1, log=True),
+            "max_features": trial.suggest_float("max_features", 0.2, 1.0),
+        }
+
+    def build(self, params: Mapping[str, Any], n_rows: int, means: Means) -> Any:
+        return RandomForestRegressor(
+            n_estimators=means.trees,
+            max_samples=min(means.sample_cap, n_rows),
+            n_jobs=means.jobs,
+            random_state=means.seed,
+            **params,
+        )
+
+
+class HistGradientBoosting:
+    """Boosted trees on binned features, all rows; early stopping would draw a split of its own."""
+
+    searched = True
+
+    def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
+        return {
+            "learning_rate": trial.suggest_float("learning_rate", 0.005, 0.1, log=True),
+            "max_leaf_nodes": trial.suggest_int("max_leaf_nodes", 4, 32, log=True),
+            "min_samples_leaf": trial.suggest_int("min_samples_leaf", 50, 1000, log=True),
+            "max_features": trial.suggest_float("max_features", 0.2, 1.0),
+        }
+
+    def build(self, params: Mapping[str, Any], n_rows: int, means: Means) -> Any:  # noqa: ARG002
+        return HistGradientBoostingRegressor(
+            max_iter=means.trees, early_stopping=False, random_state=means.seed, **params
+        )
+
+
+class StandardisedRidge(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # sklearn is untyped
+    """Ridge on standardised features, clipped to four standard deviations."""
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = alpha
+
+    def fit(self, X: pd.DataFrame, y: np.ndarray) -> Self:  # noqa: N803  # scikit-learn's names
+        values = X.to_numpy()
+        self.centre_ = values.mean(axis=0)
+        self.scale_ = np.maximum(values.std(axis=0), 1e-12)
+        fitted = Ridge(alpha=self.alpha).fit(self._standardised(values), y)
+        self.coefficients_ = np.asarray(fitted.coef_)
+        self.intercept_ = float(fitted.intercept_)
+        return self
+
+    def predict(self, X: pd.DataFrame) -> np.ndarray:  # noqa: N803
+        forecast = np.full(len(X), self.intercept_)
+        # Term by term: a matrix product's last bits would depend on the other rows.
+        columns = self._standardised(X.to_numpy()).T
+        for coefficient, column in zip(self.coefficients_, columns, strict=True):
+            forecast = forecast + coefficient * column
+        return forecast
+
+    def _standardised(self, values: np.ndarray) -> np.ndarray:
+        return np.asarray(np.clip((values - self.centre_) / self.scale_, -4, 4))
+
+
+class LinearRidge:
+    """A linear model that shrinks each coefficient."""
+
+    searched = True
+
+    def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
+        return {"alpha": trial.suggest_float("alpha", 1.0, 1e6, log=True)}
+
+    def build(self, params: Mapping[str, Any], n_rows: int, means: Means) -> Any:  # noqa: ARG002
+        return StandardisedRidge(**params)
+
+
+class RandomWalk:
+    """No change of the log price: the forecast that is hard to beat."""
+
+    searched = False
+
+    def suggest(self, trial: optuna.Trial) -> dict[str, Any]:  # noqa: ARG002
+        return {}
+
+    def build(self, params: Mapping[str, Any], n_rows: int, means: Means) -> Any:  # noqa: ARG002
+        return DummyRegressor(strategy="constant", constant=0.0)
+
+
+FAMILIES: dict[str, Family] = {
+    "random_forest": RandomForest(),
+    "hist_gradient_boosting": HistGradientBoosting(),
+    "ridge": LinearRidge(),
+    RANDOM_WALK: RandomWalk(),
+}
+
+
+def family_named(name: str) -> Family:
+    """The family of that name.
+
+    Raises:
+        SettingsError: There is none.
+    """
+    if name not in FAMILIES:
+        raise SettingsError(
+            f"STOCK_ASSETS_MODEL_FAMILY: no family {name!r}; there are {', '.join(FAMILIES)}"
+        )
+    return FAMILIES[name]

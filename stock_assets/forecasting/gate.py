@@ -1,0 +1,123 @@
+"""The gate: whether a candidate is shown to be no worse than what it would replace.
+
+Losses are compared session by session: the mean over tickers of the squared error in units of
+volatility, because shares move together within a session. The test is Diebold & Mariano (1995) with
+Newey-West variance, one-sided, at 5 %; critical values are Kiefer & Vogelsang's (2005, "A New
+Asymptotic Theory for Heteroskedasticity-Autocorrelation Robust Tests", table 1, Bartlett), which
+know that thirty sessions estimate such a variance badly, where the normal law's 1.645 would claim
+superiority too often.
+
+Non-inferiority: the upper confidence bound of the candidate's relative excess loss lies within the
+margin. A candidate whose forecasts are large has a wide bound and is turned away for want of proof;
+one that has been shrunk to near the random walk is judged sharply even by few sessions. Superiority
+is another claim, that equal losses would hardly ever give such a t: it is reported and decides
+nothing.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from stock_assets.forecasting.evaluation import (
+    diebold_mariano_t,
+    newey_west_lags,
+    newey_west_variance,
+)
+
+LEVEL = 0.05
+"""Chance to claim what is not so, of either claim."""
+LEAST_SESSIONS = 10
+"""Test sessions below which nothing is compared."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A candidate against one reference on the same sessions.
+
+    `excess_loss`: the candidate's mean loss over the reference's, minus one. `upper_bound`: what it
+    is below with 95 % confidence. `t`: positive where the candidate is better; 0.0 where the two
+    never differ.
+    """
+
+    reference: str
+    sessions: int
+    excess_loss: float
+    upper_bound: float
+    t: float
+
+    @property
+    def superior(self) -> bool:
+        return self.sessions >= LEAST_SESSIONS and self.t > critical_value(self.sessions)
+
+
+@dataclass(frozen=True)
+class GateDecision:
+    approved: bool
+    reason: str
+    comparisons: Sequence[Comparison] = field(default=())
+
+
+def critical_value(sessions: int) -> float:
+    """Of the one-sided test at LEVEL for a t with our Newey-West lags."""
+    b = (newey_west_lags(sessions) + 1) / sessions
+    return 1.6449 + 2.1859 * b + 0.3142 * b**2 - 0.3427 * b**3
+
+
+def compare(reference: str, losses: np.ndarray, losses_reference: np.ndarray) -> Comparison:
+    """The candidate's losses beside a reference's.
+
+    Args:
+        reference: Its name.
+        losses: One a session, ascending, shape (n_sessions,).
+        losses_reference: The same of the reference.
+
+    Returns:
+        NaN bounds where there are fewer than LEAST_SESSIONS: nothing is shown.
+    """
+    difference = losses_reference - losses
+    n, level = len(difference), float(np.mean(losses_reference)) if len(losses) else math.nan
+    if n < LEAST_SESSIONS:
+        return Comparison(reference, n, math.nan, math.nan, math.nan)
+    if not difference.any():
+        return Comparison(reference, n, 0.0, 0.0, 0.0)
+    excess = float(-difference.mean()) / level
+    # Of a ratio of two means (delta method): the reference's level is an estimate too.
+    error = math.sqrt(newey_west_variance(losses - (1 + excess) * losses_reference) / n) / level
+    return Comparison(
+        reference,
+        n,
+        excess,
+        excess + critical_value(n) * error,
+        diebold_mariano_t(losses, losses_reference),
+    )
+
+
+def decide(comparisons: Sequence[Comparison], margin: float) -> GateDecision:
+    """Approves a candidate that is shown to be no worse than each reference by the margin.
+
+    Args:
+        comparisons: With the random walk, and with the champion where there is one. One with too
+            few sessions for the champion says nothing; for the random walk, which every candidate
+            can be held against, it is a rejection.
+        margin: A share of the reference's mean squared error; 0.02 is about one per cent of RMSE.
+    """
+    shown = [c for n, c in enumerate(comparisons) if n == 0 or not math.isnan(c.upper_bound)]
+    approved = all(c.upper_bound <= margin for c in shown)
+    words = "; ".join(_words(c) for c in comparisons)
+    verdict = "approved" if approved else "rejected"
+    return GateDecision(approved, f"{verdict}: {words}; margin +{margin:.2%}", tuple(comparisons))
+
+
+def _words(found: Comparison) -> str:
+    name = found.reference.replace("_", " ")
+    if math.isnan(found.upper_bound):
+        return f"not compared with the {name}, {found.sessions} sessions that neither has seen"
+    if found.excess_loss == found.upper_bound == 0:
+        return f"forecasts what the {name} forecasts"
+    claim = ", superior" if found.superior else ""
+    return (
+        f"loss {found.excess_loss:+.2%} of the {name}'s, at most {found.upper_bound:+.2%} with"
+        f" 95 % confidence (DM t {found.t:.2f}, {found.sessions} sessions){claim}"
+    )

@@ -1,0 +1,38 @@
+"""By how much a model's out-of-fold forecasts are to be believed."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+CONFIDENCE_Z = 1.645
+"""Standard errors below the estimate: one-sided 95 %. On real daily returns the slope of most
+families is within noise of zero, and half-believed noise costs more than it ever brought."""
+
+
+@dataclass(frozen=True)
+class Slope:
+    """Of truth on forecast, through the origin. `used` is its lower confidence bound in 0..1."""
+
+    estimate: float
+    standard_error: float
+    used: float
+
+
+def cautious_slope(forecast: np.ndarray, truth: np.ndarray, sessions: np.ndarray) -> Slope:
+    """The slope that the data still support when doubted.
+
+    Args:
+        forecast: Out-of-fold forecasts, shape (n_rows,).
+        truth: What was realised, in the same unit.
+        sessions: Session of each row, ascending: shares move together within one, so rows of a
+            session count as one observation (clustered standard error, Liang & Zeger 1986).
+    """
+    starts = np.flatnonzero(np.r_[True, sessions[1:] != sessions[:-1]])
+    cross = np.add.reduceat(forecast * truth, starts)
+    square = np.add.reduceat(forecast**2, starts)
+    if not square.sum() > 0:
+        return Slope(0.0, 0.0, 0.0)
+    estimate = cross.sum() / square.sum()
+    error = np.sqrt(np.sum((cross - estimate * square) ** 2)) / square.sum()
+    used = min(max(estimate - CONFIDENCE_Z * error, 0.0), 1.0)
+    return Slope(float(estimate), float(error), float(used))

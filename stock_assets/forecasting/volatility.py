@@ -1,0 +1,71 @@
+"""The volatility of the next session: a HAR model on range variances, pooled over tickers.
+
+The log of the next session's range variance is regressed on logs of exponential means of past range
+variances, the ticker's own and the market's. After Corsi (2009), "A Simple Approximate Long-Memory
+Model of Realized Volatility", with exponential means and a market factor as in Bollerslev, Hood,
+Huss & Pedersen (2018), "Risk Everywhere: Modeling and Managing Volatility". The log makes the level
+biased; the quantiles of standardised returns (see `intervals`) put it right.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from stock_assets.forecasting.features import MARKET_VARIANCES, VARIANCE_SPANS
+
+REGRESSORS: tuple[str, ...] = (
+    "constant",
+    "log_variance_32",
+    *(f"volatility_ratio_{n}" for n in VARIANCE_SPANS),
+    *MARKET_VARIANCES,
+)
+_LEAST, _MOST = 0.01, 100.0  # of the ticker's usual variance: a session without trading has none
+
+
+@dataclass(frozen=True)
+class VolatilityModel:
+    """Coefficients of REGRESSORS, in this order, for the log variance of the next return."""
+
+    coefficients: tuple[float, ...]
+
+    def volatility(self, rows: pl.DataFrame) -> np.ndarray:
+        """Standard deviation of the next log return up to a constant, shape (n_rows,).
+
+        NaN where a regressor is not known. A row's value does not depend on the other rows, to the
+        last bit: terms are added one by one, as a matrix product would add them in blocks.
+        """
+        log_variance = np.zeros(rows.height)
+        for coefficient, values in zip(self.coefficients, _regressors(rows), strict=True):
+            log_variance = log_variance + coefficient * values
+        return np.asarray(np.exp(log_variance / 2))
+
+
+def _regressors(rows: pl.DataFrame) -> list[np.ndarray]:
+    own = rows["volatility_1d"].to_numpy()
+    others = REGRESSORS[2:]
+    return [np.ones(rows.height), 2 * np.log(own), *(rows[name].to_numpy() for name in others)]
+
+
+def fit_volatility(rows: pl.DataFrame) -> VolatilityModel:
+    """Ordinary least squares over all rows.
+
+    Args:
+        rows: Labelled rows; those without `range_variance_next` or a regressor are left out.
+    """
+    variance = rows["volatility_1d"].to_numpy() ** 2
+    ratio = np.clip(rows["range_variance_next"].to_numpy() / variance, _LEAST, _MOST)
+    target = np.log(ratio * variance)
+    design = np.column_stack(_regressors(rows))
+    known = np.isfinite(target) & np.isfinite(design).all(axis=1)
+    # One ticker is its own market: least squares of smallest norm does not mind.
+    coefficients, *_ = np.linalg.lstsq(design[known], target[known], rcond=None)
+    return VolatilityModel(tuple(float(c) for c in coefficients))
+
+
+def market_volatility(rows: pl.DataFrame) -> np.ndarray:
+    """The volatility of the session's typical ticker, shape (n_rows,); NaN where none is known.
+
+    For a ticker without a history of its own.
+    """
+    return np.asarray(np.exp(rows[MARKET_VARIANCES[-1]].to_numpy() / 2))

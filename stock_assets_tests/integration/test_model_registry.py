@@ -1,0 +1,185 @@
+"""The registry on MLflow's real database: races, people's decisions, hostile files."""
+
+import json
+import pickle
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from click.testing import CliRunner
+
+from stock_assets.cli import main
+from stock_assets.commands.project import Project, open_project, run_partitions
+from stock_assets.commands.stages import Progress, materialise_range, plan_range
+from stock_assets.errors import RegistryError
+from stock_assets.forecasting.gate import GateDecision
+from stock_assets.resources.io_managers import read_rows, stored_partitions
+from stock_assets.resources.model_registry import CHALLENGER, CHAMPION, ModelRegistry
+from stock_assets.settings import Settings
+from stock_assets_tests.conftest import QUICK, make_home
+
+FIRST, LAST = date(2013, 1, 29), date(2013, 2, 5)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """Versions of January and February 2013, and forecasts around the turn of the month."""
+    folder = tmp_path_factory.mktemp("registry")
+    settings = Settings(
+        home=make_home(folder / "home"),
+        store_uri=f"file://{folder / 'objects'}",
+        first_session=date(2012, 3, 1),
+        **QUICK,
+    )
+    with open_project(settings) as opened:
+        materialise_range(opened, plan_range(opened, FIRST, LAST), Progress())
+        yield opened
+
+
+@pytest.fixture
+def registry(project: Project) -> ModelRegistry:
+    return ModelRegistry(project.settings, project.store)
+
+
+def study(project: Project, month: str) -> dict[str, Any]:
+    return json.loads(project.store.get(f"tuned_model/month={month}/value.json"))
+
+
+def forecast_again(project: Project, session: str) -> dict[str, Any]:
+    sessions = project.partitions.sessions.get_partition_keys()
+    run_partitions(project, "daily_job", ["daily_forecast"], [session], sessions, 1)
+    stored = stored_partitions(project.store, "daily_forecast")
+    return read_rows(project.store, [stored[session]]).row(0, named=True)
+
+
+def test_the_second_month_was_held_against_the_first(project: Project, registry: ModelRegistry):
+    with registry.tracking.client() as client:
+        version = client.get_model_version(registry.name, "2")
+        numbers = json.loads(version.tags["gate_numbers"])
+    assert [n["reference"] for n in numbers] == ["random_walk", "champion, version 1"]
+    assert numbers[1]["sessions"] == 10  # all test sessions come after what January has seen
+    assert "## Gate\napproved: " in version.description
+    february = study(project, "2013-02")
+    # January and February lie in one block of three months: one search serves both.
+    assert february["params_from"] == "2013-01"
+    assert february["params"] == study(project, "2013-01")["params"]
+
+
+def test_two_registrations_at_once_leave_one_version(project: Project, registry: ModelRegistry):
+    new = study(project, "2013-02") | {"fingerprint": "raced", "trained_through": "2012-01-31"}
+    before = {v.version for v in registry.versions()}
+    decision = GateDecision(False, "rejected: on purpose")
+    others = [ModelRegistry(project.settings, project.store) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        numbers = list(pool.map(lambda r: r.register(new, decision), others))
+    assert len(set(numbers)) == 1
+    assert {v.version for v in registry.versions()} - before == set(numbers)
+
+
+def test_versions_made_at_once_by_two_machines_become_one(
+    project: Project, registry: ModelRegistry
+):
+    """Without the lock both may have created theirs: the next look keeps the lower number."""
+    new = study(project, "2013-02") | {"fingerprint": "twins", "trained_through": "2012-01-31"}
+    before = {v.version for v in registry.versions()}
+    with registry.tracking.client() as client:
+        registry._create(client, new)
+        registry._create(client, new)
+    twins = {v.version for v in registry.versions()} - before
+    assert len(twins) == 2
+    kept = registry.register(new, GateDecision(False, "rejected: on purpose"))
+    assert kept == min(twins)
+    assert {v.version for v in registry.versions()} - before == {kept}
+
+
+def test_a_promotion_changes_who_serves_from_now_on_and_nothing_before(
+    project: Project, registry: ModelRegistry, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("STOCK_ASSETS_STORE_URI", project.settings.store_uri or "")
+    monkeypatch.setenv("STOCK_ASSETS_FIRST_SESSION", "2012-03-01")
+    monkeypatch.setenv("STOCK_ASSETS_HOME", str(project.settings.home))
+    monkeypatch.setenv("STOCK_ASSETS_LAST_SESSION", "2013-02-04")
+    told = CliRunner().invoke(main, ["promote", "1"])
+    assert told.exit_code == 0, told.output
+    assert told.output.startswith("version 1 (trained through 2012-12-31) is champion for sessions")
+    assert forecast_again(project, "2013-02-04")["model_version"] == 2
+    assert forecast_again(project, "2013-02-05")["model_version"] == 1
+    with registry.tracking.client() as client:
+        champion = client.get_model_version_by_alias(registry.name, CHAMPION)
+        challenger = client.get_model_version_by_alias(registry.name, CHALLENGER)
+        assert (int(champion.version), int(challenger.version)) == (1, 2)
+        trail = client.get_model_version(registry.name, "1").tags["audit_001"]
+    assert "promoted by" in trail
+    assert trail.endswith("after 2013-02-04; champion was 2; gate said approved")
+    back = CliRunner().invoke(main, ["rollback"])
+    assert back.output.startswith("version 2 "), back.output
+    assert forecast_again(project, "2013-02-05")["model_version"] == 2
+    again = CliRunner().invoke(main, ["rollback"])
+    assert again.output.startswith("version 1 "), again.output  # the one before is version 1 again
+    assert forecast_again(project, "2013-02-05")["model_version"] == 1
+    unknown = CliRunner().invoke(main, ["promote", "99"])
+    assert unknown.exit_code == 1
+    assert "has no version 99; there are 1, 2" in unknown.output
+
+
+class Hostile:
+    """Whoever unpickles it writes a file."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.mark,)
+
+
+@pytest.mark.parametrize("file", ["model.skops", "model.pkl"])
+def test_a_hostile_pickle_in_the_registry_is_never_run(
+    project: Project, registry: ModelRegistry, tmp_path: Path, file: str
+):
+    """In the model's place it is refused; beside it, with an MLmodel that points to it, unread."""
+    mark = tmp_path / "run"
+    with registry.tracking.client() as client:
+        source = client.get_model_version(registry.name, "2").source
+        import mlflow
+
+        (model,) = Path(project.settings.store_uri.removeprefix("file://")).rglob(
+            f"{source.rsplit('/', 1)[-1]}/artifacts/model.skops"
+        )
+    assert mlflow
+    stored = model.read_bytes()
+    mlmodel = (model.parent / "MLmodel").read_text()
+    (model.parent / file).write_bytes(pickle.dumps(Hostile(mark)))
+    (model.parent / "MLmodel").write_text(
+        mlmodel.replace("model.skops", "model.pkl").replace("skops", "cloudpickle")
+    )
+    version = next(v for v in registry.versions() if v.version == 2)
+    try:
+        if file == "model.skops":
+            with pytest.raises(RegistryError, match="version 2 can't be read"):
+                registry.load(version)
+        else:
+            assert registry.load(version).version == version
+    finally:
+        model.write_bytes(stored)
+        (model.parent / "MLmodel").write_text(mlmodel)
+    assert not mark.exists()
+    pickle.loads(pickle.dumps(Hostile(mark)))  # noqa: S301  # our own
+    assert mark.exists()  # it would have been run: the test can fail
+
+
+def test_a_hostile_pickle_in_the_store_is_never_run(project: Project, tmp_path: Path):
+    mark = tmp_path / "run"
+    path = "features/session=2013-02-05/part.parquet"
+    stored = project.store.get(path)
+    project.store.put_many({path: pickle.dumps(Hostile(mark))})
+    try:
+        with pytest.raises(Exception, match=r"(?i)parquet"):
+            forecast_again(project, "2013-02-05")
+    finally:
+        project.store.put_many({path: stored})
+    assert not mark.exists()
+    assert isinstance(project.store.scan_parquet([path]).collect(), pl.DataFrame)

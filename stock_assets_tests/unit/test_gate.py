@@ -1,0 +1,105 @@
+"""The gate held to its word on losses whose law is known, and on trained models."""
+
+import math
+
+import numpy as np
+import pytest
+
+from stock_assets.forecasting.gate import LEVEL, Comparison, compare, critical_value, decide
+
+SESSIONS, TICKERS, TRIES = 30, 40, 4000
+
+
+def market_losses(signal: float, believed: float, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Daily losses of `believed` times a forecaster, and of the random walk: (TRIES, SESSIONS).
+
+    Returns share a market factor and a volatility that clusters; `signal` is the slope of the truth
+    on the forecaster's output.
+    """
+    rng = np.random.default_rng(seed)
+    own, naive = np.empty((2, TRIES, SESSIONS))
+    for n in range(TRIES):
+        log_variance = rng.normal(0, 0.4, SESSIONS)
+        for t in range(1, SESSIONS):
+            log_variance[t] = 0.8 * log_variance[t - 1] + 0.6 * log_variance[t]
+        scale = np.exp(log_variance / 2)[:, None]
+        shared = rng.standard_normal((SESSIONS, 1))
+        noise = np.sqrt(0.3) * shared + np.sqrt(0.7) * rng.standard_normal((SESSIONS, TICKERS))
+        forecast = 0.15 * rng.standard_normal((SESSIONS, TICKERS))
+        truth = scale * (signal * forecast + noise)
+        own[n] = np.mean((truth - believed * forecast) ** 2, axis=1)
+        naive[n] = np.mean(truth**2, axis=1)
+    return own, naive
+
+
+def claims(signal: float, believed: float) -> list[Comparison]:
+    pairs = zip(*market_losses(signal, believed), strict=True)
+    return [compare("random_walk", own, naive) for own, naive in pairs]
+
+
+def test_superiority_is_claimed_no_more_often_than_the_level_when_losses_are_equal():
+    # signal / 2 is the belief's break-even: expected losses of both are equal.
+    share = np.mean([c.superior for c in claims(signal=0.5, believed=1.0)])
+    # 4000 tries: a standard error of 0.34 points.
+    assert share <= LEVEL + 0.01
+
+
+def test_without_signal_superiority_is_hardly_ever_claimed():
+    assert np.mean([c.superior for c in claims(signal=0.0, believed=0.2)]) <= LEVEL + 0.007
+
+
+def test_a_real_signal_is_found():
+    assert np.mean([c.superior for c in claims(signal=1.0, believed=1.0)]) > 0.5
+
+
+def test_inferiority_by_the_margin_is_approved_no_more_often_than_the_level():
+    own, naive = market_losses(signal=0.0, believed=1.0)
+    # What this candidate truly loses: exactly the margin, the worst that must not pass.
+    margin = float(own.sum() / naive.sum() - 1)
+    assert 0.005 < margin < 0.05
+    shares = [
+        decide([compare("random_walk", o, n)], margin).approved
+        for o, n in zip(own, naive, strict=True)
+    ]
+    assert np.mean(shares) <= LEVEL + 0.02
+
+
+def test_a_cautious_candidate_is_approved():
+    decisions = [decide([c], margin=0.02).approved for c in claims(signal=0.0, believed=0.1)]
+    assert np.mean(decisions) > 0.95
+
+
+def test_the_critical_value_knows_that_thirty_sessions_are_few():
+    # Kiefer & Vogelsang (2005), table 1, Bartlett, 95 %, b = 4/30; the normal law's is 1.645.
+    assert critical_value(30) == pytest.approx(1.941, abs=0.001)
+    assert critical_value(10_000) == pytest.approx(1.648, abs=0.001)
+
+
+def test_equal_forecasts_are_approved_as_such():
+    losses = np.linspace(1, 2, 30)
+    decision = decide([compare("random_walk", losses, losses)], margin=0.0)
+    assert decision.approved
+    assert decision.reason.startswith("approved: forecasts what the random walk forecasts")
+
+
+def test_a_worse_candidate_is_rejected_with_its_numbers():
+    naive = np.linspace(1, 2, 30)
+    worse = naive * 1.05 + np.tile([0.01, -0.01], 15)
+    found = compare("random_walk", worse, naive)
+    assert found.excess_loss == pytest.approx(0.05)
+    decision = decide([found], margin=0.02)
+    assert not decision.approved
+    assert decision.reason.startswith("rejected: loss +5.00% of the random walk's")
+    assert not decide([compare("random_walk", naive, naive), found], margin=0.02).approved
+
+
+def test_too_few_sessions_show_nothing():
+    few = compare("random_walk", np.ones(9), np.full(9, 2.0))
+    assert math.isnan(few.upper_bound)
+    assert not few.superior
+    assert not decide([few], margin=0.5).approved
+    # A champion that has seen all but nine of the sessions can't be held against the candidate.
+    equal = compare("random_walk", np.ones(30), np.ones(30))
+    decision = decide([equal, compare("champion, version 3", np.ones(9), np.ones(9))], margin=0.0)
+    assert decision.approved
+    assert "not compared with the champion, version 3" in decision.reason
