@@ -42,11 +42,7 @@ def _daily_forecast(partitions: Partitions) -> dg.AssetsDefinition:
         ins={
             # Intervals follow each ticker's newest returns, from stored rows rather than from this
             # asset's own past: a daily run and a backfill see the same.
-            "features": dg.AssetIn(
-                partition_mapping=dg.TimeWindowPartitionMapping(
-                    start_offset=-ADAPTIVE_SESSIONS, allow_nonexistent_upstream_partitions=True
-                )
-            )
+            "features": dg.AssetIn(metadata={HISTORY: ADAPTIVE_SESSIONS})
         },
         # The month's version is found in the registry; this edge orders the two and shows lineage.
         deps=[dg.AssetDep("registered_version", partition_mapping=dg.TimeWindowPartitionMapping())],
