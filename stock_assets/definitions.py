@@ -83,4 +83,7 @@ def build_resources(settings: Settings) -> dict[str, Any]:
     }
 
 
-defs = build_definitions(load_settings())
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What Dagster loads: built when it asks, so that importing this module does no work."""
+    return build_definitions(load_settings())

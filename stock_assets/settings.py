@@ -100,10 +100,18 @@ class Settings(BaseSettings):
     def _split_tickers(cls, value: object) -> object:
         return _distinct(value.split(",")) if isinstance(value, str) else value
 
-    @field_validator("home")
+    @field_validator("files_uri")
     @classmethod
-    def _absolute_home(cls, value: Path) -> Path:
-        return value.expanduser().resolve()
+    def _absolute_path(cls, value: str | None) -> str | None:
+        """The same files have the same name from whatever folder they are named."""
+        if value is None or value.startswith("s3://"):
+            return value
+        return str(Path(value.removeprefix("file://")).expanduser().resolve())
+
+    @field_validator("home", "tickers_file")
+    @classmethod
+    def _absolute_path_of_file(cls, value: Path | None) -> Path | None:
+        return value.expanduser().resolve() if value else None
 
     @field_validator("store_uri")
     @classmethod
@@ -127,7 +135,7 @@ class Settings(BaseSettings):
         """
         if self.tickers or self.tickers_file is None:
             return self.tickers
-        path = self.tickers_file.expanduser()
+        path = self.tickers_file
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:

@@ -13,18 +13,15 @@ from stock_assets.forecasting.features import (
 )
 from stock_assets.market.plausibility import judge_bars
 from stock_assets.partitions import Partitions, session_of
+from stock_assets.resources.io_managers import HISTORY
 
 
 def feature_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
-    window = dg.TimeWindowPartitionMapping(
-        start_offset=-BAR_SESSIONS, allow_nonexistent_upstream_partitions=True
-    )
-
     @dg.asset(
         **by_session(partitions, FEATURE_SCHEMA),
         group_name="features",
         kinds={"parquet", "s3", "polars"},
-        ins={"raw_prices": dg.AssetIn(partition_mapping=window)},
+        ins={"raw_prices": dg.AssetIn(metadata={HISTORY: BAR_SESSIONS})},
         check_specs=[
             dg.AssetCheckSpec(name, asset="features", description=claim)
             for name, claim in FEATURE_CHECKS.items()

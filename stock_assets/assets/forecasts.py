@@ -15,7 +15,7 @@ from stock_assets.forecasting.evaluation import (
 from stock_assets.forecasting.promotion import ModelVersion, version_for
 from stock_assets.market.plausibility import JUDGING_SESSIONS, plausible_bars
 from stock_assets.partitions import Partitions, session_of
-from stock_assets.resources.io_managers import MAY_BE_MISSING
+from stock_assets.resources.io_managers import HISTORY, MAY_BE_MISSING
 from stock_assets.resources.metrics import MetricsGateway
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.settings import Settings
@@ -101,20 +101,15 @@ def _forecast_rmse(settings: Settings, partitions: Partitions) -> dg.AssetsDefin
         group_name="forecasts",
         kinds={"parquet", "s3", "prometheus"},
         ins={
-            # The window's forecasts rather than this asset's own past: a partition that depends on
-            # its predecessors can only be computed one at a time.
+            # Past forecasts rather than this asset's own past: a partition that depends on its
+            # predecessors can only be computed one at a time.
             "daily_forecast": dg.AssetIn(
                 partition_mapping=dg.TimeWindowPartitionMapping(
-                    start_offset=-window, end_offset=-1, allow_nonexistent_upstream_partitions=True
+                    start_offset=-1, end_offset=-1, allow_nonexistent_upstream_partitions=True
                 ),
-                metadata={MAY_BE_MISSING: True},
+                metadata={MAY_BE_MISSING: True, HISTORY: window - 1},
             ),
-            "raw_prices": dg.AssetIn(
-                partition_mapping=dg.TimeWindowPartitionMapping(
-                    start_offset=1 - window - JUDGING_SESSIONS,
-                    allow_nonexistent_upstream_partitions=True,
-                )
-            ),
+            "raw_prices": dg.AssetIn(metadata={HISTORY: window - 1 + JUDGING_SESSIONS}),
         },
         check_specs=[
             dg.AssetCheckSpec("newest_session_was_forecast", asset="forecast_rmse"),

@@ -27,7 +27,10 @@ from stock_assets.partitions import (
     month_of,
     months_before,
 )
+from stock_assets.resources.io_managers import HISTORY
 from stock_assets.settings import Settings
+
+_MOST_SESSIONS_OF_A_MONTH = 23
 
 
 class TrainingData(dg.Config):
@@ -92,16 +95,17 @@ def labelled_month(
 
 
 def training_data_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDefinition]:
-    history = dg.TimeWindowPartitionMapping(
-        start_offset=-settings.train_months,
-        end_offset=-1,
-        allow_nonexistent_upstream_partitions=True,
+    month_before = dg.TimeWindowPartitionMapping(
+        start_offset=-1, end_offset=-1, allow_nonexistent_upstream_partitions=True
     )
+    history = _MOST_SESSIONS_OF_A_MONTH * settings.train_months
     arguments = {
         **by_month(partitions, PARQUET),
         "group_name": "training",
         "kinds": {"parquet", "s3", "polars"},
-        "ins": {"features": dg.AssetIn(partition_mapping=history)},
+        "ins": {
+            "features": dg.AssetIn(partition_mapping=month_before, metadata={HISTORY: history})
+        },
     }
 
     def months(

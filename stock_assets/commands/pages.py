@@ -1,5 +1,6 @@
 """`stock-assets ui`: Dagster's and MLflow's pages on this machine, until Ctrl-C."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -78,7 +79,9 @@ def _dagster(settings: Settings) -> Iterator[Page]:
     port = free_port(settings.dagster_port)
     command = [_binary("dagster"), "dev", "--host", HOST, "--port", str(port)]
     command += ["--workspace", str(settings.home / "workspace.yaml")]
-    with running("dagster", command, pages_folder(settings), {}) as process:
+    # dagster.yaml is found, and its telemetry switch obeyed, whatever folder this is called in.
+    home = {} if "DAGSTER_HOME" in os.environ else {"DAGSTER_HOME": str(settings.home)}
+    with running("dagster", command, pages_folder(settings), home, settings.home) as process:
         yield port, process
 
 
@@ -96,7 +99,7 @@ def _mlflow(settings: Settings, store: ObjectStore) -> Iterator[Page]:
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
-    with running("mlflow", command, pages_folder(settings), environment) as process:
+    with running("mlflow", command, pages_folder(settings), environment, settings.home) as process:
         yield port, process
 
 

@@ -91,7 +91,7 @@ def stop_group(pid: int, patience: float = _STOP_SECONDS) -> None:
 
 @contextmanager
 def running(
-    name: str, command: list[str], folder: Path, environment: Mapping[str, str]
+    name: str, command: list[str], folder: Path, environment: Mapping[str, str], cwd: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process for as long as the block runs; its output goes to `folder/name.log`.
 
@@ -102,6 +102,7 @@ def running(
     with (folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
             command,
+            cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -19,6 +19,12 @@ from stock_assets.resources.object_store import ObjectStore
 
 PARTITIONED_BY = "partitioned_by"
 PARTITION_COLUMN = "partition_column"
+HISTORY = "history"
+"""Metadata of an input: partitions before its first key that are read too.
+
+History is no upstream in Dagster's sense on purpose: a window mapping would make a backfill of one
+session target every later one whose window it lies in, whether or not there are data.
+"""
 MAY_BE_MISSING = "may_be_missing"
 """Metadata of an input that may have holes, and is None where none of its partitions exists."""
 COLUMN_SCHEMA = "dagster/column_schema"
@@ -41,6 +47,17 @@ def read_rows(store: ObjectStore, objects: list[str], *columns: str) -> pl.DataF
     """Rows of Parquet objects in the given order, all columns or some."""
     rows = store.scan_parquet(objects)
     return (rows.select(columns) if columns else rows).collect()
+
+
+def _with_history(context: dg.InputContext) -> list[str]:
+    """The partition keys to read: the input's own, and those before them that it asks for."""
+    own = list(context.asset_partition_keys)
+    history = context.definition_metadata.get(HISTORY)
+    if not history or not own:
+        return own
+    every = context.asset_partitions_def.get_partition_keys()
+    first = every.index(own[0])
+    return [*every[max(0, first - history) : first], *own]
 
 
 def _check_unbroken(
@@ -120,7 +137,7 @@ class _PartitionedIOManager(dg.IOManager):
 
     def load_input(self, context: dg.InputContext) -> Any:
         asset = context.asset_key.to_python_identifier()
-        wanted = list(context.asset_partition_keys)
+        wanted = _with_history(context)
         stored = stored_partitions(self.store, asset)
         found = {key: stored[key] for key in wanted if key in stored}
         one_per_key = get_origin(context.dagster_type.typing_type) is dict

@@ -46,9 +46,10 @@ class MlflowTracking:
     @contextmanager
     def client(self) -> Iterator["MlflowClient"]:
         """A client whose database and experiment exist, with S3 known to it."""
-        _quiet_mlflow()
+        _switch_off_telemetry()
         import mlflow
 
+        _quiet_loggers()
         with aws_environment(self._store):
             mlflow.set_tracking_uri(self.uri)
             client = mlflow.MlflowClient()
@@ -197,11 +198,15 @@ def _one_at_a_time(settings: Settings) -> Iterator[None]:
         yield
 
 
-def _quiet_mlflow() -> None:
-    """No telemetry, no line per run on the console; warnings still come through."""
+def _switch_off_telemetry() -> None:
+    """And the lines that MLflow prints; it reads these when it is imported."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+
+def _quiet_loggers() -> None:
+    """Importing MLflow sets its loggers to INFO; warnings still come through."""
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
 

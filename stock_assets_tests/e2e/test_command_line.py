@@ -1,4 +1,4 @@
-"""The program as a person runs it: other processes, real parts, what is printed and what is left."""
+"""The program as a person runs it: what is printed, what it ends with, what is left."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from stock_assets_tests.conftest import QUICK, make_home
+from stock_assets_tests.conftest import CHECKOUT, QUICK, make_home
 
 COMMAND = str(Path(sys.executable).with_name("stock-assets"))
 RANGE = ("--from", "2013-02-25", "--to", "2013-03-01")
@@ -131,7 +131,7 @@ def test_the_doctor_finds_everything_well(home: Path):
     assert registry == "sqlite: stock_assets_sample has 2 versions, 2 approved"
 
 
-def test_the_doctor_says_what_is_wrong_and_fails(home: Path, tmp_path: Path):
+def test_the_doctor_says_what_is_wrong_and_fails(home: Path):
     done = stock_assets(
         home,
         "doctor",
@@ -200,3 +200,18 @@ def test_ctrl_c_stops_the_store_and_keeps_what_was_stored(tmp_path: Path):
     again = stock_assets(home, "run", *RANGE)
     assert again.returncode == 0, again.stderr
     assert not any(line.startswith("prices") for line in again.stderr.splitlines())
+
+
+def test_dg_finds_the_definitions_sound_and_writes_nothing_at_home(tmp_path: Path):
+    done = subprocess.run(
+        [str(Path(COMMAND).with_name("dg")), "check", "defs"],
+        cwd=CHECKOUT,
+        # Without DAGSTER_HOME dg does not see that dagster.yaml switches telemetry off.
+        env={**os.environ, "HOME": str(tmp_path), "DAGSTER_HOME": str(CHECKOUT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "All definitions loaded successfully." in done.stdout + done.stderr
+    assert [str(file) for file in tmp_path.rglob("*") if file.is_file()] == []

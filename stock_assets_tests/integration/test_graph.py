@@ -2,16 +2,22 @@
 
 import json
 from collections.abc import Iterator
-from datetime import date
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import polars as pl
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from stock_assets.automation.jobs import MONTHLY_JOB
 from stock_assets.commands.project import Project, open_project, run_partitions
 from stock_assets.commands.stages import Progress, materialise_range, plan_range
+from stock_assets.definitions import build_definitions
 from stock_assets.forecasting.promotion import GateDecision
 from stock_assets.resources.io_managers import read_rows, stored_partitions
 from stock_assets.resources.model_registry import CHAMPION, ModelRegistry
@@ -25,10 +31,74 @@ FIRST, LAST = date(2013, 1, 29), date(2013, 2, 5)
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """Two months of models and a week of forecasts on the local S3 server, made once."""
     home = make_home(tmp_path_factory.mktemp("graph"))
-    settings = Settings(home=home, first_session=date(2012, 3, 1), **QUICK)
-    with open_project(settings) as opened:
-        materialise_range(opened, plan_range(opened, FIRST, LAST), Progress())
-        yield opened
+    with pushgateway() as url:
+        settings = Settings(
+            home=home,
+            first_session=date(2012, 3, 1),
+            last_session=LAST,
+            pushgateway_url=url,
+            **QUICK,
+        )
+        with open_project(settings) as opened:
+            materialise_range(opened, plan_range(opened, FIRST, LAST), Progress())
+            yield opened
+
+
+PUSHED: list[tuple[str, str]] = []
+"""Path and body of each push to the gateway that stands in while the project is made."""
+
+
+@contextmanager
+def pushgateway() -> Iterator[str]:
+    class Gateway(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            PUSHED.append((self.path, body))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Gateway)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+
+
+def test_only_the_newest_sessions_errors_are_pushed(project: Project):
+    # Six sessions were scored in one backfill.
+    first = PUSHED[:5]
+    assert sorted(path for path, _ in first) == [
+        f"/metrics/job/stock_assets/ticker/{ticker}"
+        for ticker in ("AAPL", "FB", "GOOG", "IBM", "MSFT")
+    ]
+    midnight = datetime(2013, 2, 5, tzinfo=UTC).timestamp()
+    gauges = {path.rsplit("/", 1)[1]: _gauges(body) for path, body in first}
+    assert {g["stock_assets_session_timestamp_seconds"] for g in gauges.values()} == {midnight}
+    stored = project.store.scan_parquet(["forecast_rmse/session=2013-02-05/part.parquet"])
+    rmse = dict(stored.select("ticker", "rolling_rmse_return").collect().rows())
+    assert {ticker: g["stock_assets_rmse_return"] for ticker, g in gauges.items()} == rmse
+    before = len(PUSHED)
+    sessions = project.partitions.sessions.get_partition_keys()
+    run_partitions(project, "daily_job", ["forecast_rmse"], ["2013-02-04"], sessions, 1)
+    assert len(PUSHED) == before
+
+
+def _gauges(body: str) -> dict[str, float]:
+    return {
+        sample.name: sample.value
+        for family in text_string_to_metric_families(body)
+        for sample in family.samples
+    }
+
+
+def test_a_gateway_that_is_down_fails_nothing(project: Project):
+    settings = project.settings.model_copy(update={"pushgateway_url": "http://127.0.0.1:9"})
+    down = replace(project, definitions=build_definitions(settings))
+    sessions = project.partitions.sessions.get_partition_keys()
+    run_partitions(down, "daily_job", ["forecast_rmse"], ["2013-02-05"], sessions, 1)
 
 
 def objects(project: Project) -> dict[str, bytes]:

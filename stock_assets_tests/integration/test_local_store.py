@@ -103,7 +103,7 @@ def test_a_server_left_by_a_kill_is_taken_over_and_stopped(tmp_path: Path):
     holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert holder.stdout
     pid = int(holder.stdout.readline())
-    holder.send_signal(signal.SIGKILL)
+    holder.kill()
     holder.wait()
     assert is_running(pid)
     with store_lease(tmp_path, PORT) as server:

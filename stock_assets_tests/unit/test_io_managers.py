@@ -43,10 +43,7 @@ def build(value: Any, seen: list[Any], *, may_be_missing: bool = False) -> list[
         backfill_policy=dg.BackfillPolicy.single_run(),
         ins={
             "rows": dg.AssetIn(
-                partition_mapping=dg.TimeWindowPartitionMapping(
-                    start_offset=-2, allow_nonexistent_upstream_partitions=True
-                ),
-                metadata={"may_be_missing": may_be_missing},
+                metadata={"history": 2, "may_be_missing": may_be_missing},
             )
         },
     )

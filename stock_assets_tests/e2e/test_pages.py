@@ -1,0 +1,136 @@
+"""The pages: `stock-assets ui`, and `dagster dev` alone, as a person starts and ends them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stock_assets.local.processes import free_port
+from stock_assets_tests.conftest import CHECKOUT, make_home
+from stock_assets_tests.e2e.test_command_line import COMMAND, environment, left_running
+
+LAUNCH = """
+mutation($p: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $p) {
+  __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }
+"""
+BACKFILL = """
+query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill {
+  status runs(limit: 10) { id status assetSelection { path } } } } }
+"""
+
+
+def eventually(what: str, see: Callable[[], Any], seconds: float = 150) -> Any:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            seen = see()
+        except OSError:
+            seen = None
+        if seen:
+            return seen
+        time.sleep(0.5)
+    pytest.fail(f"{what} did not happen within {seconds} s")
+
+
+def page(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return str(answer.read().decode())
+
+
+def ask(port: int, query: str, **variables: Any) -> dict[str, Any]:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/graphql",
+        json.dumps({"query": query, "variables": variables}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        result: dict[str, Any] = json.load(answer)["data"]
+    return result
+
+
+def checkout(folder: Path) -> Path:
+    home = make_home(folder)
+    for name in ("workspace.yaml", "pyproject.toml"):
+        (home / name).write_text((CHECKOUT / name).read_text())
+    return home
+
+
+def test_both_pages_answer_until_ctrl_c_and_nothing_survives(tmp_path: Path):
+    home = checkout(tmp_path / "home")
+    ports = {"dagster_port": free_port(23_000), "mlflow_port": free_port(25_000)}
+    process = subprocess.Popen(
+        [COMMAND, "ui"],
+        cwd=home,
+        env=environment(home, **ports),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout
+        said = []
+        for line in process.stdout:
+            said.append(line.strip())
+            if "Ctrl-C ends both." in line:
+                break
+        assert f"Dagster  http://127.0.0.1:{ports['dagster_port']}" in said
+        assert f"MLflow   http://127.0.0.1:{ports['mlflow_port']}" in said
+        assert "dagster_version" in page(f"http://127.0.0.1:{ports['dagster_port']}/server_info")
+        assert "MLflow" in page(f"http://127.0.0.1:{ports['mlflow_port']}")
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert left_running(home) == []
+
+
+def test_dagster_dev_alone_runs_a_backfill_with_a_store_of_its_own(tmp_path: Path):
+    home = checkout(tmp_path / "home")
+    port = free_port(27_000)
+    with (home / "dev.log").open("wb") as log:
+        process = subprocess.Popen(
+            [str(Path(sys.executable).with_name("dagster")), "dev", "--port", str(port)],
+            cwd=home,
+            env=environment(home),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        eventually("the page", lambda: page(f"http://127.0.0.1:{port}/server_info"))
+        sessions = [f"2012-06-{day:02}" for day in (4, 5, 6, 7, 8)]
+        launched = ask(
+            port,
+            LAUNCH,
+            p={
+                "partitionNames": sessions,
+                "assetSelection": [{"path": ["raw_prices"]}, {"path": ["features"]}],
+            },
+        )["launchPartitionBackfill"]
+        backfill = eventually(
+            "the end of the backfill",
+            lambda: _ended(ask(port, BACKFILL, id=launched["backfillId"])),
+        )
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=60)
+    assert backfill["status"] == "COMPLETED_SUCCESS", (home / "dev.log").read_text()[-3000:]
+    # One run for five sessions of two assets, not one per partition.
+    assert len(backfill["runs"]) == 1
+    eventually("the end of all processes", lambda: not left_running(home), seconds=60)
+    # Telemetry would have left its number and its events there.
+    assert [file for file in (home / ".dagster").rglob("*") if file.is_file()] == []
+
+
+def _ended(answer: dict[str, Any]) -> dict[str, Any] | None:
+    backfill: dict[str, Any] = answer["partitionBackfillOrError"]
+    return backfill if backfill["status"].startswith(("COMPLETED", "FAILED")) else None
