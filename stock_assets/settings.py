@@ -120,10 +120,10 @@ class Settings(BaseSettings):
             return value
         return str(Path(value.removeprefix("file://")).expanduser().resolve())
 
-    @field_validator("home")
+    @field_validator("home", "tickers_file")
     @classmethod
-    def _absolute_home(cls, value: Path) -> Path:
-        return value.expanduser().resolve()
+    def _absolute_path_of_file(cls, value: Path | None) -> Path | None:
+        return value.expanduser().resolve() if value else None
 
     @field_validator("store_uri")
     @classmethod
@@ -147,7 +147,7 @@ class Settings(BaseSettings):
         """
         if self.tickers or self.tickers_file is None:
             return self.tickers
-        path = self.tickers_file.expanduser()
+        path = self.tickers_file
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:

@@ -83,7 +83,7 @@ def merge_bars(
     """Merges an answer into the stored bars of the same sessions.
 
     Args:
-        stored: STORED_SCHEMA, one row per ticker and session.
+        stored: STORED_SCHEMA, one row per ticker and session; null `revisions` are none.
         fetched: STORED_SCHEMA, one row per ticker and session, all fetched at one time.
         force: Take the answer as it is, worse or not.
         answered: With `force`: tickers whose stored bars go where the answer has none.
@@ -174,7 +174,7 @@ def _chosen(compared: pl.DataFrame) -> pl.DataFrame:
     return (
         compared.with_columns(
             *(pl.col(f"{name}_chosen").alias(name) for name in _NUMBERS),
-            revisions=pl.concat_list("revisions", "new_revisions"),
+            revisions=pl.concat_list(pl.col("revisions").fill_null([]), "new_revisions"),
             **latest,
         )
         .with_columns(quarantine_reason())

@@ -127,7 +127,11 @@ class ObjectStore:
             obstore.delete(self._store, keys)
 
     def scan_parquet(self, keys: list[str]) -> pl.LazyFrame:
-        """One lazy frame over many Parquet objects."""
+        """One lazy frame over many Parquet objects.
+
+        A column that older objects do not have yet is null in their rows, or left out where the
+        first object lacks it: who needs it names it.
+        """
         options = self.connection.options() if self.connection else None
         root = self.uri.removeprefix("file://")
         return pl.scan_parquet(
@@ -135,6 +139,8 @@ class ObjectStore:
             storage_options=options,
             hive_partitioning=False,
             glob=False,
+            missing_columns="insert",
+            extra_columns="ignore",
         )
 
 

@@ -41,7 +41,10 @@ class PriceHistory:
         objects = stored_partitions(self._store, RAW_PRICES)
         present = [objects[str(s)] for s in sessions if str(s) in objects]
         before = [path for key, path in objects.items() if key < str(sessions[0])]
-        bars = read_rows(self._store, present) if present else pl.DataFrame(schema=STORED_SCHEMA)
+        bars = pl.DataFrame(schema=STORED_SCHEMA)
+        if present:
+            # What was stored before revisions were recorded has no such column.
+            bars = pl.concat([bars, read_rows(self._store, present)], how="diagonal")
         recent = read_rows(self._store, before[-_RECENT:], "ticker") if before else bars.clear()
         newest = date.fromisoformat(max(objects)) if objects else None
         return StoredPrices(bars, frozenset(recent["ticker"].unique()), newest)

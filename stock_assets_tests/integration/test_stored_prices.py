@@ -4,6 +4,7 @@ Through the real graph: the files source over files that change, Yahoo's stand-i
 """
 
 import dataclasses
+import io
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -165,6 +166,25 @@ def test_a_quarantined_bar_is_stored_with_its_reason_and_the_others_go_on(tmp_pa
         features = stored(project, DAY, LAST, "features")
         assert features.filter(pl.col("session") == DAY)["ticker"].to_list() == ["MSFT"]
         assert features["return_1d"].abs().max() < 0.14  # Apple fell by 12 % on 2013-01-24
+
+
+def test_bars_stored_before_revisions_were_recorded_are_read_and_merged(tmp_path: Path):
+    bars = sample_file(["AAPL", "IBM"])
+    bars.write_parquet(tmp_path / "prices.parquet")
+    with open_project(files_settings(tmp_path)) as project:
+        materialise(project, ["raw_prices"], FIRST, LAST)
+        for path in project.store.keys("raw_prices")[:10]:
+            old = project.store.scan_parquet([path]).collect().drop("revisions")
+            buffer = io.BytesIO()
+            old.write_parquet(buffer)
+            project.store.put_many({path: buffer.getvalue()})
+        bars.with_columns(pl.col("volume") * 2).write_parquet(tmp_path / "prices.parquet")
+        first, last = date(2012, 12, 26), date(2013, 1, 3)  # some old, some new
+        materialise(project, ["raw_prices"], first, last)
+        again = stored(project, first, last)
+        assert again["revisions"].list.len().unique().to_list() == [1]
+        materialise(project, ["features"], LAST, LAST)
+        assert stored(project, LAST, LAST, "features").height == 2
 
 
 # --- universe -------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from polars.testing import assert_frame_equal
+from polars.testing import assert_frame_equal, assert_series_equal
 
 from stock_assets.forecasting.features import build_features
 from stock_assets.market.bars import BAR_SCHEMA
@@ -28,10 +28,11 @@ PRICES = ("open", "high", "low", "close")
 
 @dataclass(frozen=True)
 class History:
-    """One ticker: rows as traded, one per session from its listing on."""
+    """One ticker: rows as traded, one per session from its listing on, and what a holder earned."""
 
     ticker: str
     rows: list[dict[str, object]]
+    returns: list[float | None]
 
 
 @st.composite
@@ -43,13 +44,15 @@ def histories(draw, ticker: str) -> History:
     at = st.integers(1, count - 1)
     splits = draw(st.dictionaries(at, st.sampled_from([2.0, 3.0, 1.5, 7.0, 0.1, 0.5]), max_size=4))
     dividends = draw(st.dictionaries(at, st.floats(0.001, 0.02), max_size=6))
-    rows, value, shares = [], 100.0, 1.0
+    rows, returns, value, shares = [], [], 100.0, 1.0
     for n in range(count):
         # Deterministic noise: what matters is not how the price moves but how it is shown.
         noise = [math.sin(seed * (n + 1) * k) for k in (1.0, 1.7, 2.3, 3.1)]
         shares *= splits.get(n, 1.0)
         opened = value * (1 + 0.01 * noise[0])
-        value *= 1 + 0.03 * noise[1]
+        before, value = value, value * (1 + 0.03 * noise[1])
+        # In shares of the first day: splits are not seen here at all.
+        returns.append(math.log(value * (1 + dividends.get(n, 0.0)) / before) if n else None)
         body = (opened, value)
         price = {
             "open": opened,
@@ -67,7 +70,7 @@ def histories(draw, ticker: str) -> History:
                 "split_ratio": splits.get(n, 1.0),
             }
         )
-    return History(ticker, rows)
+    return History(ticker, rows, returns)
 
 
 def fetch(history: History, first: int, last: int, today: int) -> pl.DataFrame:
@@ -111,6 +114,7 @@ def test_features_are_those_of_a_clean_history(a: History, b: History, calls):
         stored = merged.bars
     clean = pl.DataFrame([*a.rows, *b.rows], BAR_SCHEMA)
     assert stored.height == clean.height
-    assert_frame_equal(
-        build_features(stored, XNYS), build_features(clean, XNYS), rel_tol=1e-9, abs_tol=1e-9
-    )
+    features = build_features(stored, XNYS)
+    assert_frame_equal(features, build_features(clean, XNYS), rel_tol=1e-9, abs_tol=1e-9)
+    earned = pl.Series("return_1d", [*a.returns, *b.returns])
+    assert_series_equal(features["return_1d"], earned, rel_tol=1e-9, abs_tol=1e-12)
