@@ -9,32 +9,34 @@ RANDOM_WALK = "random_walk"
 
 
 @dataclass(frozen=True, order=True)
+class Promotion:
+    """A person's decision that a version serves the sessions after `after`.
+
+    `at` (ISO 8601, UTC) tells which of two on one day is the later.
+    """
+
+    after: date
+    at: str
+
+
+@dataclass(frozen=True, order=True)
 class ModelVersion:
     """A registered version, ordered by the data that it knows, then by number.
 
     Args:
         trained_through: The last session that it has seen.
         version: Its number.
-        approved: By the gate or by a person.
+        approved: By the gate.
         family: What its forecasts are.
-        promoted_after: The newest session when a person promoted it; None where nobody did.
-        promoted_at: When that was (ISO 8601, UTC): of two on one day the later holds.
+        promotions: By people, in any order. They say nothing about the past: older forecasts, made
+            anew, stay what they were.
     """
 
     trained_through: date
     version: int
     approved: bool
     family: str
-    promoted_after: date | None = None
-    promoted_at: str = ""
-
-    @property
-    def serves_after(self) -> date:
-        """It may forecast from the sessions after this one.
-
-        A promotion says nothing about the past: older forecasts, made anew, stay what they were.
-        """
-        return max(self.trained_through, self.promoted_after or self.trained_through)
+    promotions: tuple[Promotion, ...] = ()
 
 
 def version_for(versions: Iterable[ModelVersion], session: date) -> ModelVersion | None:
@@ -45,12 +47,27 @@ def version_for(versions: Iterable[ModelVersion], session: date) -> ModelVersion
     A version that a person promoted counts as new as its promotion, until a newer one is approved.
     None where there is no such version.
     """
-    return champion_of(v for v in versions if v.serves_after < session)
+    able = [
+        (decided, version.version, version)
+        for version in versions
+        for decided in _decisions(version)
+        if decided.after < session
+    ]
+    return max(able)[2] if able else None
+
+
+def _decisions(version: ModelVersion) -> list[Promotion]:
+    """When it came to serve: by the gate and by people; nobody promotes what knows the future."""
+    by_gate = [Promotion(version.trained_through, "")] if version.approved else []
+    return [
+        *by_gate,
+        *(Promotion(max(p.after, version.trained_through), p.at) for p in version.promotions),
+    ]
 
 
 def champion_of(versions: Iterable[ModelVersion]) -> ModelVersion | None:
-    """The newest of the approved."""
-    return max((v for v in versions if v.approved), key=_newness, default=None)
+    """The version that serves whatever session comes next."""
+    return version_for(versions, date.max)
 
 
 def challenger_of(versions: Iterable[ModelVersion]) -> ModelVersion | None:
@@ -58,7 +75,3 @@ def challenger_of(versions: Iterable[ModelVersion]) -> ModelVersion | None:
     known = list(versions)
     champion = champion_of(known)
     return max((v for v in known if v != champion), default=None)
-
-
-def _newness(version: ModelVersion) -> tuple[date, str, int]:
-    return version.serves_after, version.promoted_at, version.version

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from stock_assets.errors import RegistryError
 from stock_assets.forecasting.card import model_card
 from stock_assets.forecasting.gate import GateDecision
-from stock_assets.forecasting.promotion import ModelVersion, challenger_of, champion_of
+from stock_assets.forecasting.promotion import ModelVersion, Promotion, challenger_of, champion_of
 from stock_assets.resources.mlflow_runs import (
     CARD_FILE,
     FINGERPRINT_TAG,
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 _GATE_TAG = "gate"
-_PROMOTED_TAG = "promoted_after"
-_PROMOTED_AT_TAG = "promoted_at"
+_PROMOTIONS_TAG = "promotions"
 _AUDIT_TAG = "audit_"
 _APPROVED, _REJECTED = "approved", "rejected"
 
@@ -114,8 +113,9 @@ class ModelRegistry:
             count = sum(name.startswith(_AUDIT_TAG) for name in known[number].tags)
             tags = {
                 f"{_AUDIT_TAG}{count + 1:03d}": entry,
-                _PROMOTED_AT_TAG: now.isoformat(),
-                _PROMOTED_TAG: str(after),
+                _PROMOTIONS_TAG: _written(
+                    (*_as_version(known[number]).promotions, Promotion(after, now.isoformat()))
+                ),
             }
             for name, value in tags.items():
                 client.set_model_version_tag(self.name, str(number), name, value)
@@ -239,12 +239,15 @@ class ModelRegistry:
 
 
 def _as_version(found: "MlflowVersion") -> ModelVersion:
-    promoted = found.tags.get(_PROMOTED_TAG)
+    promotions = json.loads(found.tags.get(_PROMOTIONS_TAG, "[]"))
     return ModelVersion(
         trained_through=date.fromisoformat(found.tags["trained_through"]),
         version=int(found.version),
-        approved=found.tags.get(_GATE_TAG) == _APPROVED or promoted is not None,
+        approved=found.tags.get(_GATE_TAG) == _APPROVED,
         family=found.tags["family"],
-        promoted_after=date.fromisoformat(promoted) if promoted else None,
-        promoted_at=found.tags.get(_PROMOTED_AT_TAG, ""),
+        promotions=tuple(Promotion(date.fromisoformat(p["after"]), p["at"]) for p in promotions),
     )
+
+
+def _written(promotions: tuple[Promotion, ...]) -> str:
+    return json.dumps([{"after": str(p.after), "at": p.at} for p in promotions])

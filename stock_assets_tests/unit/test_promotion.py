@@ -3,6 +3,7 @@ from datetime import date
 
 from stock_assets.forecasting.promotion import (
     ModelVersion,
+    Promotion,
     challenger_of,
     champion_of,
     version_for,
@@ -44,25 +45,45 @@ def test_of_two_trained_through_the_same_session_the_later_registered_serves():
 
 def test_a_promoted_version_serves_after_its_promotion_until_a_newer_one_is_approved():
     old, new = version(1, date(2012, 8, 31)), version(2, date(2012, 9, 28))
-    promoted = replace(old, promoted_after=date(2012, 10, 10))
-    assert version_for([promoted, new], date(2012, 10, 10)) == new  # the past stays as it was
+    promoted = replace(old, promotions=(Promotion(date(2012, 10, 10), "T10"),))
+    assert version_for([promoted, new], date(2012, 10, 10)) == new
     assert version_for([promoted, new], date(2012, 10, 11)) == promoted
     newer = version(3, date(2012, 10, 31))
     assert version_for([promoted, new, newer], date(2012, 11, 1)) == newer
     assert champion_of([promoted, new]) == promoted
 
 
-def test_the_challenger_is_the_newest_that_is_not_champion():
-    champion, rejected = (
-        version(1, date(2012, 8, 31)),
+def test_a_promotion_leaves_the_past_as_it_was():
+    old, new = version(1, date(2012, 8, 31)), version(2, date(2012, 9, 28))
+    twice = (Promotion(date(2012, 10, 10), "T10"), Promotion(date(2012, 10, 20), "T20"))
+    again = [replace(old, promotions=twice), new]
+    for session in (date(2012, 9, 4), date(2012, 9, 28), date(2012, 10, 1), date(2012, 10, 10)):
+        before, after = version_for([old, new], session), version_for(again, session)
+        assert before is not None
+        assert after is not None
+        assert before.version == after.version
+    # Between the two promotions the first one holds.
+    assert version_for(again, date(2012, 10, 15)) == again[0]
+
+
+def test_a_rejected_version_serves_once_a_person_promoted_it():
+    rejected = replace(
         version(2, date(2012, 9, 28), approved=False),
+        promotions=(Promotion(date(2012, 10, 10), "T10"),),
     )
-    assert challenger_of([champion, rejected]) == rejected
-    assert challenger_of([champion]) is None
+    assert version_for([rejected], date(2012, 10, 10)) is None
+    assert version_for([rejected], date(2012, 10, 11)) == rejected
 
 
 def test_of_two_promotions_on_one_day_the_later_holds():
     day = date(2012, 10, 10)
-    first = replace(version(2, date(2012, 9, 28)), promoted_after=day, promoted_at="T10")
-    second = replace(version(1, date(2012, 8, 31)), promoted_after=day, promoted_at="T11")
+    first = replace(version(2, date(2012, 9, 28)), promotions=(Promotion(day, "T10"),))
+    second = replace(version(1, date(2012, 8, 31)), promotions=(Promotion(day, "T11"),))
     assert champion_of([first, second]) == second
+
+
+def test_the_challenger_is_the_newest_that_is_not_champion():
+    champion = version(1, date(2012, 8, 31))
+    rejected = version(2, date(2012, 9, 28), approved=False)
+    assert challenger_of([champion, rejected]) == rejected
+    assert challenger_of([champion]) is None
