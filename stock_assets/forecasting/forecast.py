@@ -17,7 +17,7 @@ from stock_assets.forecasting.intervals import (
 )
 from stock_assets.forecasting.model import ShrunkRegressor, feature_matrix
 from stock_assets.forecasting.promotion import RANDOM_WALK, ModelVersion
-from stock_assets.forecasting.volatility import market_volatility
+from stock_assets.forecasting.volatility import young_volatility
 
 FORECAST_SCHEMA: dict[str, pl.DataType] = {
     "ticker": pl.String(),
@@ -93,7 +93,7 @@ def forecast_next(
         if served is None:
             reason, widths = "no approved version trained before it", _normal_widths(rest)
         else:
-            widths = _newcomer_widths(rest, served.intervals)
+            widths = _newcomer_widths(rest, features, served.intervals)
         parts.append(_rows(rest, np.zeros(rest.height), widths, None, reason))
     if not parts:
         return pl.DataFrame(schema=FORECAST_SCHEMA)
@@ -125,11 +125,15 @@ def _version_widths(
     return _Widths(intervals.volatility.volatility(rows), grid[whose], adapted[at, whose])
 
 
-def _newcomer_widths(rows: pl.DataFrame, intervals: IntervalModel) -> _Widths:
-    quantiles = intervals.newcomers
-    shape = (rows.height, 1)
+def _newcomer_widths(
+    rows: pl.DataFrame, features: pl.DataFrame, intervals: IntervalModel
+) -> _Widths:
+    """The law of any ticker in units of the market's volatility, or of what is known of its own."""
+    quantiles, shape = intervals.newcomers, (rows.height, 1)
     return _Widths(
-        market_volatility(rows), np.tile(quantiles.grid, shape), np.tile(quantiles.bounds, shape)
+        young_volatility(rows, features),
+        np.tile(quantiles.grid, shape),
+        np.tile(quantiles.bounds, shape),
     )
 
 

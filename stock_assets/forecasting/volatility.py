@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from stock_assets.forecasting.features import MARKET_VARIANCES, VARIANCE_SPANS
+from stock_assets.forecasting.features import MARKET_VARIANCES, VARIANCE_SPANS, WINDOW
 
 REGRESSORS: tuple[str, ...] = (
     "constant",
@@ -20,6 +20,7 @@ REGRESSORS: tuple[str, ...] = (
     *(f"volatility_ratio_{n}" for n in VARIANCE_SPANS),
     *MARKET_VARIANCES,
 )
+_MARKET_WEIGHT = 5  # sessions
 _LEAST, _MOST = 0.01, 100.0  # of the ticker's usual variance: a session without trading has none
 
 
@@ -69,3 +70,31 @@ def market_volatility(rows: pl.DataFrame) -> np.ndarray:
     For a ticker without a history of its own.
     """
     return np.asarray(np.exp(rows[MARKET_VARIANCES[-1]].to_numpy() / 2))
+
+
+def young_volatility(rows: pl.DataFrame, features: pl.DataFrame) -> np.ndarray:
+    """The volatility of tickers with too few bars for features, shape (n_rows,).
+
+    The mean of a ticker's own range variances of the last WINDOW sessions and of the market's,
+    which counts as _MARKET_WEIGHT of them: a share just listed moves more than the market does.
+
+    Args:
+        rows: FEATURE_SCHEMA, few.
+        features: The same with the sessions before them.
+    """
+    days = {day: n for n, day in enumerate(features["session"].unique().sort().to_list())}
+    known = features.drop_nulls("range_variance_1d").filter(
+        pl.col("ticker").is_in(rows["ticker"].unique().to_list())
+    )
+    own: dict[str, list[tuple[int, float]]] = {}
+    for ticker, session, variance in known.select("ticker", "session", "range_variance_1d").rows():
+        own.setdefault(ticker, []).append((days[session], variance))
+    found = []
+    keys = rows.select("ticker", "session").rows()
+    for (ticker, session), market in zip(keys, market_volatility(rows), strict=True):
+        now = days[session]
+        # Sorted and summed one by one: the same to the last bit whatever else is in `features`.
+        seen = [v for day, v in sorted(own.get(ticker, ())) if now - WINDOW < day <= now]
+        variance = (sum(seen) + _MARKET_WEIGHT * market**2) / (len(seen) + _MARKET_WEIGHT)
+        found.append(variance**0.5)
+    return np.asarray(found, dtype=float)

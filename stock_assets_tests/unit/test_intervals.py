@@ -1,6 +1,7 @@
 """Intervals against a law that is known, and against worked examples."""
 
 import json
+import math
 from datetime import date
 
 import numpy as np
@@ -23,6 +24,7 @@ from stock_assets.forecasting.intervals import (
 from stock_assets.forecasting.model import ShrunkRegressor
 from stock_assets.forecasting.promotion import ModelVersion
 from stock_assets.forecasting.splits import labelled_rows, rows_between
+from stock_assets.forecasting.volatility import young_volatility
 from stock_assets.market.sessions import ExchangeCalendar, load_calendar
 from stock_assets_tests.simulated_prices import simulated_bars
 
@@ -131,6 +133,21 @@ def test_a_ticker_too_young_for_features_has_the_markets_intervals(features: pl.
     assert row["fallback_reason"] == "history too short for features"
     assert row["lower_95_usd"] < row["lower_50_usd"] < row["close_usd"] < row["upper_95_usd"]
     assert row["volatility_1d"] is None
+
+
+def test_a_young_ticker_is_as_wild_as_its_few_bars_and_the_market_say(xnys: ExchangeCalendar):
+    days = list(xnys.between(date(2012, 1, 3), date(2012, 1, 5)))
+    rows = pl.DataFrame(
+        {
+            "ticker": "A",
+            "session": days,
+            "range_variance_1d": [None, 0.0008, 0.0012],
+            "market_log_variance_22": np.log(0.0001),
+        }
+    )
+    # Two variances and five times the market's, over seven; on the first session the market's only.
+    expected = [0.01, math.sqrt(0.0013 / 6), math.sqrt(0.0025 / 7)]
+    np.testing.assert_allclose(young_volatility(rows, rows), expected)
 
 
 def test_bounds_move_by_the_steps_of_the_pinball_loss():
