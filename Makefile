@@ -71,6 +71,9 @@ format: $(INSTALLED) ## Format and sort imports
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format .
 
+bench: $(INSTALLED) ## What storing prices costs beside plain polars
+	@$(BIN)/python stock_assets_tests/benchmarks/bench_price_storage.py
+
 lock: ## Resolve requirements.lock anew (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header --no-annotate --no-strip-extras --extra dev --extra postgres pyproject.toml \

@@ -48,7 +48,7 @@ class MlflowTracking:
     @contextmanager
     def client(self) -> Iterator["MlflowClient"]:
         """A client whose database and experiment exist, with S3 known to it."""
-        _switch_off_telemetry()
+        _prepare_environment(self._settings)
         import mlflow
 
         _quiet_loggers()
@@ -234,11 +234,12 @@ def one_at_a_time(settings: Settings) -> Iterator[None]:
         yield
 
 
-def _switch_off_telemetry() -> None:
-    """And the lines that MLflow prints; it reads these when it is imported."""
+def _prepare_environment(settings: Settings) -> None:
+    """Before MLflow is imported: no telemetry, no chatter, nothing in the user's home."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MPLCONFIGDIR", str(settings.state_folder / "matplotlib"))
 
 
 def _quiet_loggers() -> None:
