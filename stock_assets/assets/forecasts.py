@@ -13,7 +13,7 @@ from stock_assets.forecasting.evaluation import (
     summarise,
 )
 from stock_assets.forecasting.intervals import ADAPTIVE_SESSIONS
-from stock_assets.forecasting.promotion import ModelVersion, version_for
+from stock_assets.forecasting.promotion import RANDOM_WALK, ModelVersion, version_for
 from stock_assets.market.plausibility import JUDGING_SESSIONS, plausible_bars
 from stock_assets.partitions import Partitions, session_of
 from stock_assets.resources.io_managers import HISTORY, MAY_BE_MISSING
@@ -73,9 +73,10 @@ def _daily_forecast(partitions: Partitions) -> dg.AssetsDefinition:
             for version, served_sessions in serving.items()
         )
         newest = value.filter(pl.col("as_of_session") == sessions[-1])
+        by_random_walk = int((value["model"] == RANDOM_WALK).sum())
         context.log.info(
             f"{value.height} forecasts, versions {sorted(v.version for v in serving if v)},"
-            f" {value['is_fallback'].sum()} by the random walk"
+            f" {by_random_walk} by the random walk"
         )
         return dg.MaterializeResult(
             value=value,
@@ -92,7 +93,8 @@ def _daily_forecast(partitions: Partitions) -> dg.AssetsDefinition:
                         "model_version",
                     )
                 ),
-                "by_random_walk": int(value["is_fallback"].sum()),
+                "by_random_walk": by_random_walk,
+                "without_a_version": int(value["is_fallback"].sum()),
             },
         )
 

@@ -88,15 +88,16 @@ def score_lines(summary: dict[str, Any]) -> list[str]:
         *_baseline_lines(summary.get("interval_baselines", {})),
         f"  Made by                    {len(versions)} version(s)"
         f"{f' ({versions[0]}..{versions[-1]})' if versions else ''},"
-        f" {percent(summary['fallback_share'], digits=1)} by the random walk",
+        f" {percent(summary['random_walk_share'], digits=1)} forecast what the random walk does,"
+        f" {percent(summary['fallback_share'], digits=1)} had no version",
     ]
 
 
 def _baseline_lines(baselines: dict[str, Any]) -> list[str]:
     return [
-        f"  Intervals / {name.replace('_', ' '):<15}"
-        f"CRPS {_share(found, 'crps')}, 95 % interval score {_share(found, 'interval_score_95')}"
-        f" of the baseline's, whose 95 % interval held {percent(found['coverage_95'], digits=1)}"
+        f"  Beside {name.replace('_', ' '):<19} CRPS {_share(found, 'crps')} and 95 % interval score"
+        f" {_share(found, 'interval_score_95')} times that law's, whose 95 % interval held"
+        f" {percent(found['coverage_95'], digits=1)}"
         for name, found in baselines.items()
     ]
 

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from stock_assets.forecasting.intervals import COVERAGES, GRID
+from stock_assets.forecasting.promotion import RANDOM_WALK
 
 SCORE_SCHEMA: dict[str, pl.DataType] = {
     "ticker": pl.String(),
@@ -225,6 +226,7 @@ def summarise(scores: pl.DataFrame) -> dict[str, Any]:
         "crps": scores["crps"].mean(),
         "interval_score_95": scores["interval_score_95"].mean(),
         "fallback_share": scores["is_fallback"].mean(),
+        "random_walk_share": (scores["model"] == RANDOM_WALK).mean(),
         "versions": sorted(scores["model_version"].drop_nulls().unique().to_list()),
     }
     return {
