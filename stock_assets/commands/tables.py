@@ -95,7 +95,7 @@ def score_lines(summary: dict[str, Any]) -> list[str]:
 
 def _baseline_lines(baselines: dict[str, Any]) -> list[str]:
     return [
-        f"  Beside {name.replace('_', ' '):<19} CRPS {_share(found, 'crps')} and 95 % interval score"
+        f"  Beside {name.replace('_', ' '):<19} CRPS {_share(found, 'crps')}, 95 % interval score"
         f" {_share(found, 'interval_score_95')} times that law's, whose 95 % interval held"
         f" {percent(found['coverage_95'], digits=1)}"
         for name, found in baselines.items()
