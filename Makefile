@@ -56,7 +56,7 @@ doctor: $(INSTALLED) ## Check settings, source, store, registry, metrics
 	@$(BIN)/stock-assets doctor
 
 test: $(INSTALLED) ## Every test that needs nothing but Python packages
-	@$(BIN)/python -m pytest stock_assets_tests --ignore stock_assets_tests/services --numprocesses $(TEST_WORKERS)
+	@$(BIN)/python -m pytest stock_assets_tests --ignore stock_assets_tests/services --numprocesses $(TEST_WORKERS) --dist loadfile
 
 test-services: $(INSTALLED) ## Tests against Debian's servers and Chromium (see README)
 	@$(BIN)/python -m pytest stock_assets_tests/services

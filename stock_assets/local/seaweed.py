@@ -22,7 +22,7 @@ from stock_assets.local.processes import HOST, command_line, is_free, stop_group
 BUCKET = "stock-assets"
 REGION = "us-east-1"
 _START_SECONDS = 60
-_STOP_SECONDS = 4
+_STOP_SECONDS = 2.5
 # SeaweedFS gives each server a gRPC port 10,000 above its HTTP port.
 _GRPC_OFFSET = 10_000
 # The admin server takes a port even with its page switched off.
