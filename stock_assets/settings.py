@@ -65,6 +65,15 @@ class Settings(BaseSettings):
         None, description="Unset: in the object store, or as a tracking server decides."
     )
 
+    # --- forecasts
+    horizon: int = Field(
+        1,
+        ge=1,
+        le=5,
+        description="Sessions from a forecast's own to its target. Each horizon other than 1 has a"
+        " dataset of its own, with its models, forecasts and scores.",
+    )
+
     # --- training
     train_months: int = Field(36, ge=3, description="Calendar months of history a model sees.")
     min_train_sessions: int = Field(
@@ -159,12 +168,14 @@ class Settings(BaseSettings):
 
     @cached_property
     def dataset_name(self) -> str:
-        """Prices of two sources never mix: each has its own objects, registry name and versions."""
-        if self.dataset:
-            return self.dataset
-        if self.source != "files":
-            return self.source
-        return f"files-{hashlib.sha256((self.files_uri or '').encode()).hexdigest()[:8]}"
+        """Prices of two sources never mix: each has its own objects, registry name and versions.
+
+        Nor do forecasts of two horizons.
+        """
+        name = self.dataset or self.source
+        if not self.dataset and self.source == "files":
+            name = f"files-{hashlib.sha256((self.files_uri or '').encode()).hexdigest()[:8]}"
+        return name if self.horizon == 1 else f"{name}-{self.horizon}-sessions"
 
     @property
     def state_folder(self) -> Path:

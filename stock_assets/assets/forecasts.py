@@ -1,4 +1,4 @@
-"""Group forecasts: the next session's close with intervals, and how past forecasts did."""
+"""Group forecasts: a later session's close with intervals, and how past forecasts did."""
 
 from datetime import UTC, date, datetime, time
 
@@ -12,7 +12,7 @@ from stock_assets.forecasting.evaluation import (
     score_forecasts,
     summarise,
 )
-from stock_assets.forecasting.intervals import ADAPTIVE_SESSIONS
+from stock_assets.forecasting.intervals import adaptive_history
 from stock_assets.forecasting.promotion import RANDOM_WALK, ModelVersion, version_for
 from stock_assets.market.plausibility import JUDGING_SESSIONS, plausible_bars
 from stock_assets.partitions import Partitions, session_of
@@ -27,13 +27,14 @@ ROLLING_RMSE = "rolling_rmse_return"
 
 def forecast_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDefinition]:
     return [
-        _daily_forecast(partitions),
+        _daily_forecast(settings, partitions),
         _forecast_rmse(settings, partitions),
     ]
 
 
-def _daily_forecast(partitions: Partitions) -> dg.AssetsDefinition:
-    calendar = partitions.calendar
+def _daily_forecast(settings: Settings, partitions: Partitions) -> dg.AssetsDefinition:
+    calendar, horizon = partitions.calendar, settings.horizon
+    history = adaptive_history(horizon)
 
     @dg.asset(
         **by_session(partitions, column="as_of_session"),
@@ -42,7 +43,7 @@ def _daily_forecast(partitions: Partitions) -> dg.AssetsDefinition:
         ins={
             # Intervals follow each ticker's newest returns, from stored rows rather than from this
             # asset's own past: a daily run and a backfill see the same.
-            "features": dg.AssetIn(metadata={HISTORY: ADAPTIVE_SESSIONS})
+            "features": dg.AssetIn(metadata={HISTORY: history})
         },
         # The month's version is found in the registry; this edge orders the two and shows lineage.
         deps=[dg.AssetDep("registered_version", partition_mapping=dg.TimeWindowPartitionMapping())],
@@ -52,12 +53,13 @@ def _daily_forecast(partitions: Partitions) -> dg.AssetsDefinition:
         model_registry: dg.ResourceParam[ModelRegistry],
         features: pl.DataFrame,
     ) -> dg.MaterializeResult:
-        """Per ticker: the next session's close with 50, 80 and 95 % intervals, and who forecast it.
+        """Per ticker: a coming close with 50, 80 and 95 % intervals, and who forecast it.
 
+        The target is the next session, or as many sessions ahead as the setting `horizon` says.
         The newest approved version trained before the session forecasts it, so a backfill uses what
         a live run would have used. Without one the random walk does, and the row says so.
         """
-        from stock_assets.forecasting.forecast import forecast_next
+        from stock_assets.forecasting.forecast import forecast_sessions
 
         sessions = [session_of(key) for key in context.partition_keys]
         versions = model_registry.versions()
@@ -65,10 +67,11 @@ def _daily_forecast(partitions: Partitions) -> dg.AssetsDefinition:
         for session in sessions:
             serving.setdefault(version_for(versions, session), []).append(session)
         value = pl.concat(
-            forecast_next(
-                _with_history(features, served_sessions),
-                {session: calendar.next_session(session) for session in served_sessions},
+            forecast_sessions(
+                _with_history(features, served_sessions, history),
+                {session: calendar.offset(session, horizon) for session in served_sessions},
                 model_registry.load(version) if version else None,
+                horizon,
             )
             for version, served_sessions in serving.items()
         )
@@ -101,15 +104,15 @@ def _daily_forecast(partitions: Partitions) -> dg.AssetsDefinition:
     return daily_forecast
 
 
-def _with_history(features: pl.DataFrame, sessions: list[date]) -> pl.DataFrame:
+def _with_history(features: pl.DataFrame, sessions: list[date], history: int) -> pl.DataFrame:
     """The rows of the sessions and of those that their intervals follow."""
     before = features.filter(pl.col("session") < sessions[0])["session"].unique().sort()
-    oldest = before.tail(ADAPTIVE_SESSIONS).min() or sessions[0]
+    oldest = before.tail(history).min() or sessions[0]
     return features.filter(pl.col("session").is_between(oldest, sessions[-1]))
 
 
 def _forecast_rmse(settings: Settings, partitions: Partitions) -> dg.AssetsDefinition:
-    window = settings.rmse_window
+    window, horizon = settings.rmse_window, settings.horizon
 
     @dg.asset(
         **by_session(partitions, SCORE_SCHEMA),
@@ -120,11 +123,13 @@ def _forecast_rmse(settings: Settings, partitions: Partitions) -> dg.AssetsDefin
             # predecessors can only be computed one at a time.
             "daily_forecast": dg.AssetIn(
                 partition_mapping=dg.TimeWindowPartitionMapping(
-                    start_offset=-1, end_offset=-1, allow_nonexistent_upstream_partitions=True
+                    start_offset=-horizon,
+                    end_offset=-horizon,
+                    allow_nonexistent_upstream_partitions=True,
                 ),
                 metadata={MAY_BE_MISSING: True, HISTORY: window - 1},
             ),
-            "raw_prices": dg.AssetIn(metadata={HISTORY: window - 1 + JUDGING_SESSIONS}),
+            "raw_prices": dg.AssetIn(metadata={HISTORY: window - 1 + horizon + JUDGING_SESSIONS}),
         },
         check_specs=[
             dg.AssetCheckSpec("newest_session_was_forecast", asset="forecast_rmse"),
@@ -147,7 +152,9 @@ def _forecast_rmse(settings: Settings, partitions: Partitions) -> dg.AssetsDefin
             oldest: date = daily_forecast.select(pl.col("as_of_session").min()).item()
             covered = partitions.calendar.between(oldest, sessions[-1])
             scores = add_rolling(
-                score_forecasts(daily_forecast, plausible_bars(raw_prices, partitions.calendar)),
+                score_forecasts(
+                    daily_forecast, plausible_bars(raw_prices, partitions.calendar), horizon
+                ),
                 covered,
                 window,
             ).filter(pl.col("session").is_in(sessions))

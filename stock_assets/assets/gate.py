@@ -23,9 +23,12 @@ def decide_month(
     seen, so it is the same whenever this is asked, as long as older months stay as they are. It is
     held against the candidate only where it has not seen the outcome either.
     """
+    horizon = int(study["horizon"])
     losses = pl.DataFrame(study["test_losses"]).with_columns(pl.col("session").str.to_date())
     comparisons = [
-        compare(RANDOM_WALK, losses["candidate"].to_numpy(), losses["random_walk"].to_numpy())
+        compare(
+            RANDOM_WALK, losses["candidate"].to_numpy(), losses["random_walk"].to_numpy(), horizon
+        )
     ]
     champion = version_for(registry.versions(), date.fromisoformat(study["trained_through"]))
     if champion:
@@ -35,5 +38,7 @@ def decide_month(
             forecast = registry.load(champion).model.predict(feature_matrix(unseen))
         both = losses.join(daily_losses(unseen, forecast), on="session").sort("session")
         name = f"champion, version {champion.version}"
-        comparisons.append(compare(name, both["candidate"].to_numpy(), both["own"].to_numpy()))
+        comparisons.append(
+            compare(name, both["candidate"].to_numpy(), both["own"].to_numpy(), horizon)
+        )
     return decide(comparisons, margin)

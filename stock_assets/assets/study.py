@@ -40,6 +40,7 @@ def train_or_reuse(
         "trees": settings.trees,
         "sample_cap": settings.sample_cap,
         "seed": settings.seed,
+        "horizon": settings.horizon,
     }
     # What one month's search was made with, so that only a like search lends its parameters.
     search_kind = fingerprint({**knobs, "code": code_hash()})
@@ -67,6 +68,7 @@ def train_or_reuse(
             sample_cap=settings.sample_cap,
             seed=settings.seed,
             jobs=os.cpu_count() or 1,
+            horizon=settings.horizon,
         ),
         settings.trees,
         params=lent,
@@ -130,6 +132,7 @@ def _values(
     slope, losses = trained.tuning.slope, trained.test.losses
     return {
         "month": month,
+        "horizon": trained.intervals.horizon,
         "family": trained.family,
         "train_first": str(train["session"].min()),
         "train_last": str(train["session"].max()),

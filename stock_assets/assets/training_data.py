@@ -62,7 +62,9 @@ def split_of_month(
                 f" {month_key(through)} instead"
             )
     first = max(months_before(start, settings.train_months), partitions.first)
-    return split_sessions(partitions.calendar, through, first, settings.test_sessions)
+    return split_sessions(
+        partitions.calendar, through, first, settings.test_sessions, settings.horizon
+    )
 
 
 def labelled_month(
@@ -70,6 +72,7 @@ def labelled_month(
     partitions: Partitions,
     split: SplitSessions,
     features: pl.DataFrame,
+    horizon: int,
 ) -> pl.DataFrame:
     """The labelled rows known by a month's cut-off.
 
@@ -78,6 +81,7 @@ def labelled_month(
         partitions: Of the project.
         split: The month's boundaries.
         features: Rows of the sessions before the month, and perhaps of others.
+        horizon: Sessions that a label spans.
     """
     # Sessions inside the month are no upstream partitions: only a retrain reads them.
     newest: date = features.select(pl.col("session").max()).item()
@@ -91,7 +95,7 @@ def labelled_month(
     known = pl.concat([features, *extra]).filter(
         pl.col("session").is_between(split.train_first, split.trained_through)
     )
-    return labelled_rows(known.select(*FEATURE_SCHEMA), partitions.calendar)
+    return labelled_rows(known.select(*FEATURE_SCHEMA), partitions.calendar, horizon)
 
 
 def training_data_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDefinition]:
@@ -113,7 +117,8 @@ def training_data_assets(settings: Settings, partitions: Partitions) -> list[dg.
     ) -> Iterator[tuple[str, SplitSessions, pl.DataFrame]]:
         for month in context.partition_keys:
             split = split_of_month(settings, partitions, month, config)
-            yield month, split, labelled_month(context, partitions, split, features)
+            rows = labelled_month(context, partitions, split, features, settings.horizon)
+            yield month, split, rows
 
     @dg.asset(**arguments)
     def train_set(
@@ -121,7 +126,7 @@ def training_data_assets(settings: Settings, partitions: Partitions) -> list[dg.
     ) -> dg.MaterializeResult:
         """Labelled rows whose labels were realised before the test set starts.
 
-        The label of a session is what the next one realised, in units of volatility.
+        The label of a session is the return over the forecast's horizon, in units of volatility.
         """
         value = {
             month: rows_between(rows, split.train_first, split.train_last)

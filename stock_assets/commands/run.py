@@ -31,15 +31,17 @@ def read_scores(project: Project, wanted: Range) -> pl.DataFrame:
 
 def summary(project: Project, wanted: Range, progress: Progress) -> dict[str, Any]:
     """The JSON of `backtest`."""
-    scores = read_scores(project, wanted)
+    scores, horizon = read_scores(project, wanted), project.settings.horizon
+    returns = _past_returns(project, wanted)
     return {
         "from": str(wanted.targets[0]),
         "to": str(wanted.targets[-1]),
-        **summarise(scores),
+        "horizon": horizon,
+        **summarise(scores, horizon),
         "seconds": {stage: round(took, 2) for stage, took in progress.seconds.items()},
-        "interval_baselines": compare_with_baselines(scores, _past_returns(project, wanted)),
-        "by_month": summarise_by_month(scores),
-        "by_ticker": summarise_by_ticker(scores),
+        "interval_baselines": compare_with_baselines(scores, returns, horizon),
+        "by_month": summarise_by_month(scores, horizon),
+        "by_ticker": summarise_by_ticker(scores, horizon),
     }
 
 

@@ -12,7 +12,7 @@ from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_ASSETS, MONTHLY_JOB
 from stock_assets.commands.project import Project, run_partitions
 from stock_assets.errors import RateLimitedError, SettingsError, SourceUnreachableError
 from stock_assets.forecasting.features import BAR_SESSIONS, HISTORY_SESSIONS
-from stock_assets.forecasting.intervals import ADAPTIVE_SESSIONS
+from stock_assets.forecasting.intervals import adaptive_history
 from stock_assets.market.universe import expected_bars, missing_bars
 from stock_assets.partitions import month_key, month_of, months_before
 from stock_assets.resources.io_managers import stored_partitions
@@ -43,9 +43,9 @@ class Progress:
 class Range:
     """A range of target sessions, and all that must exist upstream of it.
 
-    `targets`: sessions that are scored. `forecasts`: sessions forecast from, which is one more at
-    each end: the forecast of the first target, and the newest forecast, not yet scored. `months`:
-    those whose version may forecast there. `features`, `prices`: with the history that these need.
+    `targets`: sessions that are scored. `forecasts`: sessions forecast from, from a horizon before
+    the first target on; the newest are not scored yet. `months`: those whose version may forecast
+    there. `features`, `prices`: with the history that these need.
     """
 
     targets: tuple[date, ...]
@@ -76,11 +76,12 @@ def plan_range(project: Project, first: date, last: date) -> Range:
         ordinal = max(0, len(calendar.between(partitions.first, start)) - 1 - sessions_earlier)
         return calendar.between(partitions.first, targets[-1])[ordinal:]
 
-    forecasts = since(targets[0], 1)
+    horizon = project.settings.horizon
+    forecasts = since(targets[0], horizon)
     months = tuple(dict.fromkeys(month_key(session) for session in forecasts))
     oldest = months_before(month_of(months[0]), project.settings.train_months)
     # Models learn from the months before, intervals from the sessions before.
-    features = max(since(oldest), since(targets[0], 1 + ADAPTIVE_SESSIONS), key=len)
+    features = max(since(oldest), since(targets[0], horizon + adaptive_history(horizon)), key=len)
     return Range(targets, forecasts, months, features, since(features[0], BAR_SESSIONS))
 
 

@@ -18,11 +18,12 @@ _DECAY = 0.94
 _Z95 = 1.959963984540054
 
 
-def baseline_laws(returns: pl.DataFrame) -> pl.DataFrame:
-    """Centre and width of each baseline's law for the session after each row's.
+def baseline_laws(returns: pl.DataFrame, horizon: int = 1) -> pl.DataFrame:
+    """Centre and width of each baseline's law for the sessions after each row's.
 
     Args:
         returns: `ticker, session, return_1d`, any order; nulls are passed over.
+        horizon: Sessions that the law's return spans: the sum of so many independent ones.
 
     Returns:
         `ticker, session` and per baseline `centre_*`, `width_*`, of rows with LEAST_RETURNS.
@@ -46,7 +47,8 @@ def baseline_laws(returns: pl.DataFrame) -> pl.DataFrame:
         .select(
             "ticker",
             "session",
-            *(f"{part}_{name}" for name in BASELINES for part in ("centre", "width")),
+            *(pl.col(f"centre_{name}") * horizon for name in BASELINES),
+            *(pl.col(f"width_{name}") * math.sqrt(horizon) for name in BASELINES),
         )
     )
 
@@ -60,19 +62,24 @@ def normal_crps(realised: np.ndarray, centre: np.ndarray, width: np.ndarray) -> 
     return np.asarray(width * (z * (2 * ndtr(z) - 1) + 2 * density - 1 / math.sqrt(math.pi)))
 
 
-def compare_with_baselines(scores: pl.DataFrame, returns: pl.DataFrame) -> dict[str, Any]:
+def compare_with_baselines(
+    scores: pl.DataFrame, returns: pl.DataFrame, horizon: int = 1
+) -> dict[str, Any]:
     """Interval scores of forecasts and baselines, both on the forecasts that have either.
 
     Args:
         scores: SCORE_SCHEMA.
         returns: See `baseline_laws`; from the first stored session on.
+        horizon: Sessions from a forecast's own to its target.
 
     Returns:
         Per baseline: `forecasts`, `crps`, `crps_forecast`, `interval_score_95`,
         `interval_score_95_forecast`, `coverage_95`. Empty where nothing can be compared.
     """
     joined = scores.drop_nulls(["crps", "interval_score_95"]).join(
-        baseline_laws(returns), left_on=["ticker", "as_of_session"], right_on=["ticker", "session"]
+        baseline_laws(returns, horizon),
+        left_on=["ticker", "as_of_session"],
+        right_on=["ticker", "session"],
     )
     found = {}
     for name in BASELINES if joined.height else ():

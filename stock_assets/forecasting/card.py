@@ -5,6 +5,7 @@ from typing import Any
 
 from stock_assets.forecasting.features import FEATURES
 from stock_assets.forecasting.gate import GateDecision
+from stock_assets.forecasting.intervals import target_words
 from stock_assets.forecasting.promotion import RANDOM_WALK
 
 _LIMITS = """\
@@ -45,7 +46,8 @@ def model_card(study: Mapping[str, Any], decision: GateDecision) -> str:
     return f"""\
 # {study["month"]}: {study["family"]}, trained through {study["trained_through"]}
 
-Forecasts the next session's log return and its 50, 80 and 95 % intervals. {meaning}
+Forecasts the log return of {target_words(study["horizon"])} and its 50, 80 and 95 % intervals.
+{meaning}
 
 ## Gate
 {decision.reason}

@@ -37,9 +37,9 @@ SCORE_SCHEMA: dict[str, pl.DataType] = {
     "rolling_rmse_usd": pl.Float64(),
 }
 """Columns of a score. `session` is the target session. Errors are realised minus forecast; dollars
-are in the shares of the forecast's own session. Coverage, CRPS and interval score are null where
-the forecast had no interval. `rolling_*`: over the ticker's forecasts with targets in the last
-sessions up to this one."""
+are in the shares of the forecast's own session, with dividends kept in the share. Coverage, CRPS
+and interval score are null where the forecast had no interval. `rolling_*`: over the ticker's
+forecasts with targets in the last sessions up to this one."""
 
 
 def rmse(errors: np.ndarray) -> float:
@@ -47,28 +47,26 @@ def rmse(errors: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(errors)))) if len(errors) else math.nan
 
 
-def score_forecasts(forecasts: pl.DataFrame, bars: pl.DataFrame) -> pl.DataFrame:
+def score_forecasts(forecasts: pl.DataFrame, bars: pl.DataFrame, horizon: int = 1) -> pl.DataFrame:
     """Errors of the forecasts whose target session has a bar.
 
     Args:
         forecasts: FORECAST_SCHEMA.
-        bars: Sound bars (BAR_SCHEMA) of the target sessions, as traded.
+        bars: Sound bars (BAR_SCHEMA) of the target sessions, as traded; where `horizon` is more
+            than one, from the forecasts' own sessions on.
+        horizon: Sessions from a forecast's own to its target.
 
     Returns:
         SCORE_SCHEMA without the rolling columns, sorted by session and ticker. A forecast whose
-        ticker has no bar in its target session has no row.
+        ticker lacks a bar in one of the sessions up to its target has no row: what the share was
+        worth then is not known.
     """
     outcome = pl.col("outcome_usd")
     realised = (outcome / pl.col("close_usd")).log()
     scored = (
         forecasts.join(
-            bars.select(
-                "ticker",
-                pl.col("session").alias("target_session"),
-                # In the forecast's own shares: a split or dividend of the target session undone.
-                outcome_usd=(pl.col("close") + pl.col("dividend")) * pl.col("split_ratio"),
-            ),
-            on=["ticker", "target_session"],
+            _outcomes(bars, horizon),
+            on=["ticker", "target_session"] + (["as_of_session"] if horizon > 1 else []),
         )
         .with_columns(realised_return=realised, session=pl.col("target_session"))
         .with_columns(
@@ -89,6 +87,32 @@ def score_forecasts(forecasts: pl.DataFrame, bars: pl.DataFrame) -> pl.DataFrame
         for name, dtype in SCORE_SCHEMA.items()
         if not name.startswith("rolling")
     )
+
+
+def _outcomes(bars: pl.DataFrame, horizon: int) -> pl.DataFrame:
+    """What a share of `horizon` sessions earlier was worth: splits and dividends since undone.
+
+    Returns:
+        `ticker, target_session, outcome_usd`; with more than one session also `as_of_session`, the
+        ticker's own bar that many bars earlier.
+    """
+    outcomes = bars.sort("ticker", "session").select(
+        "ticker",
+        "session",
+        pl.col("session").alias("target_session"),
+        outcome_usd=(pl.col("close") + pl.col("dividend")) * pl.col("split_ratio"),
+        # One share of the close before became so many by the close of this session.
+        shares=(1 + pl.col("dividend") / pl.col("close")) * pl.col("split_ratio"),
+    )
+    if horizon > 1:
+        own = pl.col("ticker") == pl.col("ticker").shift(horizon)
+        outcomes = outcomes.with_columns(
+            as_of_session=pl.when(own).then(pl.col("session").shift(horizon)),
+            outcome_usd=math.prod(
+                (pl.col("shares").shift(n) for n in range(1, horizon)), start=pl.col("outcome_usd")
+            ),
+        )
+    return outcomes.drop("session", "shares")
 
 
 def _interval_score(coverage: int) -> pl.Expr:
@@ -159,16 +183,17 @@ def add_rolling(scores: pl.DataFrame, sessions: Sequence[Any], window: int) -> p
     )
 
 
-def diebold_mariano_t(losses: np.ndarray, losses_reference: np.ndarray) -> float:
+def diebold_mariano_t(losses: np.ndarray, losses_reference: np.ndarray, horizon: int = 1) -> float:
     """The t statistic of the mean loss difference, positive where the reference is worse.
 
     Args:
         losses: One loss a session, ascending, shape (n_sessions,).
         losses_reference: The same of the reference.
+        horizon: Sessions that a forecast spans: the losses of neighbours overlap.
 
     Returns:
-        Newey-West t with Bartlett weights and floor(4 (n/100)^(2/9)) lags; 0.0 where the two never
-        differ, NaN for fewer than two sessions.
+        Newey-West t with Bartlett weights, see `newey_west_lags`; 0.0 where the two never differ,
+        NaN for fewer than two sessions.
     """
     difference = np.asarray(losses_reference) - np.asarray(losses)
     n = len(difference)
@@ -176,29 +201,40 @@ def diebold_mariano_t(losses: np.ndarray, losses_reference: np.ndarray) -> float
         return math.nan
     if not difference.any():
         return 0.0
-    variance = newey_west_variance(difference)
+    variance = newey_west_variance(difference, horizon)
     return float(difference.mean() / math.sqrt(variance / n)) if variance > 0 else math.nan
 
 
-def newey_west_lags(n: int) -> int:
-    return int(4 * (n / 100) ** (2 / 9))
+def newey_west_lags(n: int, horizon: int = 1) -> int:
+    """floor(4 (n/100)^(2/9)), and at least twice the overlap of losses `horizon` sessions long.
+
+    Twice, because Bartlett weights fall to zero over the lags.
+    """
+    return max(int(4 * (n / 100) ** (2 / 9)), 2 * (horizon - 1))
 
 
-def newey_west_variance(values: np.ndarray) -> float:
+def newey_west_variance(values: np.ndarray, horizon: int = 1) -> float:
     """Long-run variance of a series with Bartlett weights, shape (n,); Newey & West (1987)."""
-    centred = values - values.mean()
-    n, lags = len(values), newey_west_lags(len(values))
-    variance = centred @ centred / n
-    for lag in range(1, min(lags, n - 1) + 1):
-        weight = 1 - lag / (lags + 1)
-        variance += 2 * weight * (centred[lag:] @ centred[:-lag]) / n
-    return float(variance)
+    n = len(values)
+    return bartlett_sum(values - values.mean(), newey_west_lags(n, horizon)) / n
 
 
-def summarise(scores: pl.DataFrame) -> dict[str, Any]:
+def bartlett_sum(values: np.ndarray, lags: int) -> float:
+    """Sum of the products of all pairs up to `lags` apart, shape (n,), weights falling to zero."""
+    total = values @ values
+    for lag in range(1, min(lags, len(values) - 1) + 1):
+        total += 2 * (1 - lag / (lags + 1)) * (values[lag:] @ values[:-lag])
+    return float(total)
+
+
+def summarise(scores: pl.DataFrame, horizon: int = 1) -> dict[str, Any]:
     """The scores of a range as plain numbers; a number that can't be known is None.
 
     Dollar RMSE is pooled over the tickers of `scores`: dear shares weigh most in it.
+
+    Args:
+        scores: SCORE_SCHEMA.
+        horizon: Sessions from a forecast's own to its target.
     """
     daily = (
         scores.group_by("session")
@@ -217,7 +253,7 @@ def summarise(scores: pl.DataFrame) -> dict[str, Any]:
         "rmse_return": own,
         "rmse_return_random_walk": naive,
         "skill": 1 - own / naive if naive else math.nan,
-        "dm_t": diebold_mariano_t(daily["own"].to_numpy(), daily["naive"].to_numpy()),
+        "dm_t": diebold_mariano_t(daily["own"].to_numpy(), daily["naive"].to_numpy(), horizon),
         "mae_return": scores["error_return"].abs().mean(),
         "mae_return_random_walk": scores["error_return_random_walk"].abs().mean(),
         "rmse_usd": rmse(scores["error_usd"].to_numpy()),
@@ -235,17 +271,17 @@ def summarise(scores: pl.DataFrame) -> dict[str, Any]:
     }
 
 
-def summarise_by_ticker(scores: pl.DataFrame) -> dict[str, dict[str, Any]]:
+def summarise_by_ticker(scores: pl.DataFrame, horizon: int = 1) -> dict[str, dict[str, Any]]:
     return {
-        str(ticker): summarise(rows)
+        str(ticker): summarise(rows, horizon)
         for (ticker,), rows in sorted(scores.group_by("ticker"), key=lambda pair: pair[0])
     }
 
 
-def summarise_by_month(scores: pl.DataFrame) -> dict[str, dict[str, Any]]:
+def summarise_by_month(scores: pl.DataFrame, horizon: int = 1) -> dict[str, dict[str, Any]]:
     """By the month of the target session, ascending."""
     months = scores.with_columns(month=pl.col("session").dt.strftime("%Y-%m"))
     return {
-        str(month): summarise(rows)
+        str(month): summarise(rows, horizon)
         for (month,), rows in sorted(months.group_by("month"), key=lambda pair: pair[0])
     }

@@ -1,5 +1,7 @@
-"""The forecast of the next session's close, with intervals, from one session's features."""
+"""The forecast of a later session's close, with intervals, from one session's features."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -40,11 +42,12 @@ FORECAST_SCHEMA: dict[str, pl.DataType] = {
     "is_fallback": pl.Boolean(),
     "fallback_reason": pl.String(),
 }
-"""Columns of a forecast. Prices are in the shares of `as_of_session`: a split or dividend on the
-target session is not known yet. `forecast_volatility` is the unit in which quantiles were scaled.
-`quantile_returns` are log returns at intervals.GRID. `model` is random_walk where the version's
-slope is zero: it found no signal and forecasts no change. Volatility, intervals and quantiles are
-null where a ticker's history is too short to know them and no version lends it the market's."""
+"""Columns of a forecast. Prices are in the shares of `as_of_session`: a split or dividend up to
+the target session is not known yet. `forecast_volatility` is the unit, of one session, in which
+quantiles were scaled. `quantile_returns` are log returns at intervals.GRID. `model` is random_walk
+where the version's slope is zero: it found no signal and forecasts no change. Volatility, intervals
+and quantiles are null where a ticker's history is too short to know them and no version lends it
+the market's."""
 
 
 @dataclass(frozen=True)
@@ -65,22 +68,26 @@ class _Widths:
     bounds: np.ndarray
 
 
-def forecast_next(
-    features: pl.DataFrame, next_session: dict[date, date], served: ServedModel | None
+def forecast_sessions(
+    features: pl.DataFrame,
+    target_of: Mapping[date, date],
+    served: ServedModel | None,
+    horizon: int = 1,
 ) -> pl.DataFrame:
-    """Forecasts the session after each row's.
+    """Forecasts the session that lies `horizon` sessions after each row's.
 
     Args:
         features: FEATURE_SCHEMA. The sessions to forecast from, which the same version serves, and
-            ADAPTIVE_SESSIONS before them: what is missing there the intervals do without.
-        next_session: Each session to forecast from, and the session that follows it.
+            `adaptive_history` before them: what is missing there the intervals do without.
+        target_of: Each session to forecast from, and the session that it forecasts.
         served: The version; None lets the random walk forecast all rows.
+        horizon: Sessions to the target.
 
     Returns:
         FORECAST_SCHEMA, sorted by session and ticker, one row per feature row of the sessions to
         forecast from. Rows without complete features are forecast by the random walk.
     """
-    wanted = features.filter(pl.col("session").is_in(list(next_session))).sort("session", "ticker")
+    wanted = features.filter(pl.col("session").is_in(list(target_of))).sort("session", "ticker")
     able = complete_rows(wanted) if served else wanted.clear()
     rest = wanted.join(able, on=["ticker", "session"], how="anti", maintain_order="left")
     parts = []
@@ -91,7 +98,7 @@ def forecast_next(
     if rest.height:
         reason = "history too short for features"
         if served is None:
-            reason, widths = "no approved version trained before it", _normal_widths(rest)
+            reason, widths = "no approved version trained before it", _normal_widths(rest, horizon)
         else:
             widths = _newcomer_widths(rest, features, served.intervals)
         parts.append(_rows(rest, np.zeros(rest.height), widths, None, reason))
@@ -100,9 +107,7 @@ def forecast_next(
     return (
         pl.concat(parts)
         .with_columns(
-            target_session=pl.col("as_of_session").replace_strict(
-                next_session, return_dtype=pl.Date
-            )
+            target_session=pl.col("as_of_session").replace_strict(target_of, return_dtype=pl.Date)
         )
         .select(pl.col(name).cast(dtype) for name, dtype in FORECAST_SCHEMA.items())
         .sort("as_of_session", "ticker")
@@ -117,7 +122,8 @@ def _version_widths(
     tickers = rows["ticker"].unique().sort().to_list()
     session_of = {session: n for n, session in enumerate(sessions)}
     ticker_of = {ticker: n for n, ticker in enumerate(tickers)}
-    newest = newest_returns(features, intervals.volatility.volatility(features), sessions, tickers)
+    unit = intervals.volatility.volatility(features)
+    newest = newest_returns(features, unit, sessions, tickers, intervals.horizon)
     grid, bounds = intervals.quantiles_of(tickers)
     adapted = adapt(np.broadcast_to(bounds, (len(sessions), *bounds.shape)), newest)
     at = [session_of[session] for session in rows["session"]]
@@ -137,10 +143,10 @@ def _newcomer_widths(
     )
 
 
-def _normal_widths(rows: pl.DataFrame) -> _Widths:
+def _normal_widths(rows: pl.DataFrame, horizon: int) -> _Widths:
     quantiles, shape = normal_quantiles(), (rows.height, 1)
     return _Widths(
-        rows["volatility_1d"].to_numpy(),
+        rows["volatility_1d"].to_numpy() * math.sqrt(horizon),
         np.tile(quantiles.grid, shape),
         np.tile(quantiles.bounds, shape),
     )

@@ -46,10 +46,13 @@ class Comparison:
     excess_loss: float
     upper_bound: float
     t: float
+    horizon: int = 1
 
     @property
     def superior(self) -> bool:
-        return self.sessions >= LEAST_SESSIONS and self.t > critical_value(self.sessions)
+        return self.sessions >= LEAST_SESSIONS and self.t > critical_value(
+            self.sessions, self.horizon
+        )
 
 
 @dataclass(frozen=True)
@@ -59,19 +62,22 @@ class GateDecision:
     comparisons: Sequence[Comparison] = field(default=())
 
 
-def critical_value(sessions: int) -> float:
+def critical_value(sessions: int, horizon: int = 1) -> float:
     """Of the one-sided test at LEVEL for a t with our Newey-West lags."""
-    b = (newey_west_lags(sessions) + 1) / sessions
+    b = (newey_west_lags(sessions, horizon) + 1) / sessions
     return 1.6449 + 2.1859 * b + 0.3142 * b**2 - 0.3427 * b**3
 
 
-def compare(reference: str, losses: np.ndarray, losses_reference: np.ndarray) -> Comparison:
+def compare(
+    reference: str, losses: np.ndarray, losses_reference: np.ndarray, horizon: int = 1
+) -> Comparison:
     """The candidate's losses beside a reference's.
 
     Args:
         reference: Its name.
         losses: One a session, ascending, shape (n_sessions,).
         losses_reference: The same of the reference.
+        horizon: Sessions that a forecast spans.
 
     Returns:
         NaN bounds where there are fewer than LEAST_SESSIONS: nothing is shown.
@@ -79,18 +85,20 @@ def compare(reference: str, losses: np.ndarray, losses_reference: np.ndarray) ->
     difference = losses_reference - losses
     n, level = len(difference), float(np.mean(losses_reference)) if len(losses) else math.nan
     if n < LEAST_SESSIONS:
-        return Comparison(reference, n, math.nan, math.nan, math.nan)
+        return Comparison(reference, n, math.nan, math.nan, math.nan, horizon)
     if not difference.any():
-        return Comparison(reference, n, 0.0, 0.0, 0.0)
+        return Comparison(reference, n, 0.0, 0.0, 0.0, horizon)
     excess = float(-difference.mean()) / level
     # Of a ratio of two means (delta method): the reference's level is an estimate too.
-    error = math.sqrt(newey_west_variance(losses - (1 + excess) * losses_reference) / n) / level
+    unequal = losses - (1 + excess) * losses_reference
+    error = math.sqrt(newey_west_variance(unequal, horizon) / n) / level
     return Comparison(
         reference,
         n,
         excess,
-        excess + critical_value(n) * error,
-        diebold_mariano_t(losses, losses_reference),
+        excess + critical_value(n, horizon) * error,
+        diebold_mariano_t(losses, losses_reference, horizon),
+        horizon,
     )
 
 

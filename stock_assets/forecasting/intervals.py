@@ -102,12 +102,14 @@ class IntervalModel:
     """What a version knows about widths; plain numbers, stored as JSON.
 
     Args:
+        horizon: Sessions that the returns span.
         volatility: Forecasts the unit of `pooled` and `by_ticker`.
         pooled: For tickers without an entry in `by_ticker`.
         newcomers: In units of the market's volatility, for tickers without features.
         by_ticker: Already averaged with `pooled`.
     """
 
+    horizon: int
     volatility: VolatilityModel
     pooled: StandardQuantiles
     newcomers: StandardQuantiles
@@ -126,6 +128,7 @@ class IntervalModel:
     def of(cls, stored: Mapping[str, Any]) -> Self:
         """The model that `as_values` described."""
         return cls(
+            horizon=int(stored["horizon"]),
             volatility=VolatilityModel(tuple(stored["volatility"]["coefficients"])),
             pooled=StandardQuantiles.of(stored["pooled"]),
             newcomers=StandardQuantiles.of(stored["newcomers"]),
@@ -133,7 +136,7 @@ class IntervalModel:
         )
 
 
-def fit_intervals(rows: pl.DataFrame) -> IntervalModel:
+def fit_intervals(rows: pl.DataFrame, horizon: int = 1) -> IntervalModel:
     """Volatility model and quantiles of a month's labelled rows, train and test set together.
 
     The returns themselves are standardised, not the residuals of a point model that was fitted to
@@ -146,6 +149,7 @@ def fit_intervals(rows: pl.DataFrame) -> IntervalModel:
     pooled = empirical_quantiles(scaled["z"].to_numpy())
     in_market_units = returns / market_volatility(rows)
     return IntervalModel(
+        horizon=horizon,
         volatility=model,
         pooled=pooled,
         newcomers=empirical_quantiles(in_market_units[np.isfinite(in_market_units)]),
@@ -184,21 +188,36 @@ def adapt(bounds: np.ndarray, newest: np.ndarray) -> np.ndarray:
     return followed
 
 
+def target_words(horizon: int) -> str:
+    """What is forecast, for a person."""
+    return "the next session" if horizon == 1 else f"the next {horizon} sessions together"
+
+
+def adaptive_history(horizon: int) -> int:
+    """Sessions before a forecast's own whose features its bounds follow."""
+    return ADAPTIVE_SESSIONS + horizon - 1
+
+
 def newest_returns(
-    rows: pl.DataFrame, volatility: np.ndarray, sessions: Sequence[Any], tickers: Sequence[str]
+    rows: pl.DataFrame,
+    volatility: np.ndarray,
+    sessions: Sequence[Any],
+    tickers: Sequence[str],
+    horizon: int = 1,
 ) -> np.ndarray:
     """Each ticker's last standardised returns known at each session.
 
     Args:
-        rows: FEATURE_SCHEMA of consecutive sessions, at least ADAPTIVE_SESSIONS before the first
+        rows: FEATURE_SCHEMA of consecutive sessions, `adaptive_history` of them before the first
             of `sessions` where they exist.
         volatility: What the version forecasts from each row, shape (n_rows,).
         sessions: From which forecasts are made, ascending.
         tickers: Of the forecasts.
+        horizon: Sessions that a return spans; neighbours overlap.
 
     Returns:
         Shape (ADAPTIVE_SESSIONS, n_sessions, n_tickers), oldest first; NaN where a ticker had no
-        bar, or none in the session before.
+        bar in one of the sessions that a return spans, or in the one from which it starts.
     """
     days = rows["session"].unique().sort()
     day_of = {day: n for n, day in enumerate(days.to_list())}
@@ -214,7 +233,10 @@ def newest_returns(
     realised[np.array(at, dtype=int) + offset, column] = chosen["return_1d"].to_numpy()
     forecast[np.array(at, dtype=int) + offset, column] = volatility[wanted]
     scaled = np.full(shape, np.nan)
-    scaled[1:] = realised[1:] / forecast[:-1]
+    spanned = realised.copy()
+    for earlier in range(1, horizon):
+        spanned[earlier:] += realised[:-earlier]
+    scaled[horizon:] = spanned[horizon:] / forecast[:-horizon]
     first = np.array([day_of[day] for day in sessions], dtype=int) + offset
     windows = first[None, :] + np.arange(1 - ADAPTIVE_SESSIONS, 1)[:, None]
     return np.asarray(scaled[windows])

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from stock_assets.forecasting.intervals import COVERAGES
+from stock_assets.forecasting.intervals import COVERAGES, target_words
 from stock_assets.forecasting.training import TrainedModel
 
 _BLUE, _GREY, _RED = "#1f5a94", "#8a8f98", "#b4452f"
@@ -92,6 +92,9 @@ def _fan(axes: Any, trained: TrainedModel, rows: pl.DataFrame) -> None:
         low, high = (100 * volatility * bounds)[:, 2 * n : 2 * n + 2].T
         axes.fill_between(day, low, high, color=_BLUE, alpha=0.2, lw=0, label=f"{coverage} %")
     axes.plot(day, 100 * rows["return_next"].to_numpy(), ".", color=_RED, label="realised")
-    axes.set(title=f"{rows['ticker'][0]}: intervals of the next session", ylabel="log return, %")
+    axes.set(
+        title=f"{rows['ticker'][0]}: intervals of {target_words(intervals.horizon)}",
+        ylabel="log return, %",
+    )
     axes.tick_params(axis="x", labelrotation=30)
     axes.legend(ncols=4)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stock_assets.forecasting.evaluation import bartlett_sum
+
 CONFIDENCE_Z = 1.645
 """Standard errors below the estimate: one-sided 95 %. On real daily returns the slope of most
 families is within noise of zero, and half-believed noise costs more than it ever brought."""
@@ -18,7 +20,9 @@ class Slope:
     used: float
 
 
-def cautious_slope(forecast: np.ndarray, truth: np.ndarray, sessions: np.ndarray) -> Slope:
+def cautious_slope(
+    forecast: np.ndarray, truth: np.ndarray, sessions: np.ndarray, horizon: int = 1
+) -> Slope:
     """The slope that the data still support when doubted.
 
     Args:
@@ -26,6 +30,8 @@ def cautious_slope(forecast: np.ndarray, truth: np.ndarray, sessions: np.ndarray
         truth: What was realised, in the same unit.
         sessions: Session of each row, ascending: shares move together within one, so rows of a
             session count as one observation (clustered standard error, Liang & Zeger 1986).
+        horizon: Sessions that a label spans: neighbours overlap, so their products count too
+            (Driscoll & Kraay 1998).
     """
     starts = np.flatnonzero(np.r_[True, sessions[1:] != sessions[:-1]])
     cross = np.add.reduceat(forecast * truth, starts)
@@ -33,6 +39,7 @@ def cautious_slope(forecast: np.ndarray, truth: np.ndarray, sessions: np.ndarray
     if not square.sum() > 0:
         return Slope(0.0, 0.0, 0.0)
     estimate = cross.sum() / square.sum()
-    error = np.sqrt(np.sum((cross - estimate * square) ** 2)) / square.sum()
+    squared_error = bartlett_sum(cross - estimate * square, 2 * (horizon - 1))
+    error = np.sqrt(max(squared_error, 0.0)) / square.sum()
     used = min(max(estimate - CONFIDENCE_Z * error, 0.0), 1.0)
     return Slope(float(estimate), float(error), float(used))

@@ -1,7 +1,7 @@
 """What a month's model may see: labels, train and test set, and the folds inside the train set.
 
-The label of session t is what session t+1 realised. It is therefore not known at t's close, and
-every boundary here counts from the session in which a label was *realised*.
+The label of session t is the return up to session t+horizon. It is therefore not known before that
+session's close, and every boundary here counts from the session in which a label was *realised*.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class SplitSessions:
     """The boundaries of one training: all are sessions, both ends of each range inclusive.
 
     `train_first..train_last` and `test_first..test_last` are sessions of features; the label of a
-    row is realised one session later. `trained_through` is the last session that was looked at.
+    row is realised `horizon` sessions later. `trained_through` is the last session looked at.
     """
 
     train_first: date
@@ -43,7 +43,11 @@ class SplitSessions:
 
 
 def split_sessions(
-    calendar: ExchangeCalendar, trained_through: date, first: date, test_sessions: int
+    calendar: ExchangeCalendar,
+    trained_through: date,
+    first: date,
+    test_sessions: int,
+    horizon: int = 1,
 ) -> SplitSessions:
     """Where train and test lie for a model that sees data through the close of `trained_through`.
 
@@ -53,9 +57,9 @@ def split_sessions(
     Raises:
         NotEnoughHistoryError: Nothing would be left to train on after `first`.
     """
-    test_last = calendar.previous_session(trained_through)
+    test_last = calendar.offset(trained_through, -horizon)
     test_first = calendar.offset(test_last, 1 - test_sessions)
-    train_last = calendar.offset(test_first, -2)
+    train_last = calendar.offset(test_first, -1 - horizon)
     if train_last < first:
         raise NotEnoughHistoryError(
             f"a model trained through {trained_through} with {test_sessions} test sessions has no"
@@ -65,30 +69,39 @@ def split_sessions(
     return SplitSessions(first, train_last, test_first, test_last, trained_through)
 
 
-def labelled_rows(features: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFrame:
-    """Complete feature rows with the return of the next session as label.
+def labelled_rows(
+    features: pl.DataFrame, calendar: ExchangeCalendar, horizon: int = 1
+) -> pl.DataFrame:
+    """Complete feature rows with the return over the next `horizon` sessions as label.
 
     Args:
         features: FEATURE_SCHEMA, any order.
-        calendar: Tells which session comes next.
+        calendar: Tells which sessions come next.
+        horizon: Sessions from a row's close to its label's.
 
     Returns:
-        LABELLED_COLUMNS sorted by session and ticker. `return_next` is the log return that
-        `label_session` realised, `label` the same in units of `volatility_1d`,
-        `range_variance_next` that session's range variance. A row whose ticker
-        has no bar in the next session is dropped: there is nothing to learn from it.
+        LABELLED_COLUMNS sorted by session and ticker. `return_next` is the log return from the
+        row's close to that of `label_session`, `label` the same in units of `volatility_1d`,
+        `range_variance_next` the mean range variance of the sessions in between, the last one
+        included. A row whose ticker has no bar in one of them is dropped: there is nothing to learn
+        from it.
     """
     ordinals = calendar.ordinals(features["session"].unique().to_list())
     ordered = features.sort("ticker", "session").with_columns(
         ordinal=pl.col("session").replace_strict(ordinals, return_dtype=pl.Int64)
     )
-    follows = (pl.col("ticker").shift(-1) == pl.col("ticker")) & (
-        pl.col("ordinal").shift(-1) == pl.col("ordinal") + 1
+    # Sorted and without repeats: the h-th row after is h sessions after only if none is missing.
+    follows = (pl.col("ticker").shift(-horizon) == pl.col("ticker")) & (
+        pl.col("ordinal").shift(-horizon) == pl.col("ordinal") + horizon
     )
+
+    def over_the_horizon(name: str) -> pl.Expr:
+        return sum((pl.col(name).shift(-n) for n in range(2, horizon + 1)), pl.col(name).shift(-1))
+
     labelled = ordered.with_columns(
-        label_session=pl.when(follows).then(pl.col("session").shift(-1)),
-        return_next=pl.when(follows).then(pl.col("return_1d").shift(-1)),
-        range_variance_next=pl.when(follows).then(pl.col("range_variance_1d").shift(-1)),
+        label_session=pl.when(follows).then(pl.col("session").shift(-horizon)),
+        return_next=pl.when(follows).then(over_the_horizon("return_1d")),
+        range_variance_next=pl.when(follows).then(over_the_horizon("range_variance_1d") / horizon),
     )
     return (
         complete_rows(labelled)
@@ -112,31 +125,34 @@ class Fold:
     validate_last: date
 
 
-def walk_forward_folds(sessions: list[date], n_folds: int) -> list[Fold]:
+def walk_forward_folds(sessions: list[date], n_folds: int, horizon: int = 1) -> list[Fold]:
     """Expanding folds, in order: each validates on the block after its train rows.
 
     Args:
         sessions: The train set's sessions, ascending, without repeats, shape (n_sessions,).
         n_folds: Folds; the sessions are cut into n_folds + 1 blocks, the first is only trained on.
+        horizon: Sessions that a label spans.
 
     Returns:
-        Folds whose last train label is realised before the first validated session (purged by one
-        session, as the label spans one).
+        Folds whose last train label is realised before the first validated session: the `horizon`
+        sessions before it are purged.
 
     Raises:
-        NotEnoughHistoryError: A block would have fewer than five sessions.
+        NotEnoughHistoryError: A block would have fewer than five sessions, or nothing is left of
+            the first after the purge.
     """
     size = len(sessions) // (n_folds + 1)
-    if size < 5:
+    if size < max(5, horizon + 1):
         raise NotEnoughHistoryError(
-            f"{len(sessions)} train sessions are too few for {n_folds} folds (5 a block at least);"
-            " choose a later month, fewer STOCK_ASSETS_TUNING_FOLDS or more history"
+            f"{len(sessions)} train sessions are too few for {n_folds} folds"
+            f" ({max(5, horizon + 1)} a block at least); choose a later month, fewer"
+            " STOCK_ASSETS_TUNING_FOLDS or more history"
         )
     # Blocks are counted from the end, so that the newest rows are always validated on.
     starts = [len(sessions) - size * (n_folds - n) for n in range(n_folds)]
     return [
         Fold(
-            train_last=sessions[start - 2],
+            train_last=sessions[start - 1 - horizon],
             validate_first=sessions[start],
             validate_last=sessions[start + size - 1],
         )

@@ -123,13 +123,14 @@ def train_model(
         fit_one(estimator, feature_matrix(rows), rows["label"].to_numpy())
         return ShrunkRegressor(estimator, slope)
 
-    record = _test_record(fitted_on(train), fit_intervals(train), test, budget.seed)
+    law = fit_intervals(train, budget.horizon)
+    record = _test_record(fitted_on(train), law, test, budget.seed)
     both = pl.concat([train, test])
     return TrainedModel(
         model=fitted_on(both),
         family=budget.family if slope > 0 else RANDOM_WALK,
         tuning=tuning,
-        intervals=fit_intervals(both),
+        intervals=fit_intervals(both, budget.horizon),
         test=record,
     )
 

@@ -26,6 +26,7 @@ class TuningBudget:
     sample_cap: int
     seed: int
     jobs: int = 2
+    horizon: int = 1
 
     def means(self, trees: int) -> Means:
         return Means(trees, self.sample_cap, self.seed, self.jobs)
@@ -92,7 +93,10 @@ def search(
     """
     family = family_named(budget.family)
     sessions = train["session"].unique().sort().to_list()
-    folds = [_fold_data(train, fold) for fold in walk_forward_folds(sessions, budget.folds)]
+    folds = [
+        _fold_data(train, fold)
+        for fold in walk_forward_folds(sessions, budget.folds, budget.horizon)
+    ]
     truth = np.concatenate([fold.y_validate for fold in folds])
     validated = np.concatenate([fold.sessions for fold in folds])
 
@@ -105,7 +109,7 @@ def search(
             fit_one(model, fold.x_train, fold.y_train)
             forecasts.append(model.predict(fold.x_validate))
         forecast = np.concatenate(forecasts)
-        slope = cautious_slope(forecast, truth, validated)
+        slope = cautious_slope(forecast, truth, validated, budget.horizon)
         trial.set_user_attr("slope", vars(slope))
         return float(np.mean((truth - forecast) ** 2))
 

@@ -1,7 +1,8 @@
-"""The volatility of the next session: a HAR model on range variances, pooled over tickers.
+"""The volatility of the next sessions: a HAR model on range variances, pooled over tickers.
 
-The log of the next session's range variance is regressed on logs of exponential means of past range
-variances, the ticker's own and the market's. After Corsi (2009), "A Simple Approximate Long-Memory
+The log of the next session's range variance (the mean of the next ones' where a forecast spans
+several) is regressed on logs of exponential means of past range variances, the ticker's own and the
+market's. After Corsi (2009), "A Simple Approximate Long-Memory
 Model of Realized Volatility", with exponential means and a market factor as in Bollerslev, Hood,
 Huss & Pedersen (2018), "Risk Everywhere: Modeling and Managing Volatility". The log makes the level
 biased; the quantiles of standardised returns (see `intervals`) put it right.
@@ -31,7 +32,7 @@ class VolatilityModel:
     coefficients: tuple[float, ...]
 
     def volatility(self, rows: pl.DataFrame) -> np.ndarray:
-        """Standard deviation of the next log return up to a constant, shape (n_rows,).
+        """Standard deviation of the return forecast up to a constant, shape (n_rows,).
 
         NaN where a regressor is not known. A row's value does not depend on the other rows, to the
         last bit: terms are added one by one, as a matrix product would add them in blocks.

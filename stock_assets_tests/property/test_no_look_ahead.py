@@ -83,8 +83,10 @@ def test_a_late_split_or_dividend_does_not_change_features(
     assert build_features(paid, XNYS).filter(known).equals(before.filter(known))
 
 
-@pytest.mark.parametrize("session", [date(2012, 11, 30), date(2013, 1, 22)])
-def test_models_and_forecasts_know_nothing_of_later_sessions(tmp_path: Path, session: date):
+@pytest.mark.parametrize(("session", "horizon"), [(date(2012, 11, 30), 3), (date(2013, 1, 22), 1)])
+def test_models_and_forecasts_know_nothing_of_later_sessions(
+    tmp_path: Path, session: date, horizon: int
+):
     """The whole graph, twice: with the true prices and with nonsense after the session."""
     results = []
     for name, bars in (("true", BARS), ("poisoned", poisoned_after(session, BARS, seed=1))):
@@ -95,6 +97,7 @@ def test_models_and_forecasts_know_nothing_of_later_sessions(tmp_path: Path, ses
             source="files",
             files_uri=str(tmp_path / f"{name}.parquet"),
             dataset="same",
+            horizon=horizon,
             **QUICK,
         )
         with open_project(settings) as project:
@@ -106,9 +109,16 @@ def test_models_and_forecasts_know_nothing_of_later_sessions(tmp_path: Path, ses
             )
             month = f"train_set/month={session:%Y-%m}/part.parquet"
             train = project.store.scan_parquet([month]).collect()
-            results.append((forecasts, train))
-    (true, true_train), (poisoned, poisoned_train) = results
+            scores = stored_partitions(project.store, "forecast_rmse")
+            scored = read_rows(project.store, [scores[str(session)]])
+            results.append((forecasts, train, scored))
+    (true, true_train, true_scores), (poisoned, poisoned_train, poisoned_scores) = results
     assert true["as_of_session"].max() == session
     assert true["model_version"].null_count() == 0
     assert true_train.equals(poisoned_train)
     assert true.equals(poisoned)
+    assert true_scores["ticker"].n_unique() == 5
+    assert true_scores.equals(poisoned_scores)
+    targets = {day: XNYS.offset(day, horizon) for day in true["as_of_session"]}
+    assert true["target_session"].to_list() == [targets[day] for day in true["as_of_session"]]
+    assert set(true_scores["as_of_session"]) == {XNYS.offset(session, -horizon)}

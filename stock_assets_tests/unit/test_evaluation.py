@@ -15,7 +15,7 @@ from stock_assets.forecasting.evaluation import (
     summarise_by_month,
     summarise_by_ticker,
 )
-from stock_assets.forecasting.forecast import FORECAST_SCHEMA, forecast_next
+from stock_assets.forecasting.forecast import FORECAST_SCHEMA, forecast_sessions
 from stock_assets.forecasting.intervals import GRID, normal_quantiles
 from stock_assets.market.bars import BAR_SCHEMA
 
@@ -99,6 +99,34 @@ def test_a_forecast_without_interval_has_no_coverage_and_no_crps():
 
 def test_a_target_without_a_bar_has_no_score():
     assert score_forecasts(one_forecast(), one_bar(1.0).clear()).is_empty()
+
+
+def bars_of(*rows: tuple[date, float, float, float]) -> pl.DataFrame:
+    """Bars of A: session, close, dividend, split ratio."""
+    full = [
+        ("A", day, close, close, close, close, 1.0, paid, ratio) for day, close, paid, ratio in rows
+    ]
+    return pl.DataFrame(full, schema=BAR_SCHEMA, orient="row")
+
+
+def test_splits_and_dividends_within_the_horizon_are_no_error():
+    days = [D1 + timedelta(days=n) for n in range(4)]
+    # A dividend of 2 at 98, then 2-for-1: one old share is 100/98 of one, then twice that.
+    bars = bars_of(
+        (days[0], 100, 0, 1), (days[1], 98, 2, 1), (days[2], 49, 0, 2), (days[3], 50, 0, 1)
+    )
+    forecast = one_forecast(target_session=days[3])
+    score = score_forecasts(forecast, bars, horizon=3).row(0, named=True)
+    assert score["session"] == days[3]
+    assert score["realised_return"] == pytest.approx(math.log(50 * 2 * (100 / 98) / 100))
+    assert score["error_usd"] == pytest.approx(100 * 100 / 98 - 101)
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3])
+def test_a_forecast_over_a_missing_bar_has_no_score(lost: int):
+    days = [D1 + timedelta(days=n) for n in range(5)]
+    bars = bars_of(*((day, 100, 0, 1) for n, day in enumerate(days) if n != lost))
+    assert score_forecasts(one_forecast(target_session=days[3]), bars, horizon=3).is_empty()
 
 
 def scores(errors: dict[tuple[str, date], float]) -> pl.DataFrame:
@@ -193,6 +221,19 @@ def test_diebold_mariano_by_hand():
     assert diebold_mariano_t(difference, np.zeros(10)) == pytest.approx(-expected)
 
 
+def test_overlapping_losses_are_weighed_over_twice_their_overlap():
+    difference = np.random.default_rng(1).standard_normal(100)
+    centred = difference - difference.mean()
+    # Horizon 5: 8 lags, more than the rule's 4.
+    gamma = [float(centred[lag:] @ centred[: 100 - lag]) / 100 for lag in range(9)]
+    variance = gamma[0] + 2 * sum((1 - lag / 9) * gamma[lag] for lag in range(1, 9))
+    expected = difference.mean() / math.sqrt(variance / 100)
+    assert diebold_mariano_t(np.zeros(100), difference, horizon=5) == pytest.approx(expected)
+    assert diebold_mariano_t(np.zeros(100), difference, horizon=3) == diebold_mariano_t(
+        np.zeros(100), difference
+    )
+
+
 def test_diebold_mariano_without_difference_or_data():
     assert diebold_mariano_t(np.ones(5), np.ones(5)) == 0.0
     assert math.isnan(diebold_mariano_t(np.ones(1), np.zeros(1)))
@@ -202,7 +243,7 @@ def test_the_random_walk_forecasts_no_change_with_normal_intervals():
     features = pl.DataFrame(
         {"ticker": ["A"], "session": [D1], "close_usd": [100.0], "volatility_1d": [0.01]}
     )
-    row = forecast_next(features, {D1: D1 + timedelta(days=1)}, None).row(0, named=True)
+    row = forecast_sessions(features, {D1: D1 + timedelta(days=1)}, None).row(0, named=True)
     assert (row["forecast_return"], row["forecast_close_usd"]) == (0.0, 100.0)
     assert row["upper_95_usd"] == pytest.approx(100 * math.exp(0.01 * 1.959964))
     assert (row["model"], row["model_version"], row["is_fallback"]) == ("random_walk", None, True)

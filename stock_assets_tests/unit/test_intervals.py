@@ -10,12 +10,13 @@ import pytest
 from sklearn.dummy import DummyRegressor
 
 from stock_assets.forecasting.features import build_features
-from stock_assets.forecasting.forecast import ServedModel, forecast_next
+from stock_assets.forecasting.forecast import ServedModel, forecast_sessions
 from stock_assets.forecasting.intervals import (
     ADAPTIVE_SESSIONS,
     BOUNDS,
     IntervalModel,
     adapt,
+    adaptive_history,
     empirical_quantiles,
     fit_intervals,
     newest_returns,
@@ -44,17 +45,22 @@ def features() -> pl.DataFrame:
 
 @pytest.fixture(scope="module")
 def walked(features: pl.DataFrame) -> pl.DataFrame:
+    return walk(features)
+
+
+def walk(features: pl.DataFrame, horizon: int = 1) -> pl.DataFrame:
     """Forecasts of every session after the train sessions, refitted each quarter, with outcomes."""
     days = features["session"].unique().sort().to_list()
-    rows, parts = labelled_rows(features, XNYS), []
-    for start in range(63 + TRAIN, len(days) - 1, REFIT):
-        known = rows_between(rows, days[start - TRAIN], days[start - 2])
+    rows, parts = labelled_rows(features, XNYS, horizon), []
+    for start in range(63 + TRAIN, len(days) - horizon, REFIT):
+        known = rows_between(rows, days[start - TRAIN], days[start - 1 - horizon])
         block = days[start : start + REFIT]
         history = features.filter(
-            pl.col("session").is_between(days[start - ADAPTIVE_SESSIONS], block[-1])
+            pl.col("session").is_between(days[start - adaptive_history(horizon)], block[-1])
         )
-        nexts = {day: XNYS.next_session(day) for day in block}
-        parts.append(forecast_next(history, nexts, served(fit_intervals(known), days[start - 1])))
+        targets = {day: XNYS.offset(day, horizon) for day in block}
+        model = served(fit_intervals(known, horizon), days[start - 1])
+        parts.append(forecast_sessions(history, targets, model, horizon))
     outcome = rows.select("ticker", pl.col("session").alias("as_of_session"), "return_next")
     return pl.concat(parts).join(outcome, on=["ticker", "as_of_session"])
 
@@ -69,6 +75,14 @@ def test_coverage_of_a_known_law_is_right_within_half_a_point(walked: pl.DataFra
     assert walked.height > 35_000
     share = walked.select(covered(level).mean()).item()
     assert share == pytest.approx(level / 100, abs=0.005)
+
+
+def test_coverage_over_five_sessions_is_right_within_half_a_point(features: pl.DataFrame):
+    walked = walk(features, horizon=5)
+    assert walked.height > 35_000
+    for level in (50, 80, 95):
+        share = walked.select(covered(level).mean()).item()
+        assert share == pytest.approx(level / 100, abs=0.005)
 
 
 def test_no_ticker_is_left_behind(walked: pl.DataFrame):
@@ -113,7 +127,7 @@ def test_a_session_alone_has_the_intervals_that_a_backfill_gives_it(
     window = features.filter(
         pl.col("session").is_between(days[start + 17 - ADAPTIVE_SESSIONS], day)
     )
-    alone = forecast_next(window, {day: XNYS.next_session(day)}, model)
+    alone = forecast_sessions(window, {day: XNYS.next_session(day)}, model)
     backfilled = walked.filter(pl.col("as_of_session") == day).drop("return_next")
     assert alone.equals(backfilled)
 
@@ -128,7 +142,7 @@ def test_a_ticker_too_young_for_features_has_the_markets_intervals(features: pl.
         if name not in ("ticker", "session", "close_usd") and not name.startswith("market")
     )
     model = served(fit_intervals(labelled_rows(young, XNYS)), days[-3])
-    row = forecast_next(young, {days[-2]: days[-1]}, model).row(0, named=True)
+    row = forecast_sessions(young, {days[-2]: days[-1]}, model).row(0, named=True)
     assert (row["ticker"], row["is_fallback"]) == ("T000", True)
     assert row["fallback_reason"] == "history too short for features"
     assert row["lower_95_usd"] < row["lower_50_usd"] < row["close_usd"] < row["upper_95_usd"]
@@ -187,6 +201,22 @@ def test_newest_returns_are_those_known_at_the_session(xnys: ExchangeCalendar):
     np.testing.assert_allclose(found[-3:, 1, 0], [0.2, 0.3, 0.4])
     # B had no bar on the third day: its next return spans two sessions and is no one-day return.
     np.testing.assert_allclose(found[-3:, 1, 1], [np.nan, np.nan, 3.0])
+
+
+def test_newest_returns_over_two_sessions_overlap(xnys: ExchangeCalendar):
+    days = list(xnys.between(date(2012, 1, 3), date(2012, 1, 10)))
+    rows = pl.DataFrame(
+        {
+            "ticker": "A",
+            "session": days,
+            "return_1d": [None, 0.01, 0.02, 0.03, 0.04, 0.05],
+        }
+    )
+    units = np.array([0.1, 0.1, 0.1, 0.2, 0.2, 0.2])
+    found = newest_returns(rows, units, [days[4], days[5]], ["A"], horizon=2)
+    np.testing.assert_allclose(found[-3:, 0, 0], [0.3, 0.5, 0.7])
+    np.testing.assert_allclose(found[-3:, 1, 0], [0.5, 0.7, 0.45])
+    assert np.isnan(found[:-3, 0]).all()
 
 
 def test_stored_intervals_come_back_as_they_were(features: pl.DataFrame):

@@ -53,6 +53,13 @@ def test_datasets_of_other_sources_and_files_never_share_a_name():
     assert load_settings(dataset="mine", source="yahoo").dataset_name == "mine"
 
 
+def test_forecasts_of_two_horizons_never_share_a_name():
+    assert load_settings(horizon=5).dataset_name == "sample-5-sessions"
+    assert load_settings(dataset="mine", horizon=2).dataset_name == "mine-2-sessions"
+    with pytest.raises(SettingsError, match=r"STOCK_ASSETS_HORIZON: .* less than or equal to 5"):
+        load_settings(horizon=6)
+
+
 def test_a_secret_is_never_shown():
     settings = load_settings(s3_secret_access_key="hunter2")
     assert "hunter2" not in repr(settings)

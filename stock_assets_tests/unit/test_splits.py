@@ -1,3 +1,4 @@
+import math
 from datetime import date, timedelta
 
 import polars as pl
@@ -60,6 +61,44 @@ def test_no_train_label_reaches_into_the_test_set(xnys: ExchangeCalendar):
     assert train["label_session"].max() == date(2012, 8, 15)
     assert test["session"].min() == date(2012, 8, 16)
     assert test["label_session"].max() == date(2012, 9, 28)
+
+
+def test_a_label_of_three_sessions_is_the_return_over_all_of_them(xnys: ExchangeCalendar):
+    features = build_features(sample_bars().filter(pl.col("ticker") == "AAPL"), xnys)
+    next_three = features.filter(
+        pl.col("session").is_between(date(2012, 10, 31), date(2012, 11, 2))
+    )
+    friday = labelled_rows(features, xnys, horizon=3).row(
+        by_predicate=pl.col("session") == date(2012, 10, 26), named=True
+    )
+    # AAPL closed 604.00 before the storm, and 576.80 on the third session after.
+    assert friday["label_session"] == date(2012, 11, 2)
+    assert friday["return_next"] == pytest.approx(math.log(576.80 / 604.00), abs=1e-9)
+    assert friday["label"] == friday["return_next"] / friday["volatility_1d"]
+    assert friday["range_variance_next"] == pytest.approx(next_three["range_variance_1d"].mean())
+
+
+def test_a_row_before_a_hole_in_its_horizon_has_no_label(xnys: ExchangeCalendar):
+    features = build_features(sample_bars().filter(pl.col("ticker") == "IBM"), xnys)
+    holed = features.filter(pl.col("session") != date(2012, 3, 1))
+    found = labelled_rows(holed, xnys, horizon=3)["session"]
+    assert not set(found) & set(xnys.between(date(2012, 2, 27), date(2012, 3, 1)))
+    assert {date(2012, 2, 24), date(2012, 3, 2)} <= set(found)
+
+
+@pytest.mark.parametrize("horizon", [1, 2, 3, 4, 5])
+def test_no_label_of_any_horizon_reaches_over_a_boundary(xnys: ExchangeCalendar, horizon: int):
+    rows = labelled_rows(build_features(sample_bars(), xnys), xnys, horizon)
+    split = split_sessions(xnys, date(2012, 9, 28), date(2009, 10, 1), 30, horizon)
+    train = rows_between(rows, split.train_first, split.train_last)
+    test = rows_between(rows, split.test_first, split.test_last)
+    assert test["session"].n_unique() == 30
+    assert test["label_session"].max() == split.trained_through
+    # One session later the label would be one of the test set's first session.
+    assert xnys.next_session(train["label_session"].max()) == test["session"].min()
+    for fold in walk_forward_folds(train["session"].unique().sort().to_list(), 4, horizon):
+        fitted = train.filter(pl.col("session") <= fold.train_last)
+        assert xnys.next_session(fitted["label_session"].max()) == fold.validate_first
 
 
 def test_folds_walk_forward_and_purge_the_last_label():
