@@ -9,7 +9,7 @@ import polars as pl
 from stock_assets.commands.project import Project, open_project
 from stock_assets.commands.stages import Progress, Range, materialise_range, plan_range
 from stock_assets.commands.tables import forecast_table, print_table, score_lines
-from stock_assets.forecasting.baselines import compare_with_baselines
+from stock_assets.forecasting.baselines import beside_baselines, summarise_baselines
 from stock_assets.forecasting.evaluation import summarise, summarise_by_month, summarise_by_ticker
 from stock_assets.partitions import months_before
 from stock_assets.resources.io_managers import read_rows, stored_partitions
@@ -32,16 +32,31 @@ def read_scores(project: Project, wanted: Range) -> pl.DataFrame:
 def summary(project: Project, wanted: Range, progress: Progress) -> dict[str, Any]:
     """The JSON of `backtest`."""
     scores, horizon = read_scores(project, wanted), project.settings.horizon
-    returns = _past_returns(project, wanted)
+    beside = beside_baselines(scores, _past_returns(project, wanted), horizon)
     return {
         "from": str(wanted.targets[0]),
         "to": str(wanted.targets[-1]),
         "horizon": horizon,
         **summarise(scores, horizon),
         "seconds": {stage: round(took, 2) for stage, took in progress.seconds.items()},
-        "interval_baselines": compare_with_baselines(scores, returns, horizon),
-        "by_month": summarise_by_month(scores, horizon),
-        "by_ticker": summarise_by_ticker(scores, horizon),
+        "interval_baselines": summarise_baselines(beside),
+        "by_month": _with_baselines(
+            summarise_by_month(scores, horizon),
+            beside.with_columns(month=pl.col("session").dt.strftime("%Y-%m")),
+            "month",
+        ),
+        "by_ticker": _with_baselines(summarise_by_ticker(scores, horizon), beside, "ticker"),
+    }
+
+
+def _with_baselines(
+    summaries: dict[str, dict[str, Any]], beside: pl.DataFrame, column: str
+) -> dict[str, dict[str, Any]]:
+    """Each group's summary with `interval_baselines` of its own."""
+    groups = {str(key): rows for (key,), rows in beside.group_by(column)}
+    return {
+        key: {**found, "interval_baselines": summarise_baselines(groups.get(key, beside.clear()))}
+        for key, found in summaries.items()
     }
 
 

@@ -62,10 +62,8 @@ def normal_crps(realised: np.ndarray, centre: np.ndarray, width: np.ndarray) -> 
     return np.asarray(width * (z * (2 * ndtr(z) - 1) + 2 * density - 1 / math.sqrt(math.pi)))
 
 
-def compare_with_baselines(
-    scores: pl.DataFrame, returns: pl.DataFrame, horizon: int = 1
-) -> dict[str, Any]:
-    """Interval scores of forecasts and baselines, both on the forecasts that have either.
+def beside_baselines(scores: pl.DataFrame, returns: pl.DataFrame, horizon: int = 1) -> pl.DataFrame:
+    """The scores of intervals that have baselines to stand beside, and the baselines' own.
 
     Args:
         scores: SCORE_SCHEMA.
@@ -73,27 +71,50 @@ def compare_with_baselines(
         horizon: Sessions from a forecast's own to its target.
 
     Returns:
-        Per baseline: `forecasts`, `crps`, `crps_forecast`, `interval_score_95`,
-        `interval_score_95_forecast`, `coverage_95`. Empty where nothing can be compared.
+        The rows of `scores` with an interval and laws, and per baseline `crps_*`,
+        `interval_score_95_*`, `covered_95_*`; null where its width is zero.
     """
-    joined = scores.drop_nulls(["crps", "interval_score_95"]).join(
+    rows = scores.drop_nulls(["crps", "interval_score_95"]).join(
         baseline_laws(returns, horizon),
         left_on=["ticker", "as_of_session"],
         right_on=["ticker", "session"],
     )
-    found = {}
-    for name in BASELINES if joined.height else ():
-        rows = joined.filter(pl.col(f"width_{name}") > 0)
-        realised = rows["realised_return"].to_numpy()
-        centre, width = rows[f"centre_{name}"].to_numpy(), rows[f"width_{name}"].to_numpy()
-        beyond = np.maximum(np.abs(realised - centre) - _Z95 * width, 0)
-        found[name] = {
-            "forecasts": rows.height,
-            "crps": float(np.mean(normal_crps(realised, centre, width))),
-            "crps_forecast": rows["crps"].mean(),
+    for name in BASELINES:
+        centre, width = pl.col(f"centre_{name}"), pl.col(f"width_{name}")
+        beyond = ((pl.col("realised_return") - centre).abs() - _Z95 * width).clip(lower_bound=0)
+        crps = normal_crps(
+            rows["realised_return"].to_numpy(),
+            rows[f"centre_{name}"].to_numpy(),
+            rows.select(pl.when(width > 0).then(width)).to_series().to_numpy(),
+        )
+        rows = rows.with_columns(
+            pl.Series(f"crps_{name}", crps).fill_nan(None),
             # Width and forty times what lies beyond it: 2 / (1 - 0.95).
-            "interval_score_95": float(np.mean(2 * _Z95 * width + 40 * beyond)),
-            "interval_score_95_forecast": rows["interval_score_95"].mean(),
-            "coverage_95": float(np.mean(beyond == 0)),
-        }
+            pl.when(width > 0)
+            .then(2 * _Z95 * width + 40 * beyond)
+            .alias(f"interval_score_95_{name}"),
+            pl.when(width > 0).then(beyond == 0).alias(f"covered_95_{name}"),
+        )
+    return rows.drop(f"{part}_{name}" for name in BASELINES for part in ("centre", "width"))
+
+
+def summarise_baselines(rows: pl.DataFrame) -> dict[str, Any]:
+    """Means of what `beside_baselines` gave, both on the forecasts that have either.
+
+    Returns:
+        Per baseline: `forecasts`, `crps`, `crps_forecast`, `interval_score_95`,
+        `interval_score_95_forecast`, `coverage_95`. Empty where nothing can be compared.
+    """
+    found = {}
+    for name in BASELINES:
+        both = rows.drop_nulls(f"crps_{name}")
+        if both.height:
+            found[name] = {
+                "forecasts": both.height,
+                "crps": both[f"crps_{name}"].mean(),
+                "crps_forecast": both["crps"].mean(),
+                "interval_score_95": both[f"interval_score_95_{name}"].mean(),
+                "interval_score_95_forecast": both["interval_score_95"].mean(),
+                "coverage_95": both[f"covered_95_{name}"].mean(),
+            }
     return found

@@ -90,6 +90,9 @@ def test_backtest_prints_one_json_object_with_every_field(home: Path):
     assert sorted(result["by_ticker"]) == ["AAPL", "FB", "GOOG", "IBM", "MSFT"]
     assert [key for key in KEYS if key not in result["by_ticker"]["AAPL"]] == []
     assert sum(t["forecasts"] for t in result["by_ticker"].values()) == 25
+    for group in (result, *result["by_ticker"].values(), *result["by_month"].values()):
+        for law in ("expanding_normal", "ewma_normal"):
+            assert group["interval_baselines"][law]["forecasts"] == group["forecasts"]
 
 
 def test_backtest_of_some_tickers_speaks_of_these_only(home: Path):

@@ -5,7 +5,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from stock_assets.forecasting.baselines import compare_with_baselines
+from stock_assets.forecasting.baselines import beside_baselines, summarise_baselines
 from stock_assets.forecasting.evaluation import (
     SCORE_SCHEMA,
     add_rolling,
@@ -199,7 +199,7 @@ def test_baselines_are_normal_laws_of_what_was_known():
         one_forecast(as_of_session=days[63], target_session=days[64]),
         one_bar(100.0).with_columns(session=pl.lit(days[64])),
     )
-    found = compare_with_baselines(scored, past)
+    found = summarise_baselines(beside_baselines(scored, past))
     # The realised return is zero: sigma * (2 / sqrt(2 pi) - 1 / sqrt(pi)) and 2 * 1.96 sigma.
     closed = 0.01 * (2 / math.sqrt(2 * math.pi) - 1 / math.sqrt(math.pi))
     for name in ("expanding_normal", "ewma_normal"):
@@ -207,7 +207,8 @@ def test_baselines_are_normal_laws_of_what_was_known():
         assert found[name]["interval_score_95"] == pytest.approx(2 * 1.96 * 0.01, rel=1e-4)
         assert found[name]["coverage_95"] == 1.0
         assert found[name]["crps_forecast"] == scored["crps"][0]
-    assert compare_with_baselines(scored, past.head(62)) == {}
+    assert summarise_baselines(beside_baselines(scored, past.head(62))) == {}
+    assert summarise_baselines(beside_baselines(scored.clear(), past)) == {}
 
 
 def test_diebold_mariano_by_hand():
