@@ -1,95 +1,260 @@
-"""The sensor over `forecast_rmse`: an alert and one retrain when the error is too large."""
+"""The sensor over `forecast_rmse`: people are told once per problem, and one retrain is asked for.
 
-import json
-from dataclasses import asdict
-from typing import Any
+A tick first delivers what earlier ticks stored, then looks at what is new and stores what is to be
+told. What counts as a problem is in `episodes` and `absence`, what reaches people in `delivery`.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from stock_assets.assets.forecasts import ROLLING_RMSE, SCORED_SESSION
-from stock_assets.automation.episodes import EpisodeState, Event, judge
+from stock_assets.assets.live_metrics import LIVE_SCORE, recent_sessions
+from stock_assets.automation.absence import Absence, Due, due_session, notice, sessions_after
+from stock_assets.automation.delivery import FORECAST_RMSE, deliver
+from stock_assets.automation.episodes import Event, Rules, judge
 from stock_assets.automation.jobs import MONTHLY_JOB
+from stock_assets.automation.late_push import push_again
+from stock_assets.automation.memory import (
+    Memory,
+    UnpushedMetrics,
+    read_memory,
+    write_memory,
+)
+from stock_assets.automation.messages import (
+    arrived_message,
+    breach_message,
+    missing_message,
+    recovery_message,
+)
 from stock_assets.partitions import Partitions, month_key, session_of
+from stock_assets.resources.live_scores import LiveScore, thresholds_of
+from stock_assets.resources.metrics import MetricsGateway
+from stock_assets.resources.notifier import Notifier
 from stock_assets.settings import Settings
 
-FORECAST_RMSE = dg.AssetKey("forecast_rmse")
-_EVENTS_PER_TICK = 1000
+DAILY_FORECAST = dg.AssetKey("daily_forecast")
+SENSOR = "rmse_above_threshold"
+RETRAIN_TAGS = {"reason": "rmse_breach"}
+_PAGE, _PAGES_PER_TICK = 1000, 10
+_UNFINISHED = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 
 
-def rmse_sensor(settings: Settings, partitions: Partitions) -> dg.SensorDefinition:
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def rmse_sensor(
+    settings: Settings, partitions: Partitions, clock: Callable[[], datetime] = _now
+) -> dg.SensorDefinition:
     @dg.sensor(
-        name="rmse_above_threshold",
+        name=SENSOR,
         job_name=MONTHLY_JOB,
-        minimum_interval_seconds=60,
-        description="Raises an alert and asks for one retrain when the rolling RMSE of the newest"
-        " session crosses the threshold; says so when it is back.",
+        minimum_interval_seconds=settings.sensor_interval_seconds,
+        description="Tells people once when the rolling RMSE of a new session is above a threshold,"
+        " asks for one retrain, and tells them when it is back; the same when forecasts or errors"
+        " are missing.",
     )
-    def rmse_above_threshold(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        # An asset sensor would deliver only the last of several materialisations between two ticks.
-        memory = json.loads(context.cursor or "{}")
-        state = EpisodeState(**memory.get("state", {}))
-        after = memory.get("after")
-        found = context.instance.fetch_materializations(
-            dg.AssetRecordsFilter(asset_key=FORECAST_RMSE, after_storage_id=after),
-            limit=_EVENTS_PER_TICK,
-            ascending=True,
-        )
-        newest = partitions.sessions.get_last_partition_key()
-        alerts: list[dg.AssetObservation] = []
-        retrains: list[dg.RunRequest] = []
-        for record in found.records:
-            after = record.storage_id
-            materialization = record.asset_materialization
-            session = materialization.partition if materialization else None
-            # A backfill of the past is no news: only the newest session there is can alert.
-            if materialization is None or session is None or session != newest:
-                continue
-            values: dict[str, Any] = {
-                name: entry.value for name, entry in materialization.metadata.items()
-            }
-            if values.get(SCORED_SESSION) != session:
-                continue  # another session of the same run: its numbers are not in this event
-            state, event = judge(state, session, values.get(ROLLING_RMSE), settings.rmse_threshold)
-            if event:
-                alerts.append(_alert(event, session, values, settings.rmse_threshold))
-            if event is Event.BREACH:
-                retrains.append(_retrain(session))
+    def rmse_above_threshold(
+        context: dg.SensorEvaluationContext,
+        notifier: dg.ResourceParam[Notifier],
+        metrics: dg.ResourceParam[MetricsGateway],
+    ) -> dg.SensorResult:
+        memory, complaint = read_memory(context.cursor, settings.dataset_name)
+        problems = [complaint] if complaint else []
+        now = clock()
+        delivery = deliver(context.instance, notifier, memory.outbox, now.timestamp())
+        problems += delivery.problems
+        memory = replace(memory, outbox=delivery.left)
+        watch = _Watch(settings, partitions, context.instance, now)
+        memory, scores = watch.new_scores(memory)
+        for score in scores:
+            memory = watch.judge(memory, score)
+        memory, retrain = watch.retrain(memory)
+        if partitions.is_live:
+            memory = watch.notice_absence(memory)
+        memory, failure = watch.push_late(memory, metrics, scores)
+        problems += [failure] if failure else []
+        for problem in problems:
+            context.log.warning(problem)
         return dg.SensorResult(
-            run_requests=retrains,
-            asset_events=alerts,
-            cursor=json.dumps({"after": after, "state": asdict(state)}),
-            skip_reason=None if retrains else _explain(state, len(found.records)),
+            run_requests=[retrain] if retrain else [],
+            cursor=write_memory(memory),
+            skip_reason=None if retrain else _explain(memory, len(scores), delivery.sent, problems),
         )
 
     return rmse_above_threshold
 
 
-def _alert(
-    event: Event, session: str, values: dict[str, Any], threshold: float
-) -> dg.AssetObservation:
-    return dg.AssetObservation(
-        asset_key=FORECAST_RMSE,
-        partition=session,
-        description=f"RMSE {event}: {values[ROLLING_RMSE]:.4f}, threshold {threshold:.4f}",
-        metadata={
-            "alert": event.value,
-            ROLLING_RMSE: float(values[ROLLING_RMSE]),
-            "threshold": threshold,
-        },
-    )
+class _Watch:
+    """One tick's look at the instance."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        partitions: Partitions,
+        instance: dg.DagsterInstance,
+        now: datetime,
+    ) -> None:
+        self._settings = settings
+        self._partitions = partitions
+        self._instance = instance
+        self._now = now
+        self._thresholds = thresholds_of(settings)
+
+    def new_scores(self, memory: Memory) -> tuple[Memory, list[LiveScore]]:
+        """The scores of sessions that are news, ascending, each session once.
+
+        Old sessions are no news, however many a backfill brings. At the first look only the newest
+        session is: what lies before it was there before anybody watched.
+        """
+        first_look = memory.after is None
+        after, pages = memory.after, 0
+        found: dict[str, LiveScore] = {}
+        recent = recent_sessions(self._partitions, self._now)
+        while pages < _PAGES_PER_TICK:
+            pages += 1
+            page = self._instance.fetch_materializations(
+                dg.AssetRecordsFilter(asset_key=FORECAST_RMSE, after_storage_id=after),
+                limit=_PAGE,
+                # An asset sensor would deliver only the last of several between two ticks.
+                ascending=not first_look,
+            )
+            for record in page.records:
+                after = max(after or 0, record.storage_id)
+                score = self._score_of(record.asset_materialization)
+                if score is None or score.session not in recent:
+                    continue
+                if not (first_look and score.session in found):
+                    found[score.session] = score  # of a session scored twice, the later event
+            if first_look or len(page.records) < _PAGE:
+                break
+        # Not None once somebody has looked, or the next look would be the first again.
+        memory = replace(memory, after=after or 0)
+        news = [found[s] for s in sorted(found) if s > memory.episode.newest_session]
+        return memory, news[-1:] if first_look or not memory.episode.newest_session else news
+
+    def _score_of(self, event: dg.AssetMaterialization | None) -> LiveScore | None:
+        if event is None or LIVE_SCORE not in event.metadata:
+            return None
+        score = LiveScore.of(event.metadata[LIVE_SCORE].value)  # type: ignore[arg-type]  # JSON
+        is_ours = score.dataset == self._settings.dataset_name
+        return score if is_ours and score.session == event.partition else None
+
+    def judge(self, memory: Memory, score: LiveScore) -> Memory:
+        rules = Rules(self._settings.rmse_recovery_sessions, self._settings.rmse_window)
+        before = memory.episode
+        episode, event = judge(before, score.session, score.readings(), self._thresholds, rules)
+        memory = replace(memory, episode=episode)
+        if event is Event.BREACH:
+            message = breach_message(score, self._thresholds, self._next_step(memory))
+        elif event is Event.RECOVERY:
+            message = recovery_message(score, before)
+        else:
+            return memory
+        return replace(memory, outbox=(*memory.outbox, message))
+
+    def _next_step(self, memory: Memory) -> str:
+        if reason := self._why_no_retrain(memory):
+            return f"A retrain waits: {reason}."
+        return "One retrain with all data there is was asked for."
+
+    def _why_no_retrain(self, memory: Memory) -> str | None:
+        session = memory.episode.newest_session
+        if not self._partitions.months.has_partition_key(month_key(session_of(session))):
+            return f"there is no month for {session}"
+        rest = self._settings.retrain_cooldown_sessions
+        if memory.retrained and self._sessions_after(memory.retrained, session) < rest:
+            return f"the last one was asked for {memory.retrained}, less than {rest} sessions ago"
+        running = self._instance.get_runs(
+            dg.RunsFilter(job_name=MONTHLY_JOB, tags=RETRAIN_TAGS, statuses=_UNFINISHED), limit=1
+        )
+        return f"run {running[0].run_id[:8]} is not over" if running else None
+
+    def retrain(self, memory: Memory) -> tuple[Memory, dg.RunRequest | None]:
+        """One per episode, as soon as nothing speaks against it while the episode lasts."""
+        if not memory.episode.retrain_due or self._why_no_retrain(memory):
+            return memory, None
+        session = memory.episode.newest_session
+        config = {"config": {"train_through": session}}
+        request = dg.RunRequest(
+            # Of the episode: a tick that is killed and repeated asks for the same run.
+            run_key=f"retrain-{memory.dataset}-{memory.episode.opened}",
+            partition_key=month_key(session_of(session)),
+            run_config={"ops": {"train_set": config, "test_set": config}},
+            tags={**RETRAIN_TAGS, "train_through": session},
+        )
+        episode = replace(memory.episode, retrain_due=False)
+        return replace(memory, episode=episode, retrained=session), request
+
+    def notice_absence(self, memory: Memory) -> Memory:
+        """Of a live source, once it was seen alive: what is due and not there."""
+        scored = memory.episode.newest_session
+        local = self._now.astimezone(ZoneInfo(self._partitions.calendar.time_zone))
+        keys = recent_sessions(self._partitions, self._now)
+        session = due_session(keys, local, self._settings.forecast_due_hour)
+        if not scored or session is None:
+            return memory
+        forecast = self._instance.fetch_materializations(
+            dg.AssetRecordsFilter(asset_key=DAILY_FORECAST, asset_partitions=[session]), limit=1
+        )
+        due = Due(session, self._sessions_after(scored, session), bool(forecast.records))
+        state, event, reasons = notice(memory.absence, due, self._settings.most_unscored_sessions)
+        if event is Absence.MISSING:
+            message = missing_message(memory.dataset, due, reasons)
+        elif event is Absence.ARRIVED:
+            message = arrived_message(memory.dataset, due, memory.absence.told)
+        else:
+            return memory
+        return replace(memory, absence=state, outbox=(*memory.outbox, message))
+
+    def push_late(
+        self, memory: Memory, metrics: MetricsGateway, scores: list[LiveScore]
+    ) -> tuple[Memory, str | None]:
+        """Metrics of the newest session that did not reach the gateway."""
+        if not metrics.url:
+            return replace(memory, unpushed=None), None
+        newest = scores[-1].session if scores else ""
+        if newest and newest == recent_sessions(self._partitions, self._now)[-1]:
+            # `forecast_rmse` has tried a moment ago, and its event says how that went.
+            unpushed = None if scores[-1].pushed else UnpushedMetrics(newest)
+            memory = replace(memory, unpushed=unpushed)
+        if memory.unpushed is None:
+            return memory, None
+        session = memory.unpushed.session
+        unpushed, failure = push_again(
+            self._instance,
+            metrics,
+            memory.unpushed,
+            self._stored_score(session),
+            self._now.timestamp(),
+        )
+        return replace(memory, unpushed=unpushed), failure
+
+    def _stored_score(self, session: str) -> LiveScore | None:
+        found = self._instance.fetch_materializations(
+            dg.AssetRecordsFilter(asset_key=FORECAST_RMSE, asset_partitions=[session]), limit=1
+        )
+        return self._score_of(found.records[0].asset_materialization) if found.records else None
+
+    def _sessions_after(self, earlier: str, later: str) -> int:
+        return sessions_after(self._partitions.calendar, earlier, later)
 
 
-def _retrain(session: str) -> dg.RunRequest:
-    """One retrain with all data through the session, in the month where it lies."""
-    config = {"config": {"train_through": session}}
-    return dg.RunRequest(
-        run_key=f"retrain-{session}",
-        partition_key=month_key(session_of(session)),
-        run_config={"ops": {"train_set": config, "test_set": config}},
-        tags={"reason": "rmse_breach", "train_through": session},
-    )
-
-
-def _explain(state: EpisodeState, events: int) -> str:
-    standing = "in breach" if state.in_breach else "below the threshold"
-    return f"{events} new materialisations; newest judged {state.newest_session or '-'}: {standing}"
+def _explain(memory: Memory, judged: int, sent: int, problems: list[str]) -> str:
+    standing = f"in breach since {memory.episode.opened}" if memory.episode.opened else "no breach"
+    parts = [
+        f"{judged} new sessions; newest judged {memory.episode.newest_session or '-'}: {standing}",
+        f"{sent} messages delivered" if sent else "",
+        f"{len(memory.outbox)} waiting" if memory.outbox else "",
+        *problems,
+    ]
+    return "; ".join(part for part in parts if part)
