@@ -15,7 +15,7 @@ import dagster as dg
 
 from stock_assets.automation.memory import Pending
 from stock_assets.errors import NotificationError, SettingsError
-from stock_assets.resources.notifier import Channel, Message
+from stock_assets.resources.notifier import Message
 
 FORECAST_RMSE = dg.AssetKey("forecast_rmse")
 ALERT, ALERT_ID, CHANNEL = "alert", "alert_id", "channel"
@@ -26,8 +26,17 @@ _SENDS_PER_TICK = 10
 _FIRST_WAIT, _LONGEST_WAIT = 30.0, 3600.0
 
 
-class Channels(Protocol):
-    def channels(self) -> Sequence[Channel]: ...
+class Receiver(Protocol):
+    """A channel: `send` raises NotificationError where the message was not taken."""
+
+    @property
+    def name(self) -> str: ...
+
+    def send(self, message: Message) -> None: ...
+
+
+class Receivers(Protocol):
+    def channels(self) -> Sequence[Receiver]: ...
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,7 @@ class Delivery:
 
 
 def deliver(
-    instance: dg.DagsterInstance, notifier: Channels, outbox: tuple[Pending, ...], now: float
+    instance: dg.DagsterInstance, notifier: Receivers, outbox: tuple[Pending, ...], now: float
 ) -> Delivery:
     """Sends what is due, oldest first; what fails stays, later messages wait behind it.
 
@@ -59,40 +68,51 @@ def deliver(
         for before, after in zip(outbox, waiting, strict=True):
             _show_failure(instance, before, after, str(error))
         return Delivery(waiting, 0, (str(error),))
+    post = _Post(instance, channels)
     left: list[Pending] = []
-    stuck: set[str] = set()
     problems: list[str] = []
-    sent = 0
     for message in outbox:
-        due = message.not_before <= now and sent < _SENDS_PER_TICK
-        told = _told(instance, message)
-        failed = []
-        for channel in channels:
-            if channel.name in told:
-                continue
-            if channel.name in stuck or not due:
-                # A channel that is behind is told in order: no recovery before its breach.
-                stuck.add(channel.name)
-                failed.append("")
-                continue
-            try:
-                channel.send(Message(message.title, message.body, message.kind))
-            except NotificationError as error:
-                failed.append(str(error))
-                stuck.add(channel.name)
-                continue
-            _record(instance, message, channel.name)
-            sent += 1
-        if not channels and PAGE_ONLY not in told:
-            _record(instance, message, PAGE_ONLY)
-        if not failed:
+        due = message.not_before <= now and post.sent < _SENDS_PER_TICK
+        complete, reasons = post.tell(message, due=due)
+        if complete:
             continue
-        reasons = [reason for reason in failed if reason]
         after = _later(message, now) if reasons else message
         _show_failure(instance, message, after, "; ".join(reasons))
         problems += reasons
         left.append(after)
-    return Delivery(tuple(left), sent, tuple(problems))
+    return Delivery(tuple(left), post.sent, tuple(problems))
+
+
+class _Post:
+    """One round to all channels. A channel that is behind is told in order."""
+
+    def __init__(self, instance: dg.DagsterInstance, channels: Sequence[Receiver]) -> None:
+        self._instance = instance
+        self._channels = channels
+        self._behind: set[str] = set()
+        self.sent = 0
+
+    def tell(self, message: Pending, *, due: bool) -> tuple[bool, list[str]]:
+        """Whether every channel has it now, and why those that were tried did not take it."""
+        told = _told(self._instance, message)
+        if not self._channels and PAGE_ONLY not in told:
+            _record(self._instance, message, PAGE_ONLY)
+        reasons = []
+        missing = [channel for channel in self._channels if channel.name not in told]
+        for channel in missing:
+            if not due or channel.name in self._behind:
+                self._behind.add(channel.name)
+                continue
+            try:
+                channel.send(Message(message.title, message.body, message.kind))
+            except NotificationError as error:
+                self._behind.add(channel.name)
+                reasons.append(str(error))
+            else:
+                _record(self._instance, message, channel.name)
+                self.sent += 1
+                told.add(channel.name)
+        return all(channel.name in told for channel in missing), reasons
 
 
 def _later(message: Pending, now: float) -> Pending:
