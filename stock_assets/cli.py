@@ -144,7 +144,7 @@ def forecast(session: datetime | None, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @_reported
 def doctor(as_json: bool) -> None:
-    """Checks settings, source, store, registry and metrics; exits with 1 if one is not well."""
+    """Checks settings, source, store, registry, metrics, channels; exits with 1 if one is ill."""
     from stock_assets.commands.doctor import diagnose
 
     findings = diagnose(load_settings())
@@ -156,6 +156,16 @@ def doctor(as_json: bool) -> None:
             click.echo(f"{'ok' if finding.ok else 'WRONG':<6} {finding.part:<9} {finding.detail}")
     if not well:
         sys.exit(1)
+
+
+@main.command("notify-test")
+@_reported
+def notify_test() -> None:
+    """Sends a test message to every channel of STOCK_ASSETS_NOTIFY_URLS."""
+    from stock_assets.commands.notify import send_test
+
+    for name in send_test(load_settings()):
+        click.echo(f"{name} took the message")
 
 
 @main.command()
