@@ -207,15 +207,37 @@ def ui() -> None:
 
 
 @main.command()
+@click.option("--host", default="127.0.0.1", help="Address to listen on.", show_default=True)
+@click.option("--port", type=int, help="Default: STOCK_ASSETS_EXPORTER_PORT, 9108.")
+@_reported
+def exporter(host: str, port: int | None) -> None:
+    """Dagster's health for Prometheus to scrape, until Ctrl-C."""
+    from stock_assets.commands.exporter import serve_metrics
+
+    settings = load_settings()
+    serve_metrics(settings, host, port or settings.exporter_port)
+
+
+@main.command()
+@_reported
+def monitor() -> None:
+    """Prometheus, Pushgateway, Alertmanager and the exporter on this machine, until Ctrl-C."""
+    from stock_assets.commands.monitor import serve_monitor
+
+    serve_monitor(load_settings())
+
+
+@main.command()
 @_reported
 def down() -> None:
-    """Stops what a killed run or page left behind."""
+    """Stops what a killed run, page or monitor left behind."""
+    from stock_assets.commands.monitor import monitor_folder
     from stock_assets.commands.pages import pages_folder
     from stock_assets.local.lease import stop_leftover
     from stock_assets.local.processes import stop_recorded
 
     settings = load_settings()
-    stopped = stop_recorded(pages_folder(settings))
+    stopped = stop_recorded(pages_folder(settings)) + stop_recorded(monitor_folder(settings))
     if stop_leftover(settings.state_folder / "store"):
         stopped.append("local store")
     click.echo(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")

@@ -92,7 +92,7 @@ class MetricsGateway:
         for name, value in gauges.items():
             if value is not None:
                 Gauge(name, METRICS[name], registry=registry).set(value)
-        _coverage(registry, values)
+        _labelled(registry, values)
         name = "stock_assets_last_success_timestamp_seconds"
         Gauge(name, METRICS[name], registry=registry).set(time.time())
         push_to_gateway(
@@ -132,14 +132,17 @@ def _gauges(session: str, values: TickerScore) -> dict[str, float | None]:
         "stock_assets_rmse_return_random_walk": values.rmse_return_random_walk,
         "stock_assets_rmse_ratio": values.ratio,
         "stock_assets_rmse_usd": values.rmse_usd,
-        "stock_assets_champion_version": values.version or 0,
         "stock_assets_session_timestamp_seconds": midnight.timestamp(),
     }
 
 
-def _coverage(registry: "CollectorRegistry", values: TickerScore) -> None:
+def _labelled(registry: "CollectorRegistry", values: TickerScore) -> None:
+    """What has a label of its own; a version is one too, so that a page can print it."""
     from prometheus_client import Gauge
 
+    name = "stock_assets_champion_version"
+    version = Gauge(name, METRICS[name], ["version"], registry=registry)
+    version.labels(str(values.version or "none")).set(values.version or 0)
     name = "stock_assets_coverage"
     gauge = Gauge(name, METRICS[name], ["interval"], registry=registry)
     for interval, share in (values.coverage or {}).items():

@@ -56,7 +56,7 @@ def test_every_ticker_is_a_group_and_so_are_all_together(gateway: Inbox):
         "stock_assets_rmse_threshold": 0.05,
         "stock_assets_rmse_threshold_ratio": 1.1,
         "stock_assets_coverage95": 0.9,
-        "stock_assets_champion_version": 7.0,
+        "stock_assets_champion_version7": 7.0,
         "stock_assets_session_timestamp_seconds": 1_362_096_000.0,
     }
     # Dollars of several tickers do not make one number; pooled thresholds are those named so.
