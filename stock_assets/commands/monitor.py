@@ -116,6 +116,8 @@ def monitor_stack(
             f"--web.listen-address={own.alertmanager}",
             f"--web.external-url=http://{own.alertmanager}",
             "--cluster.listen-address=",
+            # What it said already is on disk that often; what a kill loses of it is said twice.
+            "--data.maintenance-interval=10s",
             f"--storage.path={folder / 'alertmanager'}",
         ],
         "prometheus": [
