@@ -134,7 +134,9 @@ def monitor_stack(
         processes: dict[str, Popen[bytes]] = {}
         for name, command in commands.items():
             home = {"STOCK_ASSETS_HOME": str(settings.home)}
-            started = running(name, command, folder, home, settings.home)
+            # Alertmanager finds the file with Slack's address from where it is started.
+            where = sources / "alertmanager" if name == "alertmanager" else settings.home
+            started = running(name, command, folder, home, where)
             processes[name] = stack.enter_context(started)
         _await(own, processes, folder)
         yield own, processes

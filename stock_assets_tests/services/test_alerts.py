@@ -33,10 +33,11 @@ from stock_assets.commands.stages import Progress, fill_history, plan_range
 from stock_assets.definitions import build_definitions
 from stock_assets.forecasting.forecast import ServedModel
 from stock_assets.forecasting.promotion import ModelVersion
-from stock_assets.local.processes import running
+from stock_assets.local.processes import running, stop_group
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import CHECKOUT, QUICK, make_home
+from stock_assets_tests.dagster_runs import leave_run
 from stock_assets_tests.loopback import Inbox, inbox
 from stock_assets_tests.services.queries import PANEL_QUERIES, RULES, selectors_of
 
@@ -208,7 +209,7 @@ def tell_the_story(
         old = sessions[sessions.index("2013-02-01") - 200 : sessions.index("2013-02-01")]
     world.live_day(CALM, worse=False)
     turn_sensor_on(world)
-    daemon = start_daemon(world)
+    daemon = start_daemon(world, stack)
 
     def judged(session: str) -> Callable[[], bool]:
         return lambda: f'"newest_session":"{session}"' in cursor(world)
@@ -234,31 +235,26 @@ def tell_the_story(
     world.live_day(STILL, worse=True)  # while nobody watches
     for name in ("alertmanager", "prometheus"):
         command = [str(part) for part in processes[name].args]  # type: ignore[union-attr]
-        again = running(f"{name}_again", command, monitor_folder(world.settings), {}, world.home)
+        where = world.home / "monitor/alertmanager"
+        again = running(f"{name}_again", command, monitor_folder(world.settings), {}, where)
         stack.enter_context(again)
-    daemon = start_daemon(world)
+    daemon = start_daemon(world, stack)
     wait_until(judged(STILL), "the sensor did not go on")
     wait_until(lambda: retrains(world, over=True), "the retrain did not end")
     world.live_day(BETTER, worse=False)
     wait_until(judged(BETTER), "the sensor did not go on")
     kill(daemon)
-    daemon = start_daemon(world)
+    daemon = start_daemon(world, stack)
     world.live_day(WELL, worse=False)
     wait_until(lambda: len(world.told) >= 2, "no recovery arrived at the webhook")
     wait_until(lambda: len(world.slack_titles) >= 2, "no recovery arrived at Slack")
     time.sleep(12)  # room for what must not come
     world.seen["metrics"] = world.query("stock_assets_dagster_tick_failed")
     kill(daemon)
-    with open_project(world.settings) as project:
-        fill_health(project)
+    with open_instance(world) as instance:  # what only a bad day shows
+        for status in ("FAILURE", "QUEUED"):
+            leave_run(instance, world.settings, DAILY_JOB, status)
     time.sleep(8)  # the exporter reads every five seconds
-
-
-def fill_health(project: Project) -> None:
-    """What only a bad day shows: a run that failed, one that waits."""
-    job = project.definitions.resolve_job_def(DAILY_JOB)
-    for status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.QUEUED):
-        project.instance.create_run_for_job(job, status=status)
 
 
 def turn_sensor_on(world: World) -> None:
@@ -271,16 +267,17 @@ def turn_sensor_on(world: World) -> None:
     )
 
 
-def start_daemon(world: World) -> "subprocess.Popen[bytes]":
-    log = (world.home / "daemon.log").open("ab")
-    return subprocess.Popen(
+def start_daemon(world: World, stack: ExitStack) -> "subprocess.Popen[bytes]":
+    log = stack.enter_context((world.home / "daemon.log").open("ab"))
+    daemon = subprocess.Popen(
         [binary("dagster-daemon"), "run", "-w", "workspace.yaml"],
         cwd=world.home,
         stdout=log,
         stderr=subprocess.STDOUT,
-        env={**os.environ, "STOCK_ASSETS_PUSHGATEWAY_URL": ""},
         start_new_session=True,
     )
+    stack.callback(stop_group, daemon.pid)
+    return daemon
 
 
 def kill(process: "subprocess.Popen[bytes]") -> None:
