@@ -6,7 +6,7 @@ told. What counts as a problem is in `episodes` and `absence`, what reaches peop
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -38,6 +38,7 @@ from stock_assets.settings import Settings
 DAILY_FORECAST = dg.AssetKey("daily_forecast")
 SENSOR = "rmse_above_threshold"
 RETRAIN_TAGS = {"reason": "rmse_breach"}
+_LONGEST_RETRAIN = timedelta(days=1)
 _PAGE, _PAGES_PER_TICK = 1000, 10
 _UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,
@@ -175,7 +176,14 @@ class _Watch:
         if memory.retrained and self._sessions_after(memory.retrained, session) < rest:
             return f"the last one was asked for {memory.retrained}, less than {rest} sessions ago"
         running = self._instance.get_runs(
-            dg.RunsFilter(job_name=MONTHLY_JOB, tags=RETRAIN_TAGS, statuses=_UNFINISHED), limit=1
+            dg.RunsFilter(
+                job_name=MONTHLY_JOB,
+                tags=RETRAIN_TAGS,
+                statuses=_UNFINISHED,
+                # A run whose machine died stays "started" for good, and must not block all others.
+                created_after=self._now - _LONGEST_RETRAIN,
+            ),
+            limit=1,
         )
         return f"run {running[0].run_id[:8]} is not over" if running else None
 

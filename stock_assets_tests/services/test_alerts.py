@@ -228,6 +228,8 @@ def tell_the_story(
     world.live_day(BREACH, worse=True)
     wait_until(lambda: len(world.told) >= 1, "no breach arrived at the webhook")
     wait_until(lambda: len(world.slack_titles) >= 1, "no alert arrived at Slack")
+    # A run dies with the processes that are killed here, and this story is about messages.
+    wait_until(lambda: retrains(world, over=True), "the retrain did not end")
     kill(daemon)
     time.sleep(12)  # Alertmanager writes every ten seconds what it has said
     for name in ("alertmanager", "prometheus"):
@@ -240,7 +242,6 @@ def tell_the_story(
         stack.enter_context(again)
     daemon = start_daemon(world, stack)
     wait_until(judged(STILL), "the sensor did not go on")
-    wait_until(lambda: retrains(world, over=True), "the retrain did not end")
     world.live_day(BETTER, worse=False)
     wait_until(judged(BETTER), "the sensor did not go on")
     kill(daemon)

@@ -1,7 +1,7 @@
 """The sensor on a temporary instance: sessions scored, ticks, what people were told."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -228,6 +228,20 @@ def test_one_retrain_is_in_flight_at_most_and_the_waiting_one_follows(desk: Desk
     desk.tick()
     assert [r.tags["train_through"] for r in desk.requests] == [DAYS[-1]]
     assert desk.told == [BREACH.format(DAYS[-2])]
+
+
+def test_a_retrain_that_died_with_its_machine_blocks_others_for_a_day_only(desk: Desk):
+    job = build_definitions(SETTINGS).resolve_job_def("monthly_job")
+    desk.instance.create_run_for_job(
+        job, tags={"reason": "rmse_breach"}, status=dg.DagsterRunStatus.STARTED
+    )
+    desk.now = datetime.now(ZoneInfo("America/New_York"))
+    desk.scored(DAYS[-1], 0.03)
+    desk.tick()
+    assert desk.requests == []
+    desk.now += timedelta(days=1, minutes=1)
+    desk.tick()
+    assert len(desk.requests) == 1
 
 
 def live_desk(instance: dg.DagsterInstance, **given: Any) -> Desk:
