@@ -181,7 +181,7 @@ class _Watch:
                 tags=RETRAIN_TAGS,
                 statuses=_UNFINISHED,
                 # A run whose machine died stays "started" for good, and must not block all others.
-                created_after=self._now - _LONGEST_RETRAIN,
+                created_after=(self._now - _LONGEST_RETRAIN).astimezone(UTC),
             ),
             limit=1,
         )
