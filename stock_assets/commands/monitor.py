@@ -91,11 +91,7 @@ def monitor_stack(
     folder, sources = monitor_folder(settings), settings.home / "monitor"
     if not sources.is_dir():
         raise LocalStackError(f"no {sources}; run in the checkout, or set STOCK_ASSETS_HOME to it")
-    ports = {name: free_port(preferred) for name, preferred in _PREFERRED.items()}
-    own = MonitorAddresses(
-        **{name: f"{HOST}:{port}" for name, port in ports.items()},
-        exporter=f"{HOST}:{free_port(settings.exporter_port)}",
-    )
+    own = _free_addresses(_PREFERRED | {"exporter": settings.exporter_port})
     folder.mkdir(parents=True, exist_ok=True)
     configuration = folder / "prometheus.yaml"
     configuration.write_text(prometheus_configuration(sources, own, intervals or {}))
@@ -140,6 +136,17 @@ def monitor_stack(
             processes[name] = stack.enter_context(started)
         _await(own, processes, folder)
         yield own, processes
+
+
+def _free_addresses(preferred: Mapping[str, int]) -> MonitorAddresses:
+    """Each part's own port or the next free one, which may be another part's own."""
+    ports: dict[str, int] = {}
+    for name, own in preferred.items():
+        port = free_port(own)
+        while port in ports.values():
+            port = free_port(port + 1)
+        ports[name] = port
+    return MonitorAddresses(**{name: f"{HOST}:{port}" for name, port in ports.items()})
 
 
 def prometheus_configuration(

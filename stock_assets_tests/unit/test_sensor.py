@@ -146,7 +146,7 @@ def test_a_backfill_of_200_old_sessions_tells_nobody(desk: Desk, known: list[tup
 
 
 def test_more_events_than_a_page_holds_are_all_seen(desk: Desk, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("stock_assets.automation.sensors._PAGE", 2)
+    monkeypatch.setattr("stock_assets.automation.watch._PAGE", 2)
     desk.scored(DAYS[0], 0.001)
     desk.tick()
     for day in DAYS[1:]:
