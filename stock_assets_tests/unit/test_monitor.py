@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from stock_assets.automation.health import HEALTH_METRICS
+from stock_assets.commands import monitor
 from stock_assets.commands.monitor import MonitorAddresses, prometheus_configuration
 from stock_assets.resources.metrics import JOB, METRICS
 from stock_assets.settings import Settings
@@ -163,6 +164,23 @@ def test_without_docker_every_address_is_one_of_this_machine() -> None:
     assert rendered["scrape_configs"][0]["honor_labels"] is True
     [rules] = rendered["rule_files"]
     assert Path(rules) == MONITOR / "prometheus/rules.yaml"
+
+
+def test_two_parts_never_fall_back_to_the_same_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 9090 and 9091 are taken: both would go to 9092.
+    taken = {9090, 9091}
+    monkeypatch.setattr(
+        monitor, "free_port", lambda first: next(p for p in range(first, 9999) if p not in taken)
+    )
+    own = monitor._free_addresses(
+        {"prometheus": 9090, "pushgateway": 9091, "alertmanager": 9093, "exporter": 9108}
+    )
+    assert [address.rpartition(":")[2] for address in vars(own).values()] == [
+        "9092",
+        "9093",
+        "9094",
+        "9108",
+    ]
 
 
 def test_alertmanager_reads_slacks_address_from_a_file_that_git_ignores() -> None:
