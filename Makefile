@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --qui
 # Tests that start processes of their own share two cores badly beyond this.
 TEST_WORKERS ?= 2
 
-.PHONY: help setup run ui down prepare train register forecast evaluate doctor \
+.PHONY: help setup run ui monitor down prepare train register forecast evaluate doctor \
 	test test-services lint format bench lock calendars clean
 
 help: ## Show this list
@@ -32,6 +32,9 @@ run: $(INSTALLED) ## Everything: local S3, prices, features, models, forecasts, 
 
 ui: $(INSTALLED) ## Dagster's and MLflow's pages, until Ctrl-C
 	@exec $(BIN)/stock-assets ui
+
+monitor: $(INSTALLED) ## Debian's Prometheus, Pushgateway, Alertmanager with our rules, until Ctrl-C
+	@exec $(BIN)/stock-assets monitor
 
 down: $(INSTALLED) ## Stop what a killed run or page left behind
 	@$(BIN)/stock-assets down

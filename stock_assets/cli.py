@@ -144,7 +144,7 @@ def forecast(session: datetime | None, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @_reported
 def doctor(as_json: bool) -> None:
-    """Checks settings, source, store, registry and metrics; exits with 1 if one is not well."""
+    """Checks settings, source, store, registry, metrics, channels; exits with 1 if one is ill."""
     from stock_assets.commands.doctor import diagnose
 
     findings = diagnose(load_settings())
@@ -156,6 +156,16 @@ def doctor(as_json: bool) -> None:
             click.echo(f"{'ok' if finding.ok else 'WRONG':<6} {finding.part:<9} {finding.detail}")
     if not well:
         sys.exit(1)
+
+
+@main.command("notify-test")
+@_reported
+def notify_test() -> None:
+    """Sends a test message to every channel of STOCK_ASSETS_NOTIFY_URLS."""
+    from stock_assets.commands.notify import send_test
+
+    for name in send_test(load_settings()):
+        click.echo(f"{name} took the message")
 
 
 @main.command()
@@ -197,15 +207,37 @@ def ui() -> None:
 
 
 @main.command()
+@click.option("--host", default="127.0.0.1", help="Address to listen on.", show_default=True)
+@click.option("--port", type=int, help="Default: STOCK_ASSETS_EXPORTER_PORT, 9108.")
+@_reported
+def exporter(host: str, port: int | None) -> None:
+    """Dagster's health for Prometheus to scrape, until Ctrl-C."""
+    from stock_assets.commands.exporter import serve_metrics
+
+    settings = load_settings()
+    serve_metrics(settings, host, port or settings.exporter_port)
+
+
+@main.command()
+@_reported
+def monitor() -> None:
+    """Prometheus, Pushgateway, Alertmanager and the exporter on this machine, until Ctrl-C."""
+    from stock_assets.commands.monitor import serve_monitor
+
+    serve_monitor(load_settings())
+
+
+@main.command()
 @_reported
 def down() -> None:
-    """Stops what a killed run or page left behind."""
+    """Stops what a killed run, page or monitor left behind."""
+    from stock_assets.commands.monitor import monitor_folder
     from stock_assets.commands.pages import pages_folder
     from stock_assets.local.lease import stop_leftover
     from stock_assets.local.processes import stop_recorded
 
     settings = load_settings()
-    stopped = stop_recorded(pages_folder(settings))
+    stopped = stop_recorded(pages_folder(settings)) + stop_recorded(monitor_folder(settings))
     if stop_leftover(settings.state_folder / "store"):
         stopped.append("local store")
     click.echo(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")

@@ -15,6 +15,7 @@ from stock_assets.partitions import load_partitions
 from stock_assets.resources.io_managers import JsonIOManager, ParquetIOManager
 from stock_assets.resources.metrics import MetricsGateway
 from stock_assets.resources.model_registry import ModelRegistry
+from stock_assets.resources.notifier import Notifier
 from stock_assets.resources.object_store import open_store
 from stock_assets.resources.price_history import PriceHistory
 from stock_assets.resources.prices import open_prices
@@ -78,6 +79,7 @@ def build_resources(settings: Settings) -> dict[str, Any]:
         "price_history": price_history,
         "model_registry": model_registry,
         "metrics": MetricsGateway(settings),
+        "notifier": Notifier(settings),
         "parquet_io_manager": parquet,
         "json_io_manager": json,
     }

@@ -110,6 +110,10 @@ class RegistryError(StockAssetsError):
     """MLflow's registry holds something that this code can't serve."""
 
 
+class NotificationError(StockAssetsError):
+    """A channel did not take a message; the text holds no part of its URL."""
+
+
 # --- forecasting ----------------------------------------------------------------------------------
 
 

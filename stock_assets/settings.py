@@ -5,18 +5,41 @@ plain values instead.
 """
 
 import hashlib
+import re
 from collections.abc import Iterable
 from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from stock_assets.errors import SettingsError
 
 SourceName = Literal["sample", "yahoo", "files"]
+
+
+def _split_pairs(value: object) -> object:
+    """AAPL=0.05,IBM=0.03 as a mapping."""
+    if not isinstance(value, str):
+        return value
+    pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
+    if any(not (name.strip() and number.strip()) for name, _, number in pairs):
+        raise ValueError("must be a list like AAPL=0.05,IBM=0.03")
+    return {name.strip().upper(): number.strip() for name, _, number in pairs}
+
+
+ByTicker = Annotated[
+    dict[str, Annotated[float, Field(gt=0)]], NoDecode, BeforeValidator(_split_pairs)
+]
 
 
 def _distinct(names: Iterable[str]) -> tuple[str, ...]:
@@ -112,8 +135,46 @@ class Settings(BaseSettings):
     )
     rmse_window: int = Field(20, ge=2, description="Sessions of the rolling RMSE.")
     rmse_threshold: float = Field(
-        0.04, gt=0, description="Rolling RMSE (log return) above which the sensor alerts."
+        0.04, gt=0, description="Rolling RMSE (log return) of a ticker above which people are told."
     )
+    rmse_threshold_usd: float | None = Field(
+        None, gt=0, description="The same in dollars per share; unset: nobody watches dollars."
+    )
+    rmse_threshold_ratio: float | None = Field(
+        1.1, gt=0, description="The same as a multiple of the random walk's over the same window."
+    )
+    rmse_threshold_by_ticker: ByTicker = Field(
+        {}, description="Instead of that for all: AAPL=0.05,^GSPC=0.02; POOLED: all tickers as one."
+    )
+    rmse_threshold_usd_by_ticker: ByTicker = Field({}, description="The same in dollars.")
+    rmse_threshold_ratio_by_ticker: ByTicker = Field({}, description="The same as a multiple.")
+    rmse_hysteresis: float = Field(
+        0.1, ge=0, lt=1, description="A breach is over this share below its threshold."
+    )
+    rmse_recovery_sessions: int = Field(
+        3, ge=1, description="Sessions in a row below it that end a breach."
+    )
+    retrain_cooldown_sessions: int = Field(
+        5, ge=0, description="Sessions between two retrains that breaches may ask for."
+    )
+    forecast_due_hour: int = Field(
+        9,
+        ge=0,
+        le=23,
+        description="Hour of the day after a session, in the exchange's time zone, by which a live"
+        " source's forecasts from it are due.",
+    )
+    most_unscored_sessions: int = Field(
+        2, ge=0, description="Due sessions that may lack an RMSE before people are told."
+    )
+    sensor_interval_seconds: int = Field(30, ge=1, description="Between two looks of the sensor.")
+    notify_urls: SecretStr | None = Field(
+        None, description="Whom to tell: apprise URLs, comma-separated. Unset: only the page."
+    )
+    notify_urls_file: Path | None = Field(
+        None, description="The same from a file, one per line; a line that starts with # is none."
+    )
+    exporter_port: int = Field(9108, description="Preferred port of `stock-assets exporter`.")
     pushgateway_url: str | None = Field(None, description="Metrics are pushed there when set.")
 
     @field_validator("tickers", mode="before")
@@ -129,7 +190,7 @@ class Settings(BaseSettings):
             return value
         return str(Path(value.removeprefix("file://")).expanduser().resolve())
 
-    @field_validator("home", "tickers_file")
+    @field_validator("home", "tickers_file", "notify_urls_file")
     @classmethod
     def _absolute_path_of_file(cls, value: Path | None) -> Path | None:
         return value.expanduser().resolve() if value else None
@@ -166,6 +227,27 @@ class Settings(BaseSettings):
             raise SettingsError(f"STOCK_ASSETS_TICKERS_FILE: {path} names no ticker")
         return tickers
 
+    @property
+    def notification_urls(self) -> tuple[str, ...]:
+        """Where to tell people, each URL a secret: of the variable, then of the file.
+
+        Raises:
+            SettingsError: The file can't be read; the message holds nothing of its content.
+        """
+        given = [self.notify_urls.get_secret_value()] if self.notify_urls else []
+        if path := self.notify_urls_file:
+            try:
+                lines = path.read_text(encoding="utf-8").splitlines()
+            except (OSError, UnicodeDecodeError) as error:
+                raise SettingsError(
+                    f"STOCK_ASSETS_NOTIFY_URLS_FILE: can't read {path}: {type(error).__name__}"
+                ) from None
+            # Only at a line's start: within one it is part of a URL, slack://…/#channel.
+            given += [line for line in lines if not line.lstrip().startswith("#")]
+        # A comma ends a URL only where another one follows: mailto://…?to=a,b is one.
+        split = (re.split(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+]*://)", text.strip()) for text in given)
+        return tuple(url.strip(" ,") for urls in split for url in urls if url.strip(" ,"))
+
     @cached_property
     def dataset_name(self) -> str:
         """Prices of two sources never mix: each has its own objects, registry name and versions.
@@ -192,6 +274,9 @@ class Settings(BaseSettings):
         return self.store_uri is None
 
 
+_SECRETS = ("S3_SECRET_ACCESS_KEY", "NOTIFY_URLS")
+
+
 def load_settings(**overrides: object) -> Settings:
     """Reads the settings; a value that can't be used becomes one readable line.
 
@@ -205,5 +290,6 @@ def load_settings(**overrides: object) -> Settings:
         name = "_".join(str(part) for part in first["loc"]).upper()
         where = f"STOCK_ASSETS_{name}: " if name else ""
         reason = first["msg"].removeprefix("Value error, ")
-        given = f" (got {first['input']!r})" if name else ""
+        secret = name in _SECRETS
+        given = f" (got {first['input']!r})" if name and not secret else ""
         raise SettingsError(f"{where}{reason}{given}") from None

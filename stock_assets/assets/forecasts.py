@@ -1,11 +1,12 @@
 """Group forecasts: a later session's close with intervals, and how past forecasts did."""
 
-from datetime import UTC, date, datetime, time
+from datetime import date
 
 import dagster as dg
 import polars as pl
 
 from stock_assets.assets.attributes import by_session, preview
+from stock_assets.assets.live_metrics import CHECKS, tell
 from stock_assets.forecasting.evaluation import (
     SCORE_SCHEMA,
     add_rolling,
@@ -132,8 +133,8 @@ def _forecast_rmse(settings: Settings, partitions: Partitions) -> dg.AssetsDefin
             "raw_prices": dg.AssetIn(metadata={HISTORY: window - 1 + horizon + JUDGING_SESSIONS}),
         },
         check_specs=[
+            *CHECKS,
             dg.AssetCheckSpec("newest_session_was_forecast", asset="forecast_rmse"),
-            dg.AssetCheckSpec("rolling_rmse_is_below_threshold", asset="forecast_rmse"),
         ],
     )
     def forecast_rmse(
@@ -159,8 +160,7 @@ def _forecast_rmse(settings: Settings, partitions: Partitions) -> dg.AssetsDefin
                 window,
             ).filter(pl.col("session").is_in(sessions))
         newest = scores.filter(pl.col("session") == sessions[-1])
-        if context.partition_keys[-1] == partitions.sessions.get_last_partition_key():
-            _push(metrics, settings, newest)
+        checks = tell(context, metrics, settings, partitions, scores)
         rolling: float | None = newest.select(pl.col("rolling_rmse_return").max()).item()
         summary = summarise(scores)
         return dg.MaterializeResult(
@@ -185,34 +185,14 @@ def _forecast_rmse(settings: Settings, partitions: Partitions) -> dg.AssetsDefin
                 },
             },
             check_results=[
+                *checks,
                 dg.AssetCheckResult(
                     check_name="newest_session_was_forecast",
                     passed=not newest.is_empty(),
                     severity=dg.AssetCheckSeverity.WARN,
                     metadata={SCORED_SESSION: str(sessions[-1])},
                 ),
-                dg.AssetCheckResult(
-                    check_name="rolling_rmse_is_below_threshold",
-                    passed=rolling is None or rolling <= settings.rmse_threshold,
-                    severity=dg.AssetCheckSeverity.WARN,
-                    metadata={"threshold": settings.rmse_threshold},
-                ),
             ],
         )
 
     return forecast_rmse
-
-
-def _push(metrics: MetricsGateway, settings: Settings, newest: pl.DataFrame) -> None:
-    for row in newest.iter_rows(named=True):
-        scored = datetime.combine(row["session"], time(), tzinfo=UTC)
-        metrics.push(
-            row["ticker"],
-            {
-                "stock_assets_rmse_return": row["rolling_rmse_return"],
-                "stock_assets_rmse_return_random_walk": row["rolling_rmse_return_random_walk"],
-                "stock_assets_rmse_usd": row["rolling_rmse_usd"],
-                "stock_assets_rmse_threshold": settings.rmse_threshold,
-                "stock_assets_session_timestamp_seconds": scored.timestamp(),
-            },
-        )

@@ -1,95 +1,80 @@
-"""The sensor over `forecast_rmse`: an alert and one retrain when the error is too large."""
+"""The sensor over `forecast_rmse`: people are told once per problem, and one retrain is asked for.
 
-import json
-from dataclasses import asdict
-from typing import Any
+A tick first delivers what earlier ticks stored, then looks at what is new and stores what is to be
+told. What counts as a problem is in `episodes` and `absence`, how a tick looks in `watch`, what
+reaches people in `delivery`.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import dagster as dg
 
-from stock_assets.assets.forecasts import ROLLING_RMSE, SCORED_SESSION
-from stock_assets.automation.episodes import EpisodeState, Event, judge
+from stock_assets.automation.delivery import deliver
 from stock_assets.automation.jobs import MONTHLY_JOB
-from stock_assets.partitions import Partitions, month_key, session_of
+from stock_assets.automation.memory import Memory, read_memory, write_memory
+from stock_assets.automation.watch import Watch
+from stock_assets.partitions import Partitions
+from stock_assets.resources.metrics import MetricsGateway
+from stock_assets.resources.notifier import Notifier
 from stock_assets.settings import Settings
 
-FORECAST_RMSE = dg.AssetKey("forecast_rmse")
-_EVENTS_PER_TICK = 1000
+SENSOR = "rmse_above_threshold"
 
 
-def rmse_sensor(settings: Settings, partitions: Partitions) -> dg.SensorDefinition:
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def rmse_sensor(
+    settings: Settings, partitions: Partitions, clock: Callable[[], datetime] = _now
+) -> dg.SensorDefinition:
     @dg.sensor(
-        name="rmse_above_threshold",
+        name=SENSOR,
         job_name=MONTHLY_JOB,
-        minimum_interval_seconds=60,
-        description="Raises an alert and asks for one retrain when the rolling RMSE of the newest"
-        " session crosses the threshold; says so when it is back.",
+        minimum_interval_seconds=settings.sensor_interval_seconds,
+        description="Tells people once when the rolling RMSE of a new session is above a threshold,"
+        " asks for one retrain, and tells them when it is back; the same when forecasts or errors"
+        " are missing.",
     )
-    def rmse_above_threshold(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        # An asset sensor would deliver only the last of several materialisations between two ticks.
-        memory = json.loads(context.cursor or "{}")
-        state = EpisodeState(**memory.get("state", {}))
-        after = memory.get("after")
-        found = context.instance.fetch_materializations(
-            dg.AssetRecordsFilter(asset_key=FORECAST_RMSE, after_storage_id=after),
-            limit=_EVENTS_PER_TICK,
-            ascending=True,
-        )
-        newest = partitions.sessions.get_last_partition_key()
-        alerts: list[dg.AssetObservation] = []
-        retrains: list[dg.RunRequest] = []
-        for record in found.records:
-            after = record.storage_id
-            materialization = record.asset_materialization
-            session = materialization.partition if materialization else None
-            # A backfill of the past is no news: only the newest session there is can alert.
-            if materialization is None or session is None or session != newest:
-                continue
-            values: dict[str, Any] = {
-                name: entry.value for name, entry in materialization.metadata.items()
-            }
-            if values.get(SCORED_SESSION) != session:
-                continue  # another session of the same run: its numbers are not in this event
-            state, event = judge(state, session, values.get(ROLLING_RMSE), settings.rmse_threshold)
-            if event:
-                alerts.append(_alert(event, session, values, settings.rmse_threshold))
-            if event is Event.BREACH:
-                retrains.append(_retrain(session))
+    def rmse_above_threshold(
+        context: dg.SensorEvaluationContext,
+        notifier: dg.ResourceParam[Notifier],
+        metrics: dg.ResourceParam[MetricsGateway],
+    ) -> dg.SensorResult:
+        memory, complaint = read_memory(context.cursor, settings.dataset_name)
+        problems = [complaint] if complaint else []
+        now = clock()
+        delivery = deliver(context.instance, notifier, memory.outbox, now.timestamp())
+        problems += delivery.problems
+        memory = replace(memory, outbox=delivery.left)
+        watch = Watch(settings, partitions, context.instance, now)
+        memory, scores = watch.new_scores(memory)
+        for score in scores:
+            memory = watch.judge(memory, score)
+        memory, retrain = watch.retrain(memory)
+        if partitions.is_live:
+            memory = watch.notice_absence(memory)
+        memory, failure = watch.push_late(memory, metrics, scores)
+        problems += [failure] if failure else []
+        for problem in problems:
+            context.log.warning(problem)
         return dg.SensorResult(
-            run_requests=retrains,
-            asset_events=alerts,
-            cursor=json.dumps({"after": after, "state": asdict(state)}),
-            skip_reason=None if retrains else _explain(state, len(found.records)),
+            run_requests=[retrain] if retrain else [],
+            cursor=write_memory(memory),
+            skip_reason=None if retrain else _explain(memory, len(scores), delivery.sent, problems),
         )
 
     return rmse_above_threshold
 
 
-def _alert(
-    event: Event, session: str, values: dict[str, Any], threshold: float
-) -> dg.AssetObservation:
-    return dg.AssetObservation(
-        asset_key=FORECAST_RMSE,
-        partition=session,
-        description=f"RMSE {event}: {values[ROLLING_RMSE]:.4f}, threshold {threshold:.4f}",
-        metadata={
-            "alert": event.value,
-            ROLLING_RMSE: float(values[ROLLING_RMSE]),
-            "threshold": threshold,
-        },
-    )
-
-
-def _retrain(session: str) -> dg.RunRequest:
-    """One retrain with all data through the session, in the month where it lies."""
-    config = {"config": {"train_through": session}}
-    return dg.RunRequest(
-        run_key=f"retrain-{session}",
-        partition_key=month_key(session_of(session)),
-        run_config={"ops": {"train_set": config, "test_set": config}},
-        tags={"reason": "rmse_breach", "train_through": session},
-    )
-
-
-def _explain(state: EpisodeState, events: int) -> str:
-    standing = "in breach" if state.in_breach else "below the threshold"
-    return f"{events} new materialisations; newest judged {state.newest_session or '-'}: {standing}"
+def _explain(memory: Memory, judged: int, sent: int, problems: list[str]) -> str:
+    standing = f"in breach since {memory.episode.opened}" if memory.episode.opened else "no breach"
+    parts = [
+        f"{judged} new sessions; newest judged {memory.episode.newest_session or '-'}: {standing}",
+        f"{sent} messages delivered" if sent else "",
+        f"{len(memory.outbox)} waiting" if memory.outbox else "",
+        *problems,
+    ]
+    return "; ".join(part for part in parts if part)

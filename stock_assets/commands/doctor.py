@@ -8,6 +8,7 @@ from urllib.parse import urlparse
 from stock_assets.errors import StockAssetsError
 from stock_assets.partitions import load_partitions
 from stock_assets.resources.model_registry import ModelRegistry
+from stock_assets.resources.notifier import Notifier
 from stock_assets.resources.object_store import ObjectStore, open_store
 from stock_assets.resources.prices import price_source
 from stock_assets.resources.s3_account import bucket_exists
@@ -26,7 +27,7 @@ class Finding:
 
 
 def diagnose(settings: Settings) -> list[Finding]:
-    """Looks at settings, source, store, registry and metrics; never raises for what it looks at."""
+    """Looks at settings, source, store, registry, metrics, channels; raises for none of them."""
     findings = [
         _look("settings", lambda: f"dataset {settings.dataset_name}, state in var/"),
         _look("source", lambda: _source(settings)),
@@ -38,6 +39,7 @@ def diagnose(settings: Settings) -> list[Finding]:
     except StockAssetsError as error:
         findings.append(Finding("store", False, str(error)))
     findings.append(_look("metrics", lambda: _metrics(settings)))
+    findings.append(_look("notify", lambda: _notify(settings)))
     return findings
 
 
@@ -76,6 +78,14 @@ def _registry(settings: Settings, store: ObjectStore) -> str:
     approved = sum(version.approved for version in versions)
     kind = urlparse(registry.tracking.uri).scheme
     return f"{kind}: {registry.name} has {len(versions)} versions, {approved} approved"
+
+
+def _notify(settings: Settings) -> str:
+    """Channels by name alone: their URLs are secrets. Nothing is sent."""
+    channels = Notifier(settings).channels()
+    if not channels:
+        return "not set (STOCK_ASSETS_NOTIFY_URLS): alerts are only on Dagster's page"
+    return f"{', '.join(c.name for c in channels)}; `stock-assets notify-test` sends a message"
 
 
 def _metrics(settings: Settings) -> str:

@@ -32,7 +32,7 @@ def serve_pages(settings: Settings) -> None:
     Raises:
         LocalStackError: A page does not come up; the message names its log.
     """
-    with _terminated_like_interrupted(), ExitStack() as stack:
+    with terminated_like_interrupted(), ExitStack() as stack:
         store = stack.enter_context(open_store(settings))
         click.echo("starting the pages; this takes half a minute …", err=True)
         pages = {}
@@ -54,7 +54,7 @@ def serve_pages(settings: Settings) -> None:
 
 
 @contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
+def terminated_like_interrupted() -> Iterator[None]:
     """A SIGTERM ends things in the same order as Ctrl-C."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:

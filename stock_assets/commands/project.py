@@ -40,7 +40,7 @@ def open_project(settings: Settings) -> Iterator[Project]:
     """The project on the same instance that the page uses, with the store up for the block."""
     with (
         open_store(settings) as store,
-        _instance(settings) as instance,
+        open_instance(settings) as instance,
         open_prices(settings) as prices,
     ):
         yield Project(
@@ -54,7 +54,8 @@ def open_project(settings: Settings) -> Iterator[Project]:
 
 
 @contextmanager
-def _instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """Dagster's instance, as the page has it."""
     home = Path(os.environ.get("DAGSTER_HOME") or settings.home)
     if not (home / "dagster.yaml").is_file():
         raise SettingsError(

@@ -35,6 +35,7 @@ SCORE_SCHEMA: dict[str, pl.DataType] = {
     "rolling_rmse_return": pl.Float64(),
     "rolling_rmse_return_random_walk": pl.Float64(),
     "rolling_rmse_usd": pl.Float64(),
+    **{f"rolling_coverage_{coverage}": pl.Float64() for coverage in COVERAGES},
 }
 """Columns of a score. `session` is the target session. Errors are realised minus forecast; dollars
 are in the shares of the forecast's own session, with dividends kept in the share. Coverage, CRPS
@@ -164,6 +165,7 @@ def add_rolling(scores: pl.DataFrame, sessions: Sequence[Any], window: int) -> p
         own=pl.col("error_return") ** 2,
         naive=pl.col("error_return_random_walk") ** 2,
         usd=pl.col("error_usd") ** 2,
+        **{f"covered_{coverage}": f"covered_{coverage}" for coverage in COVERAGES},
     )
     rolled = (
         errors.sort("ticker", "ordinal")
@@ -174,6 +176,10 @@ def add_rolling(scores: pl.DataFrame, sessions: Sequence[Any], window: int) -> p
             pl.col("own").mean().sqrt().alias("rolling_rmse_return"),
             pl.col("naive").mean().sqrt().alias("rolling_rmse_return_random_walk"),
             pl.col("usd").mean().sqrt().alias("rolling_rmse_usd"),
+            *(
+                pl.col(f"covered_{coverage}").mean().alias(f"rolling_coverage_{coverage}")
+                for coverage in COVERAGES
+            ),
         )
     )
     return (

@@ -128,7 +128,7 @@ def test_the_doctor_finds_everything_well(home: Path):
     found = json.loads(done.stdout)
     assert done.returncode == 0
     assert [f["part"] for f in found["findings"]] == [
-        "settings", "source", "store", "registry", "metrics",
+        "settings", "source", "store", "registry", "metrics", "notify",
     ]  # fmt: skip
     registry = found["findings"][3]["detail"]
     assert registry == "sqlite: stock_assets_sample has 2 versions, 2 approved"
@@ -143,8 +143,10 @@ def test_the_doctor_says_what_is_wrong_and_fails(home: Path):
         s3_access_key_id="a",
         s3_secret_access_key="topsecret",
         pushgateway_url="http://127.0.0.1:9",
+        notify_urls="nothing://topsecret",
     )
     assert done.returncode == 1
+    assert "WRONG  notify    notification URL 1 of 1 is none that apprise knows" in done.stdout
     assert "WRONG  store" in done.stdout
     assert "WRONG  metrics   http://127.0.0.1:9: " in done.stdout
     assert "topsecret" not in done.stdout + done.stderr

@@ -2,14 +2,12 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
+import dagster as dg
 import polars as pl
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -20,10 +18,14 @@ from stock_assets.commands.stages import Progress, materialise_range, plan_range
 from stock_assets.definitions import build_definitions
 from stock_assets.forecasting.gate import GateDecision
 from stock_assets.resources.io_managers import read_rows, stored_partitions
+from stock_assets.resources.live_scores import LiveScore
 from stock_assets.resources.model_registry import CHAMPION, ModelRegistry
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import QUICK, make_home
+from stock_assets_tests.loopback import inbox
 
+PUSHED: list[tuple[str, str, str]] = []
+"""Method, path and body of what reached the gateway while the project was made."""
 FIRST, LAST = date(2013, 1, 29), date(2013, 2, 5)
 
 
@@ -31,59 +33,69 @@ FIRST, LAST = date(2013, 1, 29), date(2013, 2, 5)
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """Two months of models and a week of forecasts on the local S3 server, made once."""
     home = make_home(tmp_path_factory.mktemp("graph"))
-    with pushgateway() as url:
+    with inbox() as gateway:
         settings = Settings(
             home=home,
             first_session=date(2012, 3, 1),
             last_session=LAST,
-            pushgateway_url=url,
+            pushgateway_url=gateway.url,
             **QUICK,
         )
         with open_project(settings) as opened:
             materialise_range(opened, plan_range(opened, FIRST, LAST), Progress())
+            PUSHED.extend(gateway.requests)
             yield opened
-
-
-PUSHED: list[tuple[str, str]] = []
-"""Path and body of each push to the gateway that stands in while the project is made."""
-
-
-@contextmanager
-def pushgateway() -> Iterator[str]:
-    class Gateway(BaseHTTPRequestHandler):
-        def do_PUT(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-            PUSHED.append((self.path, body))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Gateway)
-    Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
 
 
 def test_only_the_newest_sessions_errors_are_pushed(project: Project):
     # Six sessions were scored in one backfill.
-    first = PUSHED[:5]
-    assert sorted(path for path, _ in first) == [
-        f"/metrics/job/stock_assets/ticker/{ticker}"
-        for ticker in ("AAPL", "FB", "GOOG", "IBM", "MSFT")
+    pushed = {path: body for method, path, body in PUSHED if method == "PUT"}
+    assert sorted(pushed) == [
+        f"/metrics/job/stock_assets/dataset/sample/ticker/{ticker}"
+        for ticker in ("AAPL", "FB", "GOOG", "IBM", "MSFT", "POOLED")
     ]
     midnight = datetime(2013, 2, 5, tzinfo=UTC).timestamp()
-    gauges = {path.rsplit("/", 1)[1]: _gauges(body) for path, body in first}
+    gauges = {path.rsplit("/", 1)[1]: _gauges(body) for path, body in pushed.items()}
     assert {g["stock_assets_session_timestamp_seconds"] for g in gauges.values()} == {midnight}
     stored = project.store.scan_parquet(["forecast_rmse/session=2013-02-05/part.parquet"])
     rmse = dict(stored.select("ticker", "rolling_rmse_return").collect().rows())
-    assert {ticker: g["stock_assets_rmse_return"] for ticker, g in gauges.items()} == rmse
-    before = len(PUSHED)
+    own = {ticker: g["stock_assets_rmse_return"] for ticker, g in gauges.items()}
+    pooled = own.pop("POOLED")
+    assert own == rmse
+    assert min(rmse.values()) < pooled < max(rmse.values())
     sessions = project.partitions.sessions.get_partition_keys()
-    run_partitions(project, "daily_job", ["forecast_rmse"], ["2013-02-04"], sessions, 1)
-    assert len(PUSHED) == before
+    with inbox() as gateway:
+        settings = project.settings.model_copy(update={"pushgateway_url": gateway.url})
+        other = replace(project, definitions=build_definitions(settings))
+        run_partitions(other, "daily_job", ["forecast_rmse"], ["2013-02-04"], sessions, 1)
+        assert gateway.requests == []
+
+
+def test_each_recent_sessions_event_carries_its_own_scores(project: Project):
+    stored = project.store.scan_parquet(
+        [f"forecast_rmse/session=2013-02-0{day}/part.parquet" for day in (1, 4, 5)]
+    )
+    expected = {
+        (str(session), ticker): value
+        for session, ticker, value in stored.select("session", "ticker", "rolling_rmse_return")
+        .collect()
+        .rows()
+    }
+    events = project.instance.fetch_materializations(
+        dg.AssetRecordsFilter(
+            asset_key=dg.AssetKey("forecast_rmse"),
+            asset_partitions=["2013-02-01", "2013-02-04", "2013-02-05"],
+        ),
+        limit=10,
+    ).records
+    told = {
+        (score.session, ticker): values.rmse_return
+        for event in events
+        if event.asset_materialization
+        for score in [LiveScore.of(event.asset_materialization.metadata["live_score"].value)]
+        for ticker, values in score.tickers.items()
+    }
+    assert told == expected
 
 
 def _gauges(body: str) -> dict[str, float]:
@@ -99,6 +111,13 @@ def test_a_gateway_that_is_down_fails_nothing(project: Project):
     down = replace(project, definitions=build_definitions(settings))
     sessions = project.partitions.sessions.get_partition_keys()
     run_partitions(down, "daily_job", ["forecast_rmse"], ["2013-02-05"], sessions, 1)
+    key = dg.AssetCheckKey(dg.AssetKey("forecast_rmse"), "metrics_were_pushed")
+    (last,) = project.instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
+    evaluation = last.event and last.event.asset_check_evaluation
+    assert evaluation
+    assert not evaluation.passed
+    assert evaluation.severity is dg.AssetCheckSeverity.WARN
+    assert "http://127.0.0.1:9" in str(evaluation.description)
 
 
 def objects(project: Project) -> dict[str, bytes]:

@@ -11,7 +11,16 @@ from stock_assets.definitions import build_definitions
 from stock_assets.settings import Settings
 
 README = Path(__file__).parents[2] / "README.md"
-HEAVY = ("mlflow", "sklearn", "yfinance", "optuna", "pandas", "boto3", "exchange_calendars")
+HEAVY = (
+    "mlflow",
+    "sklearn",
+    "yfinance",
+    "optuna",
+    "pandas",
+    "boto3",
+    "exchange_calendars",
+    "apprise",
+)
 
 
 @pytest.fixture(scope="module")

@@ -18,20 +18,30 @@ from typing import Any
 import pytest
 import yaml
 
+from stock_assets.automation.health import HEALTH_METRICS
+from stock_assets.commands import monitor
+from stock_assets.commands.monitor import MonitorAddresses, prometheus_configuration
 from stock_assets.resources.metrics import JOB, METRICS
+from stock_assets.settings import Settings
 
 MONITOR = Path(__file__).parents[2] / "monitor"
 COMPOSE_FILE = MONITOR / "docker-compose.yaml"
 COMPOSE = yaml.safe_load(COMPOSE_FILE.read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 PROMETHEUS = yaml.safe_load((MONITOR / "prometheus/prometheus.yaml").read_text())
-ALERTS = yaml.safe_load((MONITOR / "prometheus/rules.yaml").read_text())["groups"][0]["rules"]
+ALERTS = [
+    rule
+    for group in yaml.safe_load((MONITOR / "prometheus/rules.yaml").read_text())["groups"]
+    for rule in group["rules"]
+]
+EXPOSED = set(METRICS) | set(HEALTH_METRICS)
 RULE_TESTS = yaml.safe_load((MONITOR / "prometheus/rules_test.yaml").read_text())["tests"]
 DATA_SOURCES = yaml.safe_load(
     (MONITOR / "grafana/provisioning/datasources/prometheus.yaml").read_text()
 )["datasources"]
-DASHBOARD_FILE = MONITOR / "grafana/dashboards/forecasts.json"
-DASHBOARD = json.loads(DASHBOARD_FILE.read_text())
+DASHBOARD_FILES = sorted((MONITOR / "grafana/dashboards").iterdir())
+DASHBOARDS = {file.stem: json.loads(file.read_text()) for file in DASHBOARD_FILES}
+FORECASTS, OPERATIONS = DASHBOARDS["forecasts"], DASHBOARDS["operations"]
 
 
 # --- docker-compose.yaml
@@ -114,7 +124,7 @@ def test_every_configuration_file_that_a_service_names_is_mounted_there() -> Non
 def test_dashboards_are_read_from_the_folder_that_is_mounted() -> None:
     files = yaml.safe_load((MONITOR / "grafana/provisioning/dashboards/files.yaml").read_text())
     [provider] = files["providers"]
-    assert _on_this_side("grafana", provider["options"]["path"]) == DASHBOARD_FILE.parent
+    assert _on_this_side("grafana", provider["options"]["path"]) == DASHBOARD_FILES[0].parent
 
 
 def test_every_address_is_a_service_and_the_port_inside_it() -> None:
@@ -132,8 +142,53 @@ def test_every_address_is_a_service_and_the_port_inside_it() -> None:
 
 
 def test_pushed_labels_survive_the_scrape() -> None:
-    [scrape] = PROMETHEUS["scrape_configs"]
-    assert scrape["honor_labels"] is True
+    pushgateway, dagster = PROMETHEUS["scrape_configs"]
+    assert (pushgateway["job_name"], pushgateway["honor_labels"]) == ("pushgateway", True)
+    assert dagster["job_name"] == "dagster"
+
+
+def test_the_exporter_is_reached_outside_of_the_containers() -> None:
+    [group] = _scrape_configs()["dagster"]
+    assert group["targets"] == [f"host.docker.internal:{Settings().exporter_port}"]
+    assert SERVICES["prometheus"]["extra_hosts"] == ["host.docker.internal:host-gateway"]
+
+
+def test_without_docker_every_address_is_one_of_this_machine() -> None:
+    own = MonitorAddresses("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", "127.0.0.1:4")
+    rendered = json.loads(prometheus_configuration(MONITOR, own, {"scrape_interval": "1s"}))
+    assert rendered["global"] == {"scrape_interval": "1s", "evaluation_interval": "1m"}
+    targets = re.findall(
+        r"[\w.]+:\d+", json.dumps([rendered["scrape_configs"], rendered["alerting"]])
+    )
+    assert targets == ["127.0.0.1:2", "127.0.0.1:4", "127.0.0.1:3"]
+    assert rendered["scrape_configs"][0]["honor_labels"] is True
+    [rules] = rendered["rule_files"]
+    assert Path(rules) == MONITOR / "prometheus/rules.yaml"
+
+
+def test_two_parts_never_fall_back_to_the_same_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 9090 and 9091 are taken: both would go to 9092.
+    taken = {9090, 9091}
+    monkeypatch.setattr(
+        monitor, "free_port", lambda first: next(p for p in range(first, 9999) if p not in taken)
+    )
+    own = monitor._free_addresses(
+        {"prometheus": 9090, "pushgateway": 9091, "alertmanager": 9093, "exporter": 9108}
+    )
+    assert [address.rpartition(":")[2] for address in vars(own).values()] == [
+        "9092",
+        "9093",
+        "9094",
+        "9108",
+    ]
+
+
+def test_alertmanager_reads_slacks_address_from_a_file_that_git_ignores() -> None:
+    text = (MONITOR / "alertmanager/alertmanager.yaml").read_text()
+    [receiver] = yaml.safe_load(text)["receivers"]
+    [slack] = receiver["slack_configs"]
+    assert (slack["api_url_file"], slack["send_resolved"]) == ("slack_url", True)
+    assert "alertmanager/slack_url" in _ignored()
 
 
 def test_samples_are_too_close_together_to_go_stale() -> None:
@@ -192,10 +247,19 @@ def test_a_secret_that_is_written_down_is_found(text: str) -> None:
 def test_every_alert_says_what_happened_and_what_to_do() -> None:
     assert [alert["alert"] for alert in ALERTS] == [
         "RmseAboveThreshold",
+        "RmseUsdAboveThreshold",
         "RmseWorseThanRandomWalk",
+        "CoverageOff",
         "MetricsStale",
         "MetricsAbsent",
         "PushgatewayDown",
+        "DagsterRunFailed",
+        "DagsterDaemonSilent",
+        "DagsterSensorNotTicking",
+        "DagsterTickFailed",
+        "DagsterQueueStuck",
+        "AlertsNotDelivered",
+        "ExporterDown",
     ]
     for alert in ALERTS:
         assert set(alert["annotations"]) == {"summary", "description", "what_to_do"}
@@ -213,7 +277,7 @@ def test_every_alert_has_a_case_where_it_fires_and_one_where_it_is_silent() -> N
 
 
 def test_the_committed_dashboard_is_what_the_code_builds(builder: ModuleType) -> None:
-    committed = {path.name: path.read_text() for path in DASHBOARD_FILE.parent.iterdir()}
+    committed = {path.name: path.read_text() for path in DASHBOARD_FILES}
     assert committed == builder.build_dashboards()
 
 
@@ -230,47 +294,77 @@ def test_a_panel_of_a_metric_that_nobody_pushes_is_not_built(
 
 
 def test_the_dashboard_is_smaller_than_grafana_accepts() -> None:
-    assert DASHBOARD_FILE.stat().st_size < 1_000_000
+    assert all(file.stat().st_size < 1_000_000 for file in DASHBOARD_FILES)
 
 
-def test_the_dashboard_shows_errors_the_random_walk_and_ages() -> None:
-    assert [panel["title"] for panel in DASHBOARD["panels"]] == [
+def test_one_dashboard_shows_errors_and_one_operations() -> None:
+    assert [panel["title"] for panel in FORECASTS["panels"]] == [
         "Age of data",
         "Age of last push",
         "Tickers above threshold",
+        "Version",
         "Rolling RMSE",
         "RMSE as a multiple of the random walk's",
         "Rolling RMSE in dollars",
+        "Coverage, all tickers",
         "By ticker",
     ]
-    assert [panel["id"] for panel in DASHBOARD["panels"]] == [1, 2, 3, 4, 5, 6, 7]
+    assert [panel["title"] for panel in OPERATIONS["panels"]] == [
+        "Exporter",
+        "Pushgateway",
+        "RMSE in breach",
+        "Messages waiting",
+        "Oldest sign of life",
+        "Ticks that fail",
+        "Turned on",
+        "Failed runs",
+        "Runs",
+        "Waiting in the queue",
+        "Since the last tick",
+        "Failed attempts",
+        "Last success and failure of each job",
+    ]
+    for dashboard in DASHBOARDS.values():
+        ids = [panel["id"] for panel in dashboard["panels"]]
+        assert ids == list(range(1, len(ids) + 1))
+    [mark] = FORECASTS["annotations"]["list"]
+    assert (mark["name"], mark["titleFormat"]) == (
+        "New version",
+        "version {{version}} ({{dataset}})",
+    )
 
 
 def test_every_panel_query_and_variable_uses_the_provisioned_data_source() -> None:
     [provisioned] = DATA_SOURCES
     expected = {"type": provisioned["type"], "uid": provisioned["uid"]}
-    [variable] = DASHBOARD["templating"]["list"]
-    users = [variable, *DASHBOARD["panels"], *_targets()]
-    assert len(users) == 1 + 7 + 11
+    users = [
+        *(v for dashboard in DASHBOARDS.values() for v in _variables(dashboard)),
+        *(panel for dashboard in DASHBOARDS.values() for panel in dashboard["panels"]),
+        *FORECASTS["annotations"]["list"],
+        *_targets(FORECASTS),
+        *_targets(OPERATIONS),
+    ]
+    assert len(users) == 2 + (9 + 13) + 1 + 19 + 14
     for user in users:
         assert user["datasource"] == expected, user
 
 
 def test_every_query_follows_the_ticker_that_was_picked() -> None:
-    [variable] = DASHBOARD["templating"]["list"]
-    assert variable["name"] == "ticker"
-    for target in _targets():
-        selectors = re.findall(r"{[^}]*}", target["expr"])
+    assert [variable["name"] for variable in _variables(FORECASTS)] == ["dataset", "ticker"]
+    for target in _targets(FORECASTS):
+        selectors = re.findall(r"{([^}]*)}", target["expr"])
         assert selectors, target
-        assert set(selectors) == {f'{{job="{JOB}", ticker=~"$ticker"}}'}, target
+        for selector in selectors:
+            job, dataset, ticker = selector.split(", ")[:3]
+            assert (job, dataset) == (f'job="{JOB}"', 'dataset=~"$dataset"'), target
+            assert ticker in ('ticker=~"$ticker"', 'ticker="POOLED"'), target
 
 
-def test_the_red_line_of_the_ratio_is_where_the_alert_is() -> None:
-    [ratio] = [p for p in DASHBOARD["panels"] if p["title"].startswith("RMSE as a multiple")]
-    red = ratio["fieldConfig"]["defaults"]["thresholds"]["steps"][-1]
-    assert red == {"color": "red", "value": 1.1}
-    [alert] = [alert for alert in ALERTS if alert["alert"] == "RmseWorseThanRandomWalk"]
-    assert alert["expr"].endswith("> 1.1")
+def test_thresholds_are_drawn_from_what_is_pushed_and_alerts_use_the_same() -> None:
+    drawn = {name for target in _targets(FORECASTS) for name in _metric_names(target["expr"])}
+    judged = {name for alert in ALERTS for name in _metric_names(alert["expr"])}
+    for name in ("stock_assets_rmse_threshold", "stock_assets_rmse_threshold_ratio"):
+        assert name in drawn & judged
 
 
 # --- names
@@ -278,11 +372,11 @@ def test_the_red_line_of_the_ratio_is_where_the_alert_is() -> None:
 
 def test_rules_and_dashboard_use_only_metrics_that_are_pushed() -> None:
     # `up` is Prometheus' own.
-    assert {name for query in _queries() for name in _metric_names(query)} - {"up"} <= set(METRICS)
+    assert {name for query in _queries() for name in _metric_names(query)} - {"up"} <= EXPOSED
 
 
 def test_every_metric_that_is_pushed_is_seen_by_somebody() -> None:
-    assert set(METRICS) <= {name for query in _queries() for name in _metric_names(query)}
+    assert {name for query in _queries() for name in _metric_names(query)} >= EXPOSED
 
 
 @pytest.mark.parametrize(
@@ -314,6 +408,7 @@ def test_the_readme_names_every_page() -> None:
 def builder() -> ModuleType:
     """monitor/grafana/build_dashboards.py, which is a script and in no package."""
     path = MONITOR / "grafana/build_dashboards.py"
+    sys.path.insert(0, str(path.parent))  # as Python does for a script
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
@@ -322,6 +417,7 @@ def builder() -> ModuleType:
         # The SDK warns of its older dashboard schemas wherever it is imported.
         warnings.simplefilter("ignore", DeprecationWarning)
         spec.loader.exec_module(module)
+    sys.path.remove(str(path.parent))
     return module
 
 
@@ -359,14 +455,19 @@ def _secrets(text: str) -> list[str]:
     ]
 
 
-def _targets() -> list[dict[str, Any]]:
-    return [target for panel in DASHBOARD["panels"] for target in panel["targets"]]
+def _targets(dashboard: dict[str, Any]) -> list[dict[str, Any]]:
+    return [target for panel in dashboard["panels"] for target in panel["targets"]]
+
+
+def _variables(dashboard: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(dashboard["templating"].get("list", []))
 
 
 def _queries() -> Iterator[str]:
     yield from (alert["expr"] for alert in ALERTS)
-    yield from (target["expr"] for target in _targets())
-    yield from (variable["query"] for variable in DASHBOARD["templating"]["list"])
+    for dashboard in DASHBOARDS.values():
+        yield from (target["expr"] for target in _targets(dashboard))
+        yield from (variable["query"] for variable in _variables(dashboard))
 
 
 def _metric_names(query: str) -> set[str]:

@@ -79,3 +79,15 @@ def test_a_ticker_file_that_names_nothing_is_refused(tmp_path: Path):
         _ = load_settings(tickers_file=tmp_path / "empty.txt").wanted_tickers
     with pytest.raises(SettingsError, match=r"STOCK_ASSETS_TICKERS_FILE: can't read .*none\.txt"):
         _ = load_settings(tickers_file=tmp_path / "none.txt").wanted_tickers
+
+
+def test_a_ticker_may_have_a_threshold_of_its_own(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("STOCK_ASSETS_RMSE_THRESHOLD_BY_TICKER", "aapl=0.05, ^GSPC = 0.02,")
+    assert load_settings().rmse_threshold_by_ticker == {"AAPL": 0.05, "^GSPC": 0.02}
+
+
+@pytest.mark.parametrize("value", ["AAPL", "AAPL=", "=1", "AAPL=x", "AAPL=-1"])
+def test_a_threshold_that_can_not_be_read_is_refused(monkeypatch: pytest.MonkeyPatch, value: str):
+    monkeypatch.setenv("STOCK_ASSETS_RMSE_THRESHOLD_USD_BY_TICKER", value)
+    with pytest.raises(SettingsError, match="STOCK_ASSETS_RMSE_THRESHOLD_USD_BY_TICKER"):
+        load_settings()

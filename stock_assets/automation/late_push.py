@@ -1,0 +1,52 @@
+"""Metrics that the gateway did not take at first: pushed again from the session's event."""
+
+from dataclasses import replace
+
+import dagster as dg
+
+from stock_assets.assets.live_metrics import metrics_check
+from stock_assets.automation.delivery import FORECAST_RMSE
+from stock_assets.automation.memory import UnpushedMetrics
+from stock_assets.resources.live_scores import LiveScore
+from stock_assets.resources.metrics import MetricsGateway
+
+_FIRST_WAIT, _LONGEST_WAIT = 60.0, 3600.0
+
+
+def push_again(
+    instance: dg.DagsterInstance,
+    metrics: MetricsGateway,
+    unpushed: UnpushedMetrics,
+    score: LiveScore | None,
+    now: float,
+) -> tuple[UnpushedMetrics | None, str | None]:
+    """What is still to push after another try, and why that failed, if it did.
+
+    Args:
+        instance: Where the check `metrics_were_pushed` is reported.
+        metrics: The gateway.
+        unpushed: Of the newest session.
+        score: That session's; None where its event is gone.
+        now: Seconds since 1970.
+    """
+    if now < unpushed.not_before:
+        return unpushed, None
+    if score is None:
+        return None, None
+    failure = metrics.push(score)
+    if failure:
+        wait = min(_FIRST_WAIT * 2 ** min(unpushed.attempts, 20), _LONGEST_WAIT)
+        later = replace(unpushed, attempts=unpushed.attempts + 1, not_before=now + wait)
+        return later, failure
+    result = metrics_check(None, score.session, metrics)
+    instance.report_runless_asset_event(
+        dg.AssetCheckEvaluation(
+            asset_key=FORECAST_RMSE,
+            check_name=str(result.check_name),
+            passed=True,
+            severity=result.severity,
+            description=result.description,
+            metadata=result.metadata,
+        )
+    )
+    return None, None

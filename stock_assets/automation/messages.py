@@ -1,0 +1,111 @@
+"""The words in which people are told, and the reference by which each message is known."""
+
+from collections.abc import Sequence
+
+from stock_assets.automation.absence import Absence, Due
+from stock_assets.automation.episodes import EpisodeState, Event
+from stock_assets.automation.memory import Pending
+from stock_assets.forecasting.thresholds import Measure, Thresholds, in_breach
+from stock_assets.resources.live_scores import LiveScore
+
+_LINES = 10
+_UNITS = {
+    Measure.RETURN: "in log return",
+    Measure.USD: "in dollars",
+    Measure.RATIO: "beside the random walk's",
+}
+
+
+def breach_message(score: LiveScore, thresholds: Thresholds, next_step: str) -> Pending:
+    """What is above its threshold, and what is done about it."""
+    names = in_breach(score.readings(), thresholds)
+    lines = [_reading(name, score, thresholds) for name in names[:_LINES]]
+    if len(names) > _LINES:
+        lines.append(f"… and {len(names) - _LINES} more")
+    return _message(
+        score.dataset,
+        Event.BREACH,
+        score.session,
+        f"RMSE above its threshold ({score.dataset}, {score.session})",
+        [*lines, next_step, "More: asset forecast_rmse in Dagster."],
+        "failure",
+    )
+
+
+def recovery_message(score: LiveScore, before: EpisodeState) -> Pending:
+    """That all is calm again, and what was not."""
+    names = ", ".join(_name(name) for name in before.affected[:_LINES])
+    more = len(before.affected) - _LINES
+    return _message(
+        score.dataset,
+        Event.RECOVERY,
+        score.session,
+        f"RMSE is back below its threshold ({score.dataset}, {score.session})",
+        [f"In breach since {before.opened}: {names}" + (f" and {more} more" if more > 0 else "")],
+        "success",
+    )
+
+
+def missing_message(dataset: str, due: Due, reasons: Sequence[str]) -> Pending:
+    return _message(
+        dataset,
+        Absence.MISSING,
+        due.session,
+        f"Forecasts or their errors are missing ({dataset}, {due.session})",
+        [
+            *reasons,
+            "See whether the schedule `daily` is on and its last run succeeded; `stock-assets"
+            " doctor` looks at the rest.",
+        ],
+        "failure",
+    )
+
+
+def arrived_message(dataset: str, due: Due, since: str) -> Pending:
+    return _message(
+        dataset,
+        Absence.ARRIVED,
+        due.session,
+        f"Forecasts and their errors are there again ({dataset}, {due.session})",
+        [f"Something was missing since {since}."],
+        "success",
+    )
+
+
+def _message(
+    dataset: str,
+    event: Event | Absence,
+    session: str,
+    title: str,
+    lines: Sequence[str],
+    kind: str,
+) -> Pending:
+    reference = f"{dataset}/{event.value}/{session}"
+    body = "\n".join([*lines, f"Reference: {reference}"])
+    return Pending(
+        id=reference,
+        event=event.value,
+        session=session,
+        title=f"stock_assets: {title}",
+        body=body,
+        kind="success" if kind == "success" else "failure",
+    )
+
+
+def _name(name: str) -> str:
+    ticker, _, measure = name.rpartition(" ")
+    return f"{ticker} {_UNITS[Measure(measure)]}"
+
+
+def _reading(name: str, score: LiveScore, thresholds: Thresholds) -> str:
+    ticker, _, text = name.rpartition(" ")
+    measure = Measure(text)
+    own = score.groups[ticker]
+    value, limit = own.value(measure) or 0.0, thresholds.limit(ticker, measure) or 0.0
+    if measure is Measure.USD:
+        return f"{ticker}: rolling RMSE ${value:.2f}, threshold ${limit:.2f}"
+    if measure is Measure.RATIO:
+        return f"{ticker}: rolling RMSE {value:.2f} times the random walk's, threshold {limit:.2f}"
+    naive = own.rmse_return_random_walk
+    beside = f", random walk {naive:.4f}" if naive is not None else ""
+    return f"{ticker}: rolling RMSE {value:.4f} (log return), threshold {limit:.4f}{beside}"

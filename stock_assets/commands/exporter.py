@@ -1,0 +1,32 @@
+"""`stock-assets exporter`: Dagster's health for Prometheus to scrape, until Ctrl-C."""
+
+import threading
+
+import click
+
+from stock_assets.commands.pages import terminated_like_interrupted
+from stock_assets.commands.project import open_instance
+from stock_assets.settings import Settings
+
+
+def serve_metrics(settings: Settings, host: str, port: int) -> None:
+    """Answers on `host:port` until interrupted.
+
+    Raises:
+        OSError: The port is taken.
+    """
+    from prometheus_client import CollectorRegistry, start_http_server
+
+    from stock_assets.automation.health import DagsterHealth
+
+    with terminated_like_interrupted(), open_instance(settings) as instance:
+        registry = CollectorRegistry()
+        registry.register(DagsterHealth(instance, settings.dataset_name))
+        server, thread = start_http_server(port, addr=host, registry=registry)
+        click.echo(f"http://{host}:{port}/metrics (Ctrl-C ends it)", err=True)
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            server.shutdown()
+            thread.join()
+            server.server_close()
