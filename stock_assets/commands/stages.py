@@ -11,7 +11,7 @@ from typing import Any
 from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_ASSETS, MONTHLY_JOB
 from stock_assets.commands.project import Project, run_partitions
 from stock_assets.errors import RateLimitedError, SettingsError, SourceUnreachableError
-from stock_assets.forecasting.features import BAR_SESSIONS, HISTORY_SESSIONS
+from stock_assets.forecasting.features import BAR_SESSIONS
 from stock_assets.forecasting.intervals import ADAPTIVE_SESSIONS
 from stock_assets.market.universe import expected_bars, missing_bars
 from stock_assets.partitions import month_key, month_of, months_before
@@ -84,29 +84,13 @@ def plan_range(project: Project, first: date, last: date) -> Range:
     return Range(targets, forecasts, months, features, since(features[0], BAR_SESSIONS))
 
 
-def trainable(project: Project, months: Sequence[str]) -> list[str]:
-    """The months with enough history before them; the others are the random walk's."""
-    partitions, settings = project.partitions, project.settings
-    begin = partitions.calendar.between(partitions.first, partitions.calendar.last)
-    # Before this session no ticker has complete features.
-    complete = begin[min(HISTORY_SESSIONS, len(begin) - 1)]
-    able = []
-    for month in months:
-        start = max(months_before(month_of(month), settings.train_months), complete)
-        usable = len(partitions.calendar.between(start, month_of(month)))
-        if usable >= settings.test_sessions + settings.min_train_sessions:
-            able.append(month)
-    return able
-
-
 def materialise_range(
     project: Project, wanted: Range, progress: Progress, fresh: bool = False
 ) -> None:
     """Materialises what is missing of a range; with `fresh`, models, forecasts and scores anew."""
     computed = fill_history(project, wanted, progress)
-    able = trainable(project, wanted.months)
     stored = stored_partitions(project.store, "registered_version")
-    months = [month for month in able if fresh or month not in stored]
+    months = [month for month in wanted.months if fresh or month not in stored]
     if months:
         what = f"{len(months)} months {months[0]}..{months[-1]}"
         with progress.stage("training", what):

@@ -225,11 +225,14 @@ def tracking_uri(settings: Settings) -> str:
 
 
 @contextmanager
-def one_at_a_time(settings: Settings) -> Iterator[None]:
-    """Holds back other processes of this machine for the block; not reentrant."""
+def one_at_a_time(settings: Settings, what: str = "mlflow") -> Iterator[None]:
+    """Holds back other processes of this machine for the block; not reentrant.
+
+    The system lets go of the lock when a process ends, however it ends.
+    """
     folder: Path = settings.state_folder
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "mlflow.lock").open("a") as file:
+    with (folder / f"{what}.lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
