@@ -10,9 +10,11 @@ from typing import Any
 import dagster as dg
 from dagster._core.errors import DagsterAssetCheckFailedError  # dagster exports it nowhere else
 
+from stock_assets.commands.killed import COMMAND_TAG, living_command
 from stock_assets.definitions import build_definitions
 from stock_assets.errors import BlockingCheckError, SettingsError
 from stock_assets.partitions import Partitions, load_partitions, range_tags
+from stock_assets.resources.mlflow_runs import one_at_a_time
 from stock_assets.resources.object_store import ObjectStore, open_store
 from stock_assets.resources.price_history import PriceHistory
 from stock_assets.resources.prices import Prices, open_prices
@@ -29,6 +31,7 @@ class Project:
     instance: dg.DagsterInstance
     store: ObjectStore
     prices: Prices
+    command: str
 
     @property
     def price_history(self) -> PriceHistory:
@@ -42,6 +45,7 @@ def open_project(settings: Settings) -> Iterator[Project]:
         open_store(settings) as store,
         _instance(settings) as instance,
         open_prices(settings) as prices,
+        living_command(settings, instance) as command,
     ):
         yield Project(
             settings,
@@ -50,6 +54,7 @@ def open_project(settings: Settings) -> Iterator[Project]:
             instance,
             store,
             prices,
+            command,
         )
 
 
@@ -62,7 +67,11 @@ def _instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
             " DAGSTER_HOME to a folder that has one"
         )
     os.chdir(settings.home)  # paths in dagster.yaml are relative to the checkout
-    with dg.DagsterInstance.from_config(str(home)) as instance:
+    # Two processes that create its SQLite databases at once leave them unusable.
+    with one_at_a_time(settings, "dagster"):
+        instance = dg.DagsterInstance.from_config(str(home))
+        instance.get_runs_count()
+    with instance:
         yield instance
 
 
@@ -106,7 +115,7 @@ def run_partitions(
                     },
                 },
                 asset_selection=[dg.AssetKey(asset) for asset in assets],
-                tags=range_tags(first, last),
+                tags={**range_tags(first, last), COMMAND_TAG: project.command},
             )
         except DagsterAssetCheckFailedError as error:
             raise BlockingCheckError(
