@@ -36,6 +36,12 @@ def living_command(settings: Settings, instance: dg.DagsterInstance) -> Iterator
             path.unlink(missing_ok=True)
 
 
+def other_commands(settings: Settings, command: str) -> frozenset[str]:
+    """Names of the commands under way on this machine but one."""
+    folder = settings.state_folder / "commands"
+    return frozenset(path.stem for path in folder.glob("*.lock")) - {command}
+
+
 def _end_runs_of_the_dead(folder: Path, instance: dg.DagsterInstance) -> None:
     for path in folder.glob("*.lock"):
         try:

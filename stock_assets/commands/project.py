@@ -1,7 +1,7 @@
 """The project as a command sees it: settings, definitions, Dagster's instance, the store."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,8 @@ from typing import Any
 import dagster as dg
 from dagster._core.errors import DagsterAssetCheckFailedError  # dagster exports it nowhere else
 
-from stock_assets.commands.killed import COMMAND_TAG, living_command
+from stock_assets.commands.due import Due
+from stock_assets.commands.killed import COMMAND_TAG, living_command, other_commands
 from stock_assets.definitions import build_definitions
 from stock_assets.errors import BlockingCheckError, SettingsError
 from stock_assets.partitions import Partitions, load_partitions, range_tags
@@ -36,6 +37,10 @@ class Project:
     @property
     def price_history(self) -> PriceHistory:
         return PriceHistory(self.store)
+
+    @property
+    def due(self) -> Due:
+        return Due(self.store, self.command, other_commands(self.settings, self.command))
 
 
 @contextmanager
@@ -83,6 +88,7 @@ def run_partitions(
     all_keys: Sequence[str],
     per_run: int,
     config: Mapping[str, Mapping[str, Any]] | None = None,
+    on_run: Callable[[int], None] | None = None,
 ) -> int:
     """Materialises assets for the keys, in runs of neighbouring keys; the number of runs.
 
@@ -96,12 +102,13 @@ def run_partitions(
         all_keys: Every key of the job, ascending: tells which keys are neighbours.
         per_run: What one failure can lose at the most.
         config: Of assets by name, where they take some.
+        on_run: Called after each run with the number of keys that are done.
 
     Raises:
         BlockingCheckError: A check failed that stops a run.
     """
     resolved = project.definitions.resolve_job_def(job)
-    runs = 0
+    runs = done = 0
     for first, last in neighbouring_ranges(keys, all_keys, per_run):
         try:
             resolved.execute_in_process(
@@ -123,6 +130,9 @@ def run_partitions(
                 " metadata say what is missing (`make ui`, or the log); run again when it is there"
             ) from error
         runs += 1
+        done += sum(first <= key <= last for key in keys)
+        if on_run:
+            on_run(done)
     return runs
 
 
