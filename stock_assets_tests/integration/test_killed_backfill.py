@@ -1,4 +1,7 @@
-"""kill -9 at random moments of a backfill, and two backfills at once: the state is that of one."""
+"""kill -9 at a random moment of a backfill, and two backfills at once: the state is that of one.
+
+Ten more moments are in services/test_ten_kills.py.
+"""
 
 import random
 import shutil
@@ -94,7 +97,7 @@ def objects(settings: Settings) -> dict[str, bytes]:
     return {str(p): p.read_bytes() for p in folder.rglob("*=*/*") if p.is_file()}
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])
 def test_a_backfill_killed_at_a_random_moment_is_completed_by_the_next(
     backfills: Backfills, seed: int
 ):
