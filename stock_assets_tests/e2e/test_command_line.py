@@ -101,7 +101,8 @@ def test_backtest_of_some_tickers_speaks_of_these_only(home: Path):
 
 
 def test_backtest_prints_scores_by_month_and_ticker(home: Path):
-    lines = stock_assets(home, "backtest", *RANGE).stdout.splitlines()
+    said = stock_assets(home, "backtest", *RANGE).stdout
+    lines = [line.strip() for line in said.splitlines()]
     assert lines.index("By month") < lines.index("By ticker")
     assert [line.split()[1] for line in lines if line.startswith("│ 2013-")] == [
         "2013-02",
