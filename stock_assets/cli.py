@@ -113,14 +113,15 @@ def backtest(
 ) -> None:
     """Backfills forecasts and RMSE over a range and prints the scores. Reads what exists."""
     from stock_assets.commands.run import run as run_range
-    from stock_assets.commands.tables import print_table, score_lines, ticker_table
+    from stock_assets.commands.tables import print_table, score_lines, score_table
 
     result = run_range(_settings(source, tickers, family), _day(first), _day(last), fresh)
     del result["newest_forecasts"]
     if as_json:
         _print_json(result)
         return
-    print_table(ticker_table(result["by_ticker"]))
+    print_table(score_table("month", result["by_month"]))
+    print_table(score_table("ticker", result["by_ticker"]))
     click.echo("\n".join(score_lines(result)))
 
 

@@ -28,12 +28,16 @@ class Partitions:
         first: First session.
         last: Last session of a source that ends, else None.
         is_live: Whether the source goes on.
+        sessions_per_run: How many one run of a backfill takes: what a failure can lose.
+        months_per_run: The same.
     """
 
     calendar: ExchangeCalendar
     first: date
     last: date | None
     is_live: bool = False
+    sessions_per_run: int = 250
+    months_per_run: int = 12
 
     @cached_property
     def sessions(self) -> dg.TimeWindowPartitionsDefinition:
@@ -111,4 +115,11 @@ def load_partitions(settings: Settings) -> Partitions:
     source = price_source(settings)
     first = settings.first_session or source.first_session()
     ends = source.last_session()
-    return Partitions(calendar, first, settings.last_session or ends, is_live=ends is None)
+    return Partitions(
+        calendar,
+        first,
+        settings.last_session or ends,
+        is_live=ends is None,
+        sessions_per_run=settings.sessions_per_run,
+        months_per_run=settings.months_per_run,
+    )

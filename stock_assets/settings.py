@@ -119,12 +119,16 @@ class Settings(BaseSettings):
     sample_cap: int = Field(5_000, ge=100, description="Rows that each tree may draw.")
     seed: int = 20_130_301
 
-    # --- runs over ranges: what one failure can lose
-    sessions_per_run: int = Field(1000, ge=1)
+    # --- runs over ranges: what one failure can lose, and what must fit into memory at once
+    sessions_per_run: int = Field(
+        250, ge=1, description="Sessions of one run of a backfill; about a year."
+    )
     refetch_sessions: int = Field(
         5, ge=1, description="The newest sessions that the schedule `refetch` fetches again."
     )
-    months_per_run: int = Field(12, ge=1)
+    months_per_run: int = Field(
+        12, ge=1, description="The same of months; each is stored when it is done."
+    )
 
     # --- promotion and alerts
     gate_margin: float = Field(

@@ -8,12 +8,15 @@ import polars as pl
 
 from stock_assets.partitions import Partitions
 from stock_assets.resources.io_managers import COLUMN_SCHEMA, PARTITION_COLUMN, PARTITIONED_BY
+from stock_assets.resources.one_by_one import OneByOne
 
 PARQUET, JSON = "parquet_io_manager", "json_io_manager"
 OWNERS = ["team:forecasting"]
 
 FRAME = dg.PythonObjectDagsterType(pl.DataFrame, name="Frame", description="A polars frame.")
-BY_MONTH = dg.PythonObjectDagsterType(dict, name="ByMonth", description="A value per month.")
+BY_MONTH = dg.PythonObjectDagsterType(
+    OneByOne, name="ByMonth", description="A value per month, stored as each is made."
+)
 
 
 def by_session(
@@ -28,7 +31,7 @@ def by_session(
     columns = [dg.TableColumn(name, str(dtype)) for name, dtype in (schema or {}).items()]
     return {
         "partitions_def": partitions.sessions,
-        "backfill_policy": dg.BackfillPolicy.single_run(),
+        "backfill_policy": dg.BackfillPolicy.multi_run(partitions.sessions_per_run),
         "io_manager_key": PARQUET,
         "dagster_type": FRAME,
         "owners": OWNERS,
@@ -41,10 +44,10 @@ def by_session(
 
 
 def by_month(partitions: Partitions, io_manager: str) -> dict[str, Any]:
-    """Arguments of an asset with one object per month, whose value is a mapping by month."""
+    """Arguments of an asset with one object per month, whose value is `OneByOne`."""
     return {
         "partitions_def": partitions.months,
-        "backfill_policy": dg.BackfillPolicy.single_run(),
+        "backfill_policy": dg.BackfillPolicy.multi_run(partitions.months_per_run),
         "io_manager_key": io_manager,
         "dagster_type": BY_MONTH,
         "owners": OWNERS,

@@ -7,11 +7,38 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from stock_assets.assets.training import TRAINED
 from stock_assets.forecasting.gate import GateDecision, compare, decide
 from stock_assets.forecasting.model import feature_matrix
 from stock_assets.forecasting.promotion import RANDOM_WALK, version_for
 from stock_assets.forecasting.training import daily_losses
 from stock_assets.resources.model_registry import ModelRegistry
+
+
+def register_month(
+    registry: ModelRegistry,
+    study: Mapping[str, Any],
+    tests: Mapping[str, pl.DataFrame],
+    margin: float,
+) -> dict[str, Any]:
+    """Registers a month's study with the gate's decision; the value of `registered_version`.
+
+    A month that has no model has no version, and the reason for it.
+    """
+    value = {"name": registry.name, "month": study["month"]}
+    if study["status"] != TRAINED:
+        nothing = dict.fromkeys(("version", "trained_through", "family", "mlflow_run_id"))
+        reason = f"no model: {study['reason']}"
+        return {**value, **nothing, "approved": False, "reason": reason, "superior_to": []}
+    decision = decide_month(registry, study, tests[study["month"]], margin)
+    return {
+        **value,
+        "version": registry.register(study, decision),
+        "approved": decision.approved,
+        "reason": decision.reason,
+        "superior_to": [c.reference for c in decision.comparisons if c.superior],
+        **{name: study[name] for name in ("trained_through", "family", "mlflow_run_id")},
+    }
 
 
 def decide_month(

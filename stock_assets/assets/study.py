@@ -8,13 +8,19 @@ import dagster as dg
 import optuna
 import polars as pl
 
+from stock_assets.assets.training import NOT_ENOUGH_HISTORY, TRAINED
 from stock_assets.errors import NotEnoughHistoryError
 from stock_assets.forecasting.fingerprint import code_hash, fingerprint
 from stock_assets.forecasting.pictures import study_pictures
 from stock_assets.forecasting.training import TrainedModel, train_model, training_identity
 from stock_assets.forecasting.tuning import TuningBudget
 from stock_assets.partitions import month_key, month_of, months_before
-from stock_assets.resources.mlflow_runs import FINGERPRINT_TAG, SEARCH_TAG, MlflowTracking
+from stock_assets.resources.mlflow_runs import (
+    FINGERPRINT_TAG,
+    SEARCH_TAG,
+    MlflowTracking,
+    one_at_a_time,
+)
 from stock_assets.settings import Settings
 
 
@@ -26,12 +32,31 @@ def train_or_reuse(
     train: pl.DataFrame,
     test: pl.DataFrame,
 ) -> dict[str, Any]:
-    """One month's study as plain values: what was trained on what, how it did, where it is."""
+    """One month's study as plain values: what was trained on what, how it did, where it is.
+
+    Where its rows are too few to train on, why: `labelled_month` has made sure that no stored
+    session is missing among them.
+    """
     if train.is_empty() or test.is_empty():
-        raise NotEnoughHistoryError(
-            f"{month}: no labelled rows to train or test on; materialise `features` of more"
-            " sessions before it, or choose a later month"
+        return _skipped(
+            month,
+            f"{train.height} labelled rows to train on and {test.height} to test on: fewer than"
+            f" {settings.min_train_sessions} + {settings.test_sessions} sessions before it have"
+            " complete features",
         )
+    # Two runs at once would train the same month twice, and end each other's trials.
+    with one_at_a_time(settings, f"training-{settings.dataset_name}"):
+        return _found_or_trained(context, settings, tracking, month, train, test)
+
+
+def _found_or_trained(
+    context: dg.AssetExecutionContext,
+    settings: Settings,
+    tracking: MlflowTracking,
+    month: str,
+    train: pl.DataFrame,
+    test: pl.DataFrame,
+) -> dict[str, Any]:
     knobs = {
         "family": settings.model_family,
         "trials": settings.tuning_trials,
@@ -55,26 +80,31 @@ def train_or_reuse(
         run_id = tracking.find_study(client, identity["fingerprint"])
         if run_id:
             context.log.info(f"{month}: same data, code and settings as MLflow run {run_id}")
-            return {**tracking.study_values(run_id), "mlflow_run_id": run_id}
+            return {**tracking.study_values(run_id), "status": TRAINED, "mlflow_run_id": run_id}
 
-    trained = train_model(
-        train,
-        test,
-        TuningBudget(
-            family=settings.model_family,
-            trials=settings.tuning_trials,
-            folds=settings.tuning_folds,
-            trees=settings.tuning_trees,
-            sample_cap=settings.sample_cap,
-            seed=settings.seed,
-            jobs=os.cpu_count() or 1,
-            horizon=settings.horizon,
-        ),
-        settings.trees,
-        params=lent,
-        storage=journal(settings),
-        study_name=f"{month} {identity['fingerprint']}",
+    budget = TuningBudget(
+        family=settings.model_family,
+        trials=settings.tuning_trials,
+        folds=settings.tuning_folds,
+        trees=settings.tuning_trees,
+        sample_cap=settings.sample_cap,
+        seed=settings.seed,
+        jobs=os.cpu_count() or 1,
+        horizon=settings.horizon,
     )
+    try:
+        trained = train_model(
+            train,
+            test,
+            budget,
+            settings.trees,
+            params=lent,
+            storage=journal(settings),
+            study_name=f"{month} {identity['fingerprint']}",
+        )
+    except NotEnoughHistoryError as error:
+        context.log.warning(f"{month}: {error}")
+        return _skipped(month, str(error))
     values = {
         **_values(month, train, test, trained),
         "model_family": settings.model_family,
@@ -105,7 +135,11 @@ def train_or_reuse(
         f" {trained.tuning.slope.used:.3f}, {trained.family} forecasts; test skill"
         f" {trained.test.scores['test_skill']:+.2%} against the random walk"
     )
-    return {**values, "mlflow_run_id": run_id}
+    return {**values, "status": TRAINED, "mlflow_run_id": run_id}
+
+
+def _skipped(month: str, reason: str) -> dict[str, Any]:
+    return {"month": month, "status": NOT_ENOUGH_HISTORY, "reason": reason}
 
 
 def search_month(month: str, every: int) -> str:

@@ -1,6 +1,7 @@
 """Group training, its models: a month's tuned model, and the version that it became."""
 
 import base64
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
@@ -9,7 +10,11 @@ import polars as pl
 from stock_assets.assets.attributes import JSON, by_month, preview
 from stock_assets.partitions import Partitions
 from stock_assets.resources.model_registry import ModelRegistry
+from stock_assets.resources.one_by_one import OneByOne, StoredPartitions
 from stock_assets.settings import Settings
+
+TRAINED, NOT_ENOUGH_HISTORY = "trained", "not_enough_history"
+"""What became of a month: the `status` of its tuned model."""
 
 
 def model_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDefinition]:
@@ -21,73 +26,61 @@ def model_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDe
     def tuned_model(
         context: dg.AssetExecutionContext,
         model_registry: dg.ResourceParam[ModelRegistry],
-        train_set: dict[str, pl.DataFrame],
-        test_set: dict[str, pl.DataFrame],
-    ) -> dg.MaterializeResult:
+        train_set: StoredPartitions,
+        test_set: StoredPartitions,
+    ) -> OneByOne:
         """An MLflow run: search on the train set, one look at the test set, the model of both.
 
-        Training the same data with the same code and settings again finds the first one's run.
+        Training the same data with the same code and settings again finds the first one's run. A
+        month with too little history has no model, and its value says why.
         """
         from stock_assets.assets.study import train_or_reuse
 
-        with model_registry.tracking.linked_to(context):
-            # In order: the first month of a block lends its parameters to those after it.
-            value = {
-                month: train_or_reuse(
-                    context, settings, model_registry.tracking, month, train, test_set[month]
-                )
-                for month, train in sorted(train_set.items())
-            }
-            last = value[max(value)]
-            pictures = model_registry.tracking.pictures(last["mlflow_run_id"])
-        return dg.MaterializeResult(
-            value=value, metadata={**_study_metadata(value), **_shown(pictures)}
-        )
+        tracking = model_registry.tracking
+        studies: list[dict[str, Any]] = []
+        pictures: dict[str, bytes] = {}
+
+        def values() -> Iterator[tuple[str, dict[str, Any]]]:
+            with tracking.linked_to(context):
+                # In order: the first month of a block lends its parameters to those after it.
+                for month in sorted(train_set):
+                    study = train_or_reuse(
+                        context, settings, tracking, month, train_set[month], test_set[month]
+                    )
+                    studies.append(study)
+                    yield month, study
+                trained = [study for study in studies if study["status"] == TRAINED]
+                if trained:
+                    pictures.update(tracking.pictures(trained[-1]["mlflow_run_id"]))
+
+        return OneByOne(values(), lambda: {**_study_metadata(studies), **_shown(pictures)})
 
     @dg.asset(**by_month(partitions, JSON), group_name="training", kinds={"mlflow", "json", "s3"})
     def registered_version(
         context: dg.AssetExecutionContext,
         model_registry: dg.ResourceParam[ModelRegistry],
-        tuned_model: dict[str, dict[str, Any]],
-        test_set: dict[str, pl.DataFrame],
-    ) -> dg.MaterializeResult:
+        tuned_model: StoredPartitions,
+        test_set: StoredPartitions,
+    ) -> OneByOne:
         """A version in MLflow's registry, approved by the gate or rejected, with the reason.
 
         It is held against the random walk and the champion of its day, which a month in the middle
-        of a run is too: months are registered in order.
+        of a run is too: months are registered in order. A month without a model has no version.
         """
-        from stock_assets.assets.gate import decide_month
+        from stock_assets.assets.gate import register_month
 
-        value = {}
-        for month, study in sorted(tuned_model.items()):
-            decision = decide_month(model_registry, study, test_set[month], settings.gate_margin)
-            version = model_registry.register(study, decision)
-            context.log.info(f"{month}: version {version} {decision.reason}")
-            value[month] = {
-                "name": model_registry.name,
-                "version": version,
-                "approved": decision.approved,
-                "reason": decision.reason,
-                "superior_to": [c.reference for c in decision.comparisons if c.superior],
-                **{
-                    name: study[name]
-                    for name in ("month", "trained_through", "family", "mlflow_run_id")
-                },
-            }
-        last = value[max(value)]
-        return dg.MaterializeResult(
-            value=value,
-            metadata={
-                "version": last["version"],
-                "approved": last["approved"],
-                "reason": last["reason"],
-                "versions": preview(
-                    pl.DataFrame(list(value.values())).select(
-                        "month", "version", "family", "approved", "reason", "trained_through"
-                    )
-                ),
-            },
-        )
+        registered: list[dict[str, Any]] = []
+
+        def values() -> Iterator[tuple[str, dict[str, Any]]]:
+            for month in sorted(tuned_model):
+                value = register_month(
+                    model_registry, tuned_model[month], test_set, settings.gate_margin
+                )
+                context.log.info(f"{month}: version {value['version']} {value['reason']}")
+                registered.append(value)
+                yield month, value
+
+        return OneByOne(values(), lambda: _version_metadata(registered))
 
     return [tuned_model, registered_version]
 
@@ -102,9 +95,8 @@ def _shown(pictures: dict[str, bytes]) -> dict[str, dg.MarkdownMetadataValue]:
     }
 
 
-def _study_metadata(value: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    last = value[max(value)]
-    columns = (
+def _study_metadata(studies: list[dict[str, Any]]) -> dict[str, Any]:
+    shown = (
         "month",
         "family",
         "test_rmse_return",
@@ -114,12 +106,34 @@ def _study_metadata(value: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "test_crps",
         "test_coverage_95",
     )
+    trained = [study for study in studies if study["status"] == TRAINED]
+    skipped = [study for study in studies if study["status"] != TRAINED]
     return {
-        "mlflow_run_id": last["mlflow_run_id"],
-        "test_rmse_return": last["test_rmse_return"],
-        "test_rmse_return_random_walk": last["test_rmse_return_random_walk"],
-        "test_skill": last["test_skill"],
-        "studies": preview(
-            pl.DataFrame([{name: study[name] for name in columns} for study in value.values()])
+        "trained_months": len(trained),
+        "skipped_months": len(skipped),
+        **({"skipped": _table(skipped, ("month", "status", "reason"))} if skipped else {}),
+        **(
+            {
+                "studies": _table(trained, shown),
+                **{name: trained[-1][name] for name in ("mlflow_run_id", *shown[2:5])},
+            }
+            if trained
+            else {}
         ),
     }
+
+
+def _version_metadata(versions: list[dict[str, Any]]) -> dict[str, Any]:
+    columns = ("month", "version", "family", "approved", "reason", "trained_through")
+    return {
+        **{name: versions[-1][name] for name in ("approved", "reason")},
+        "version": versions[-1]["version"] or "none",
+        "skipped_months": sum(version["version"] is None for version in versions),
+        "versions": _table(versions, columns),
+    }
+
+
+def _table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> dg.MarkdownMetadataValue:
+    # Months without a version come first: a type guessed from the first rows would be wrong.
+    chosen = [{name: row[name] for name in columns} for row in rows]
+    return preview(pl.DataFrame(chosen, infer_schema_length=None))

@@ -1,11 +1,12 @@
 """Group training, its data: the labelled rows that a month's model may see.
 
-Every asset here loops over its months and slices each by its own cut-off, because a run over many
-months is handed the union of their upstream sessions.
+Every asset here loops over its months and reads for each what lies before its own cut-off: Dagster
+hands a run over many months the union of their upstream sessions, and one month's rows at a time
+are what memory is asked for.
 """
 
-from collections.abc import Iterator
-from datetime import date, timedelta
+from collections.abc import Callable, Iterator
+from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -14,8 +15,9 @@ from pydantic import Field
 
 from stock_assets.assets.attributes import PARQUET, by_month, preview
 from stock_assets.errors import SettingsError
-from stock_assets.forecasting.features import FEATURE_SCHEMA
+from stock_assets.forecasting.features import FEATURE_SCHEMA, HISTORY_SESSIONS
 from stock_assets.forecasting.splits import (
+    LABELLED_COLUMNS,
     SplitSessions,
     labelled_rows,
     rows_between,
@@ -27,10 +29,8 @@ from stock_assets.partitions import (
     month_of,
     months_before,
 )
-from stock_assets.resources.io_managers import HISTORY
+from stock_assets.resources.one_by_one import OneByOne, StoredPartitions
 from stock_assets.settings import Settings
-
-_MOST_SESSIONS_OF_A_MONTH = 23
 
 
 class TrainingData(dg.Config):
@@ -43,124 +43,146 @@ class TrainingData(dg.Config):
     )
 
 
-def split_of_month(
-    settings: Settings, partitions: Partitions, month: str, config: TrainingData
-) -> SplitSessions:
-    """The boundaries of a month's training.
+def cut_off(partitions: Partitions, month: str, config: TrainingData) -> date:
+    """The last session that a month's model may look at.
 
     Raises:
         SettingsError: `train_through` lies in another month.
-        NotEnoughHistoryError: Nothing is left to train on.
     """
-    start = month_of(month)
-    through = partitions.calendar.last_before(start)
-    if config.train_through:
-        through = date.fromisoformat(config.train_through)
-        if month_key(through) != month:
-            raise SettingsError(
-                f"train_through {through} does not lie in the month {month}; materialise"
-                f" {month_key(through)} instead"
-            )
-    first = max(months_before(start, settings.train_months), partitions.first)
+    if not config.train_through:
+        return partitions.calendar.last_before(month_of(month))
+    through = date.fromisoformat(config.train_through)
+    if month_key(through) != month:
+        raise SettingsError(
+            f"train_through {through} does not lie in the month {month}; materialise"
+            f" {month_key(through)} instead"
+        )
+    return through
+
+
+def split_of_month(
+    settings: Settings, partitions: Partitions, month: str, through: date
+) -> SplitSessions:
+    """The boundaries of the training of a month that has enough history."""
+    first = max(months_before(month_of(month), settings.train_months), partitions.first)
     return split_sessions(
         partitions.calendar, through, first, settings.test_sessions, settings.horizon
     )
 
 
+def history_shortfall(
+    settings: Settings, partitions: Partitions, month: str, through: date
+) -> str | None:
+    """Why there is too little history for a month's model; None where there is enough.
+
+    What counts is the calendar: which sessions there are, not which were materialised.
+    """
+    begin = partitions.calendar.between(partitions.first, partitions.calendar.last)
+    # Before this session no ticker has complete features.
+    complete = begin[min(HISTORY_SESSIONS, len(begin) - 1)]
+    oldest = months_before(month_of(month), settings.train_months)
+    usable = len(partitions.calendar.between(max(oldest, complete), through))
+    needed = settings.test_sessions + settings.min_train_sessions
+    if usable >= needed:
+        return None
+    return (
+        f"{usable} sessions with complete features up to {through}, {needed} are needed"
+        f" (prices begin {partitions.first})"
+    )
+
+
 def labelled_month(
-    context: dg.AssetExecutionContext,
     partitions: Partitions,
-    split: SplitSessions,
-    features: pl.DataFrame,
+    first: date,
+    through: date,
+    features: StoredPartitions,
     horizon: int,
 ) -> pl.DataFrame:
-    """The labelled rows known by a month's cut-off.
+    """The labelled rows from `first` on that are known by the close of `through`.
 
-    Args:
-        context: Of the running asset.
-        partitions: Of the project.
-        split: The month's boundaries.
-        features: Rows of the sessions before the month, and perhaps of others.
-        horizon: Sessions that a label spans.
+    Sessions inside a retrained month are no upstream partitions in Dagster's sense; they are read
+    like the others.
+
+    Raises:
+        MissingPartitionsError: Features of a session were never materialised.
     """
-    # Sessions inside the month are no upstream partitions: only a retrain reads them.
-    newest: date = features.select(pl.col("session").max()).item()
-    inside = partitions.calendar.between(newest + timedelta(days=1), split.trained_through)
-    extra = [
-        context.load_asset_value(
-            dg.AssetKey("features"), python_type=pl.DataFrame, partition_key=str(session)
-        )
-        for session in inside
-    ]
-    known = pl.concat([features, *extra]).filter(
-        pl.col("session").is_between(split.train_first, split.trained_through)
-    )
-    return labelled_rows(known.select(*FEATURE_SCHEMA), partitions.calendar, horizon)
+    rows = features.rows_between(str(first), str(through))
+    return labelled_rows(rows.select(*FEATURE_SCHEMA), partitions.calendar, horizon)
 
 
 def training_data_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDefinition]:
     month_before = dg.TimeWindowPartitionMapping(
         start_offset=-1, end_offset=-1, allow_nonexistent_upstream_partitions=True
     )
-    history = _MOST_SESSIONS_OF_A_MONTH * settings.train_months
     arguments = {
         **by_month(partitions, PARQUET),
         "group_name": "training",
         "kinds": {"parquet", "s3", "polars"},
-        "ins": {
-            "features": dg.AssetIn(partition_mapping=month_before, metadata={HISTORY: history})
-        },
+        # The month before is what Dagster orders by; what is read goes back further.
+        "ins": {"features": dg.AssetIn(partition_mapping=month_before)},
     }
+    kinds: dict[str, pl.DataType] = {"label_session": pl.Date(), **FEATURE_SCHEMA}
+    nothing = pl.DataFrame(schema={n: kinds.get(n, pl.Float64()) for n in LABELLED_COLUMNS})
 
     def months(
-        context: dg.AssetExecutionContext, config: TrainingData, features: pl.DataFrame
-    ) -> Iterator[tuple[str, SplitSessions, pl.DataFrame]]:
-        for month in context.partition_keys:
-            split = split_of_month(settings, partitions, month, config)
-            rows = labelled_month(context, partitions, split, features, settings.horizon)
-            yield month, split, rows
+        context: dg.AssetExecutionContext,
+        config: TrainingData,
+        features: StoredPartitions,
+        span: Callable[[SplitSessions], tuple[date, date]],
+    ) -> OneByOne:
+        """Each month's rows of a span, or none where it has too little history."""
+        extents: list[dict[str, Any]] = []
+
+        def values() -> Iterator[tuple[str, pl.DataFrame]]:
+            for month in context.partition_keys:
+                through = cut_off(partitions, month, config)
+                rows = nothing
+                shortfall = history_shortfall(settings, partitions, month, through)
+                if shortfall:
+                    context.log.info(f"{month}: not enough history: {shortfall}")
+                else:
+                    split = split_of_month(settings, partitions, month, through)
+                    first, last = span(split)
+                    rows = rows_between(
+                        labelled_month(partitions, first, through, features, settings.horizon),
+                        first,
+                        last,
+                    )
+                extents.append(_extent(month, rows))
+                yield month, rows
+
+        return OneByOne(values(), lambda: {"months": preview(pl.DataFrame(extents))})
 
     @dg.asset(**arguments)
     def train_set(
-        context: dg.AssetExecutionContext, config: TrainingData, features: pl.DataFrame
-    ) -> dg.MaterializeResult:
+        context: dg.AssetExecutionContext, config: TrainingData, features: StoredPartitions
+    ) -> OneByOne:
         """Labelled rows whose labels were realised before the test set starts.
 
         The label of a session is the return over the forecast's horizon, in units of volatility.
+        Without rows where the month has too little history: then the random walk forecasts.
         """
-        value = {
-            month: rows_between(rows, split.train_first, split.train_last)
-            for month, split, rows in months(context, config, features)
-        }
-        return dg.MaterializeResult(value=value, metadata=_extent(value))
+        return months(
+            context, config, features, lambda split: (split.train_first, split.train_last)
+        )
 
     @dg.asset(**arguments)
     def test_set(
-        context: dg.AssetExecutionContext, config: TrainingData, features: pl.DataFrame
-    ) -> dg.MaterializeResult:
+        context: dg.AssetExecutionContext, config: TrainingData, features: StoredPartitions
+    ) -> OneByOne:
         """The last labelled sessions before the month (30 by default), which only the gate sees."""
-        value = {
-            month: rows_between(rows, split.test_first, split.test_last)
-            for month, split, rows in months(context, config, features)
-        }
-        return dg.MaterializeResult(value=value, metadata=_extent(value))
+        return months(context, config, features, lambda split: (split.test_first, split.test_last))
 
     return [train_set, test_set]
 
 
-def _extent(value: dict[str, pl.DataFrame]) -> dict[str, Any]:
-    """Which sessions each month's rows span."""
-    table = pl.DataFrame(
-        [
-            {
-                "month": month,
-                "rows": rows.height,
-                "tickers": rows["ticker"].n_unique(),
-                "first_session": rows["session"].min(),
-                "last_session": rows["session"].max(),
-                "last_label_session": rows["label_session"].max(),
-            }
-            for month, rows in value.items()
-        ]
-    )
-    return {"months": preview(table)}
+def _extent(month: str, rows: pl.DataFrame) -> dict[str, Any]:
+    """Which sessions a month's rows span."""
+    return {
+        "month": month,
+        "rows": rows.height,
+        "tickers": rows["ticker"].n_unique(),
+        "first_session": rows["session"].min(),
+        "last_session": rows["session"].max(),
+        "last_label_session": rows["label_session"].max(),
+    }

@@ -1,7 +1,7 @@
 """The project as a command sees it: settings, definitions, Dagster's instance, the store."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +10,12 @@ from typing import Any
 import dagster as dg
 from dagster._core.errors import DagsterAssetCheckFailedError  # dagster exports it nowhere else
 
+from stock_assets.commands.due import Due
+from stock_assets.commands.killed import COMMAND_TAG, living_command, other_commands
 from stock_assets.definitions import build_definitions
 from stock_assets.errors import BlockingCheckError, SettingsError
 from stock_assets.partitions import Partitions, load_partitions, range_tags
+from stock_assets.resources.mlflow_runs import one_at_a_time
 from stock_assets.resources.object_store import ObjectStore, open_store
 from stock_assets.resources.price_history import PriceHistory
 from stock_assets.resources.prices import Prices, open_prices
@@ -29,10 +32,15 @@ class Project:
     instance: dg.DagsterInstance
     store: ObjectStore
     prices: Prices
+    command: str
 
     @property
     def price_history(self) -> PriceHistory:
         return PriceHistory(self.store)
+
+    @property
+    def due(self) -> Due:
+        return Due(self.store, self.command, other_commands(self.settings, self.command))
 
 
 @contextmanager
@@ -42,6 +50,7 @@ def open_project(settings: Settings) -> Iterator[Project]:
         open_store(settings) as store,
         open_instance(settings) as instance,
         open_prices(settings) as prices,
+        living_command(settings, instance) as command,
     ):
         yield Project(
             settings,
@@ -50,6 +59,7 @@ def open_project(settings: Settings) -> Iterator[Project]:
             instance,
             store,
             prices,
+            command,
         )
 
 
@@ -63,7 +73,11 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
             " DAGSTER_HOME to a folder that has one"
         )
     os.chdir(settings.home)  # paths in dagster.yaml are relative to the checkout
-    with dg.DagsterInstance.from_config(str(home)) as instance:
+    # Two processes that create its SQLite databases at once leave them unusable.
+    with one_at_a_time(settings, "dagster"):
+        instance = dg.DagsterInstance.from_config(str(home))
+        instance.get_runs_count()
+    with instance:
         yield instance
 
 
@@ -75,6 +89,7 @@ def run_partitions(
     all_keys: Sequence[str],
     per_run: int,
     config: Mapping[str, Mapping[str, Any]] | None = None,
+    on_run: Callable[[int], None] | None = None,
 ) -> int:
     """Materialises assets for the keys, in runs of neighbouring keys; the number of runs.
 
@@ -88,12 +103,13 @@ def run_partitions(
         all_keys: Every key of the job, ascending: tells which keys are neighbours.
         per_run: What one failure can lose at the most.
         config: Of assets by name, where they take some.
+        on_run: Called after each run with the number of keys that are done.
 
     Raises:
         BlockingCheckError: A check failed that stops a run.
     """
     resolved = project.definitions.resolve_job_def(job)
-    runs = 0
+    runs = done = 0
     for first, last in neighbouring_ranges(keys, all_keys, per_run):
         try:
             resolved.execute_in_process(
@@ -107,7 +123,7 @@ def run_partitions(
                     },
                 },
                 asset_selection=[dg.AssetKey(asset) for asset in assets],
-                tags=range_tags(first, last),
+                tags={**range_tags(first, last), COMMAND_TAG: project.command},
             )
         except DagsterAssetCheckFailedError as error:
             raise BlockingCheckError(
@@ -115,6 +131,9 @@ def run_partitions(
                 " metadata say what is missing (`make ui`, or the log); run again when it is there"
             ) from error
         runs += 1
+        done += sum(first <= key <= last for key in keys)
+        if on_run:
+            on_run(done)
     return runs
 
 

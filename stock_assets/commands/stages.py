@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -11,10 +11,10 @@ from typing import Any
 from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_ASSETS, MONTHLY_JOB
 from stock_assets.commands.project import Project, run_partitions
 from stock_assets.errors import RateLimitedError, SettingsError, SourceUnreachableError
-from stock_assets.forecasting.features import BAR_SESSIONS, HISTORY_SESSIONS
+from stock_assets.forecasting.features import BAR_SESSIONS
 from stock_assets.forecasting.intervals import adaptive_history
 from stock_assets.market.universe import expected_bars, missing_bars
-from stock_assets.partitions import month_key, month_of, months_before
+from stock_assets.partitions import month_key, month_of, months_before, session_of
 from stock_assets.resources.io_managers import stored_partitions
 
 STAGES = ("prices", "features", "training", "forecasts", "scores")
@@ -37,6 +37,21 @@ class Progress:
             print(f"{'':<10} done in {took:.1f} s", file=sys.stderr, flush=True)
 
         return timed()
+
+    def of(self, total: int) -> Callable[[int], None]:
+        """A line for each run of many: how much is done, and how long the rest may take."""
+        start = time.monotonic()
+
+        def report(done: int) -> None:
+            if done < total:
+                left = (time.monotonic() - start) * (total - done) / done
+                print(
+                    f"{'':<10} {done} of {total}, about {left:.0f} s left",
+                    file=sys.stderr,
+                    flush=True,
+                )
+
+        return report
 
 
 @dataclass(frozen=True)
@@ -85,48 +100,33 @@ def plan_range(project: Project, first: date, last: date) -> Range:
     return Range(targets, forecasts, months, features, since(features[0], BAR_SESSIONS))
 
 
-def trainable(project: Project, months: Sequence[str]) -> list[str]:
-    """The months with enough history before them; the others are the random walk's."""
-    partitions, settings = project.partitions, project.settings
-    begin = partitions.calendar.between(partitions.first, partitions.calendar.last)
-    # Before this session no ticker has complete features.
-    complete = begin[min(HISTORY_SESSIONS, len(begin) - 1)]
-    able = []
-    for month in months:
-        start = max(months_before(month_of(month), settings.train_months), complete)
-        usable = len(partitions.calendar.between(start, month_of(month)))
-        if usable >= settings.test_sessions + settings.min_train_sessions:
-            able.append(month)
-    return able
-
-
 def materialise_range(
     project: Project, wanted: Range, progress: Progress, fresh: bool = False
 ) -> None:
     """Materialises what is missing of a range; with `fresh`, models, forecasts and scores anew."""
-    computed = fill_history(project, wanted, progress)
-    able = trainable(project, wanted.months)
+    due = project.due
+    sessions = list(map(str, wanted.forecasts))
+    if fresh:
+        due.note("registered_version", wanted.months)
+        due.note("daily_forecast", sessions)
+        due.note("forecast_rmse", map(str, wanted.targets))
+    fill_history(project, wanted, progress)
     stored = stored_partitions(project.store, "registered_version")
-    months = [month for month in able if fresh or month not in stored]
+    again = due.keys("registered_version")
+    months = [month for month in wanted.months if month not in stored or month in again]
     if months:
-        what = f"{len(months)} months {months[0]}..{months[-1]}"
-        with progress.stage("training", what):
-            _run(project, MONTHLY_JOB, MONTHLY_ASSETS, months)
-    again = set(computed) | {str(s) for s in wanted.forecasts if fresh or month_key(s) in months}
-    forecast = _sessions(
-        project, "forecasts", "daily_forecast", wanted.forecasts, progress, again=again
-    )
-    # A forecast made anew changes the score of the session after it, and the windows after that.
-    again = set()
-    if forecast:
-        again = {str(s) for s in wanted.targets if str(s) > min(forecast)}
-    _sessions(project, "scores", "forecast_rmse", wanted.targets, progress, again=again)
+        due.note("daily_forecast", (s for s in sessions if month_key(session_of(s)) in months))
+        with progress.stage("training", f"{len(months)} months {months[0]}..{months[-1]}"):
+            _run(project, MONTHLY_JOB, MONTHLY_ASSETS, months, progress)
+        due.strike("registered_version", months)
+    _sessions(project, "forecasts", "daily_forecast", wanted.forecasts, progress)
+    _sessions(project, "scores", "forecast_rmse", wanted.targets, progress)
 
 
-def fill_history(project: Project, wanted: Range, progress: Progress) -> list[str]:
-    """Fetches missing prices and computes the features that they change; what was computed."""
-    again = set(map(str, _touched(project, fill_prices(project, wanted.prices, progress))))
-    return _sessions(project, "features", "features", wanted.features, progress, again=again)
+def fill_history(project: Project, wanted: Range, progress: Progress) -> None:
+    """Fetches missing prices and computes the features that they change."""
+    fill_prices(project, wanted.prices, progress)
+    _sessions(project, "features", "features", wanted.features, progress)
 
 
 def fill_prices(project: Project, sessions: Sequence[date], progress: Progress) -> list[date]:
@@ -139,13 +139,12 @@ def fill_prices(project: Project, sessions: Sequence[date], progress: Progress) 
     missing = [session for session in sessions if session not in stored]
     if missing:
         with progress.stage("prices", f"{len(missing)} sessions {missing[0]}..{missing[-1]}"):
-            _run(project, DAILY_JOB, ["raw_prices"], list(map(str, missing)))
+            _fetch(project, missing, progress)
     late = _late_bars(project, [session for session in sessions if session in stored])
     for session_group, tickers in late:
         what = f"{', '.join(tickers[:5])}: {len(session_group)} sessions from {session_group[0]}"
         with progress.stage("prices", what):
-            config = {"raw_prices": {"tickers": tickers}}
-            _run(project, DAILY_JOB, ["raw_prices"], list(map(str, session_group)), config)
+            _fetch(project, session_group, progress, {"raw_prices": {"tickers": tickers}})
     return sorted({*missing, *(session for group, _ in late for session in group)})
 
 
@@ -178,6 +177,16 @@ def _late_bars(project: Project, sessions: Sequence[date]) -> list[tuple[list[da
     return [(list(group), tickers) for group, tickers in groups.items()]
 
 
+def _fetch(
+    project: Project,
+    sessions: Sequence[date],
+    progress: Progress,
+    config: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
+    project.due.note("features", map(str, _touched(project, sessions)))
+    _run(project, DAILY_JOB, ["raw_prices"], list(map(str, sessions)), progress, config)
+
+
 def _touched(project: Project, fetched: Sequence[date]) -> set[date]:
     """The sessions whose features bars of other sessions are in: each, and the window after it."""
     calendar = project.partitions.calendar
@@ -188,20 +197,23 @@ def _touched(project: Project, fetched: Sequence[date]) -> set[date]:
 
 
 def _sessions(
-    project: Project,
-    stage: str,
-    asset: str,
-    sessions: Sequence[date],
-    progress: Progress,
-    again: set[str],
-) -> list[str]:
-    """Materialises an asset's sessions that are not stored or must be computed again."""
-    stored = stored_partitions(project.store, asset)
+    project: Project, stage: str, asset: str, sessions: Sequence[date], progress: Progress
+) -> None:
+    """Materialises an asset's sessions that are not stored or due again."""
+    due = project.due
+    stored, again = stored_partitions(project.store, asset), due.keys(asset)
     keys = [key for key in map(str, sessions) if key not in stored or key in again]
-    if keys:
-        with progress.stage(stage, f"{len(keys)} sessions {keys[0]}..{keys[-1]}"):
-            _run(project, DAILY_JOB, [asset], keys)
-    return keys
+    if not keys:
+        return
+    if asset == "features":
+        due.note("daily_forecast", keys)
+    elif asset == "daily_forecast":
+        # It changes the score of the session after it, and the windows after that.
+        later = stored_partitions(project.store, "forecast_rmse")
+        due.note("forecast_rmse", (key for key in later if key > keys[0]))
+    with progress.stage(stage, f"{len(keys)} sessions {keys[0]}..{keys[-1]}"):
+        _run(project, DAILY_JOB, [asset], keys, progress)
+    due.strike(asset, keys)
 
 
 def _run(
@@ -209,10 +221,12 @@ def _run(
     job: str,
     assets: Sequence[str],
     keys: Sequence[str],
+    progress: Progress,
     config: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
-    definition = project.partitions.sessions if job == DAILY_JOB else project.partitions.months
-    per_run = (
-        project.settings.sessions_per_run if job == DAILY_JOB else project.settings.months_per_run
-    )
-    run_partitions(project, job, assets, keys, definition.get_partition_keys(), per_run, config)
+    daily, settings = job == DAILY_JOB, project.settings
+    definition = project.partitions.sessions if daily else project.partitions.months
+    per_run = settings.sessions_per_run if daily else settings.months_per_run
+    all_keys = definition.get_partition_keys()
+    reported = progress.of(len(keys))
+    run_partitions(project, job, assets, keys, all_keys, per_run, config, reported)

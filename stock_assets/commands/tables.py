@@ -41,13 +41,14 @@ def forecast_table(forecasts: pl.DataFrame) -> Table:
     return table
 
 
-def ticker_table(by_ticker: dict[str, dict[str, Any]]) -> Table:
-    table = Table(title="By ticker", title_justify="left")
-    for name in ("ticker", "forecasts", "RMSE", "random walk", "skill", "DM t", "in 95 %"):
-        table.add_column(name, justify="left" if name == "ticker" else "right")
-    for ticker, s in by_ticker.items():
+def score_table(of: str, scores: dict[str, dict[str, Any]]) -> Table:
+    """One row of scores per ticker or month."""
+    table = Table(title=f"By {of}", title_justify="left")
+    for name in (of, "forecasts", "RMSE", "random walk", "skill", "DM t", "in 95 %"):
+        table.add_column(name, justify="left" if name == of else "right")
+    for key, s in scores.items():
         table.add_row(
-            ticker,
+            key,
             str(s["forecasts"]),
             percent(s["rmse_return"]),
             percent(s["rmse_return_random_walk"]),

@@ -157,36 +157,41 @@ def add_rolling(scores: pl.DataFrame, sessions: Sequence[Any], window: int) -> p
         SCORE_SCHEMA in the same order.
     """
     order = {session: n for n, session in enumerate(sessions)}
-    ordinal = pl.col("session").replace_strict(order, return_dtype=pl.Int64)
-    errors = scores.select(
-        "ticker",
-        "session",
-        ordinal.alias("ordinal"),
-        own=pl.col("error_return") ** 2,
-        naive=pl.col("error_return_random_walk") ** 2,
-        usd=pl.col("error_usd") ** 2,
-        **{f"covered_{coverage}": f"covered_{coverage}" for coverage in COVERAGES},
-    )
-    rolled = (
-        errors.sort("ticker", "ordinal")
-        .rolling("ordinal", period=f"{window}i", group_by="ticker")
-        .agg(
-            pl.len().alias("rolling_forecasts"),
-            # Means of each window's own values, no running sum: a window is the same in any range.
-            pl.col("own").mean().sqrt().alias("rolling_rmse_return"),
-            pl.col("naive").mean().sqrt().alias("rolling_rmse_return_random_walk"),
-            pl.col("usd").mean().sqrt().alias("rolling_rmse_usd"),
-            *(
-                pl.col(f"covered_{coverage}").mean().alias(f"rolling_coverage_{coverage}")
-                for coverage in COVERAGES
-            ),
-        )
-    )
-    return (
-        scores.with_columns(ordinal.alias("ordinal"))
-        .join(rolled, on=["ticker", "ordinal"], how="left", maintain_order="left")
-        .select(pl.col(name).cast(dtype) for name, dtype in SCORE_SCHEMA.items())
-    )
+    row = scores["session"].replace_strict(order, return_dtype=pl.Int64).to_numpy()
+    tickers = scores["ticker"].unique().sort()
+    column = tickers.search_sorted(scores["ticker"]).to_numpy()
+
+    def window_sums(values: np.ndarray) -> np.ndarray:
+        grid = np.zeros((len(sessions) + window - 1, len(tickers)))
+        grid[row + window - 1, column] = values
+        sums = np.zeros((len(sessions), len(tickers)))
+        # Each window's own values, oldest first: a running sum would carry in its last bits where
+        # the range began, and a daily run would differ from a backfill.
+        for age in range(window):
+            sums += grid[age : age + len(sessions)]
+        return np.asarray(sums[row, column])
+
+    count = window_sums(np.ones(scores.height))
+    columns = {
+        "rolling_rmse_return": "error_return",
+        "rolling_rmse_return_random_walk": "error_return_random_walk",
+        "rolling_rmse_usd": "error_usd",
+    }
+    covered = {f"covered_{coverage}": f"rolling_coverage_{coverage}" for coverage in COVERAGES}
+    # A forecast may have had no interval.
+    judged = {c: window_sums(scores[c].is_not_null().to_numpy()) for c in covered}
+    return scores.with_columns(
+        rolling_forecasts=pl.Series(count),
+        **{
+            name: pl.Series(np.sqrt(window_sums(scores[errors].to_numpy() ** 2) / count))
+            for name, errors in columns.items()
+        },
+        **{
+            name: pl.Series(window_sums(scores[c].fill_null(False).to_numpy()))
+            / pl.when(pl.Series(judged[c]) > 0).then(pl.Series(judged[c]))
+            for c, name in covered.items()
+        },
+    ).select(pl.col(name).cast(dtype) for name, dtype in SCORE_SCHEMA.items())
 
 
 def diebold_mariano_t(losses: np.ndarray, losses_reference: np.ndarray, horizon: int = 1) -> float:

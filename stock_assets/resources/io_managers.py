@@ -13,9 +13,16 @@ from typing import Any, get_origin
 
 import dagster as dg
 import polars as pl
+from dagster._core.storage.tags import (  # dagster exports the names nowhere else
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    BACKFILL_ID_TAG,
+    PARTITION_NAME_TAG,
+)
 
 from stock_assets.errors import MissingPartitionsError, PartitionMismatchError
 from stock_assets.resources.object_store import ObjectStore
+from stock_assets.resources.one_by_one import OneByOne, StoredPartitions, refuse_missing
 
 PARTITIONED_BY = "partitioned_by"
 PARTITION_COLUMN = "partition_column"
@@ -68,12 +75,33 @@ def _check_unbroken(
     Where history begins is another matter: the first keys of a window may not be there yet.
     """
     first = min(found, default=wanted[-1] if wanted else "")
-    missing = [key for key in wanted if key not in found and (key >= first or not may_begin_late)]
-    if missing:
-        span = missing[0] if len(missing) == 1 else f"{missing[0]}..{missing[-1]}"
-        raise MissingPartitionsError(
-            f"{asset} was never materialised for {span} ({len(missing)} keys); do that first"
+    refuse_missing(
+        asset,
+        [key for key in wanted if key not in found and (key >= first or not may_begin_late)],
+    )
+
+
+def _refuse_to_overtake(context: dg.InputContext, asset: str, before: list[str]) -> None:
+    """Refuses to take keys that an earlier run of the same backfill makes for keys without data.
+
+    A backfill is cut into runs. Should a later one start first, or an earlier one have failed,
+    history would begin late for no other reason.
+    """
+    backfill = context.step_context.dagster_run.tags.get(BACKFILL_ID_TAG)
+    if not before or backfill is None:
+        return
+    for run in context.instance.get_runs(dg.RunsFilter(tags={BACKFILL_ID_TAG: backfill})):
+        first, last = (
+            run.tags.get(tag, run.tags.get(PARTITION_NAME_TAG, ""))
+            for tag in (ASSET_PARTITION_RANGE_START_TAG, ASSET_PARTITION_RANGE_END_TAG)
         )
+        made = run.asset_selection or frozenset()
+        if context.asset_key in made and first <= before[-1] and last >= before[0]:
+            raise MissingPartitionsError(
+                f"{asset} of {before[0]}..{before[-1]} is made by another run of this backfill"
+                f" ({run.run_id[:8]}, {run.status.value.lower()}) that must end first; run this one"
+                " again then, and limit runs per backfill to one as dagster.yaml does"
+            )
 
 
 class _PartitionedIOManager(dg.IOManager):
@@ -108,6 +136,10 @@ class _PartitionedIOManager(dg.IOManager):
         asset = context.asset_key.to_python_identifier()
         metadata = context.definition_metadata
         keys = list(context.asset_partition_keys)
+        by = metadata[PARTITIONED_BY]
+        if isinstance(obj, OneByOne):
+            self._store_one_by_one(context, obj, asset, by, keys)
+            return
         values = self.split(obj, keys, metadata.get(PARTITION_COLUMN))
         if set(values) != set(keys):
             odd = sorted(set(values) ^ set(keys))
@@ -116,7 +148,6 @@ class _PartitionedIOManager(dg.IOManager):
             )
         if metadata.get(EMPTY_IS_MISSING):
             values = {key: value for key, value in values.items() if len(value)}
-        by = metadata[PARTITIONED_BY]
         self.store.put_many(
             {
                 partition_object(asset, by, key, self.file): self.encode(value)
@@ -131,21 +162,47 @@ class _PartitionedIOManager(dg.IOManager):
             {"object": dg.MetadataValue.path(f"{self.store.uri}/{last}"), **described}
         )
 
+    def _store_one_by_one(
+        self, context: dg.OutputContext, obj: OneByOne, asset: str, by: str, keys: list[str]
+    ) -> None:
+        left, path = set(keys), ""
+        for key, value in obj.values:
+            if key not in left:
+                raise PartitionMismatchError(f"{asset}: {key} is no partition of the run")
+            left.remove(key)
+            path = partition_object(asset, by, key, self.file)
+            self.store.put_many({path: self.encode(value)})
+        if left:
+            raise PartitionMismatchError(f"{asset}: no value for {', '.join(sorted(left)[:5])}")
+        context.add_output_metadata(
+            {"object": dg.MetadataValue.path(f"{self.store.uri}/{path}"), **obj.metadata()}
+        )
+
     def describe(self, values: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
         """Metadata of an output."""
         return {}
 
     def load_input(self, context: dg.InputContext) -> Any:
         asset = context.asset_key.to_python_identifier()
-        wanted = _with_history(context)
         stored = stored_partitions(self.store, asset)
+        if context.dagster_type.typing_type is StoredPartitions:
+            upstream = context.upstream_output
+            return StoredPartitions(
+                asset,
+                (upstream.definition_metadata if upstream else {}).get(PARTITION_COLUMN, ""),
+                list(context.asset_partition_keys),
+                context.asset_partitions_def.get_partition_keys(),
+                stored,
+                self.decode_many,
+            )
+        wanted = _with_history(context)
         found = {key: stored[key] for key in wanted if key in stored}
         one_per_key = get_origin(context.dagster_type.typing_type) is dict
-        if context.definition_metadata.get(MAY_BE_MISSING):
-            if not found:
-                return None
-        else:
+        if not context.definition_metadata.get(MAY_BE_MISSING):
             _check_unbroken(asset, wanted, found, may_begin_late=not one_per_key)
+        _refuse_to_overtake(context, asset, [key for key in wanted if key not in found])
+        if not found:
+            return None
         if one_per_key:
             return {key: self.decode_one(path) for key, path in found.items()}
         return self.decode_many(list(found.values()))
@@ -159,7 +216,8 @@ class ParquetIOManager(_PartitionedIOManager):
     """Polars frames as zstd Parquet.
 
     An input typed as a frame gets the rows of all its partitions that exist, in key order, from one
-    scan; one typed `dict[str, pl.DataFrame]` gets a frame per key and refuses a missing one.
+    scan; one typed `dict[str, pl.DataFrame]` gets a frame per key and refuses a missing one; one
+    typed `StoredPartitions` reads what it is asked for.
     """
 
     file = "part.parquet"

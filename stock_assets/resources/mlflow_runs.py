@@ -56,6 +56,8 @@ class MlflowTracking:
             mlflow.set_tracking_uri(self.uri)
             client = mlflow.MlflowClient()
             with one_at_a_time(self._settings):  # two processes creating the schema break it
+                if self.uri == local_uri(self._settings):
+                    _create_whole(local_database(self._settings))
                 if client.get_experiment_by_name(self.experiment) is None:
                     client.create_experiment(self.experiment, artifact_location=self._artifacts())
             yield client
@@ -219,17 +221,42 @@ def _json(value: Any) -> bytes:
 def tracking_uri(settings: Settings) -> str:
     if settings.mlflow_tracking_uri:
         return settings.mlflow_tracking_uri
-    folder = settings.state_folder / "mlflow"
-    folder.mkdir(parents=True, exist_ok=True)
-    return f"sqlite:///{folder / 'mlflow.db'}"
+    local_database(settings).parent.mkdir(parents=True, exist_ok=True)
+    return local_uri(settings)
+
+
+def local_database(settings: Settings) -> Path:
+    """MLflow's SQLite file, where no tracking server is set."""
+    return settings.state_folder / "mlflow" / "mlflow.db"
+
+
+def local_uri(settings: Settings) -> str:
+    return f"sqlite:///{local_database(settings)}"
+
+
+def _create_whole(database: Path) -> None:
+    """Creates MLflow's tables under another name: a kill among them would leave half of a schema,
+    which MLflow can't complete.
+    """
+    if database.exists():
+        return
+    import mlflow
+
+    new = database.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    mlflow.MlflowClient(f"sqlite:///{new}").search_experiments(max_results=1)
+    new.rename(database)
 
 
 @contextmanager
-def one_at_a_time(settings: Settings) -> Iterator[None]:
-    """Holds back other processes of this machine for the block; not reentrant."""
+def one_at_a_time(settings: Settings, what: str = "mlflow") -> Iterator[None]:
+    """Holds back other processes of this machine for the block; not reentrant.
+
+    The system lets go of the lock when a process ends, however it ends.
+    """
     folder: Path = settings.state_folder
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "mlflow.lock").open("a") as file:
+    with (folder / f"{what}.lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -103,6 +103,16 @@ def test_backtest_of_some_tickers_speaks_of_these_only(home: Path):
     assert not any(result["seconds"].values())
 
 
+def test_backtest_prints_scores_by_month_and_ticker(home: Path):
+    said = stock_assets(home, "backtest", *RANGE).stdout
+    lines = [line.strip() for line in said.splitlines()]
+    assert lines.index("By month") < lines.index("By ticker")
+    assert [line.split()[1] for line in lines if line.startswith("│ 2013-")] == [
+        "2013-02",
+        "2013-03",
+    ]
+
+
 def test_forecast_shows_what_is_stored(home: Path):
     newest = json.loads(stock_assets(home, "forecast", "--json").stdout)["forecasts"]
     assert [row["ticker"] for row in newest] == ["AAPL", "FB", "GOOG", "IBM", "MSFT"]

@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ mutation($p: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $p
 """
 BACKFILL = """
 query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill {
-  status runs(limit: 10) { id status assetSelection { path } } } } }
+  status runs(limit: 10) { id status startTime endTime tags { key value } } } } }
 """
 
 
@@ -93,14 +94,14 @@ def test_both_pages_answer_until_ctrl_c_and_nothing_survives(tmp_path: Path):
     assert left_running(home) == []
 
 
-def test_dagster_dev_alone_runs_a_backfill_with_a_store_of_its_own(tmp_path: Path):
+def test_dagster_dev_alone_runs_a_backfill_in_order_with_a_store_of_its_own(tmp_path: Path):
     home = checkout(tmp_path / "home")
     port = free_port(27_000)
     with (home / "dev.log").open("wb") as log:
         process = subprocess.Popen(
             [str(Path(sys.executable).with_name("dagster")), "dev", "--port", str(port)],
             cwd=home,
-            env=environment(home),
+            env=environment(home, sessions_per_run=3),
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -124,11 +125,18 @@ def test_dagster_dev_alone_runs_a_backfill_with_a_store_of_its_own(tmp_path: Pat
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=60)
     assert backfill["status"] == "COMPLETED_SUCCESS", (home / "dev.log").read_text()[-3000:]
-    # One run for five sessions of two assets, not one per partition.
-    assert len(backfill["runs"]) == 1
+    # Runs of three sessions and both assets, each after the one before: it reads what that stored.
+    runs = sorted(backfill["runs"], key=lambda run: run["startTime"])
+    starts = [_tags(run).get("dagster/asset_partition_range_start") for run in runs]
+    assert starts == ["2012-06-04", "2012-06-07"]
+    assert all(earlier["endTime"] <= run["startTime"] for earlier, run in pairwise(runs))
     eventually("the end of all processes", lambda: not left_running(home), seconds=60)
     # Telemetry would have left its number and its events there.
     assert [file for file in (home / ".dagster").rglob("*") if file.is_file()] == []
+
+
+def _tags(run: dict[str, Any]) -> dict[str, str]:
+    return {tag["key"]: tag["value"] for tag in run["tags"]}
 
 
 def _ended(answer: dict[str, Any]) -> dict[str, Any] | None:

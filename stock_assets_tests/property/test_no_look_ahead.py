@@ -1,8 +1,13 @@
 """Nothing known as of a session changes when everything after it is replaced by nonsense."""
 
+import json
+import random
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
+import dagster as dg
 import polars as pl
 import pytest
 from hypothesis import given
@@ -10,20 +15,24 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from polars.testing import assert_series_equal
 
-from stock_assets.commands.project import open_project
+from stock_assets.commands.project import Project, open_project
 from stock_assets.commands.stages import Progress, materialise_range, plan_range
 from stock_assets.forecasting.features import build_features
+from stock_assets.forecasting.gate import GateDecision
 from stock_assets.market.bars import PRICES
 from stock_assets.market.sessions import load_calendar
 from stock_assets.market.sources.sample import sample_bars
-from stock_assets.resources.io_managers import read_rows, stored_partitions
+from stock_assets.resources.io_managers import ParquetIOManager, read_rows, stored_partitions
+from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.settings import Settings
+from stock_assets_tests.backfilled import comparable
 from stock_assets_tests.conftest import QUICK, make_home
 
 XNYS = load_calendar("XNYS")
 FIRST, LAST = date(2012, 1, 3), date(2013, 3, 1)
 BARS = sample_bars().filter(pl.col("session").is_between(FIRST, LAST))
 SESSIONS = XNYS.between(FIRST, LAST)
+SESSION_ASSETS = ("features", "daily_forecast", "forecast_rmse")
 
 
 def poisoned_after(session: date, bars: pl.DataFrame, seed: int) -> pl.DataFrame:
@@ -83,11 +92,48 @@ def test_a_late_split_or_dividend_does_not_change_features(
     assert build_features(paid, XNYS).filter(known).equals(before.filter(known))
 
 
-@pytest.mark.parametrize(("session", "horizon"), [(date(2012, 11, 30), 3), (date(2013, 1, 22), 1)])
-def test_models_and_forecasts_know_nothing_of_later_sessions(
+def poison_the_store(project: Project, after: date) -> None:
+    """What a later day may leave: an approved version, other features, forecasts and scores."""
+    store = project.store
+    studies = stored_partitions(store, "tuned_model")
+    study = json.loads(store.get(max(studies.values())))
+    later = {"trained_through": str(XNYS.offset(after, 1)), "fingerprint": "of a later day"}
+    ModelRegistry(project.settings, store).register(study | later, GateDecision(True, "approved"))
+    for asset in ("features", "daily_forecast", "forecast_rmse"):
+        for key, path in stored_partitions(store, asset).items():
+            if key > str(after):
+                rows = store.scan_parquet([path]).collect()
+                wrong = rows.with_columns(pl.col(pl.Float64) * -7.7)
+                store.put_many({path: ParquetIOManager(store).encode(wrong)})
+
+
+def known_as_of(session: date, settings: Settings) -> dict[str, Any]:
+    """Objects of sessions up to `session` and of months before the next, and their versions."""
+    assets = ("features", "train_set", "test_set", "tuned_model", "registered_version",
+              "daily_forecast", "forecast_rmse")  # fmt: skip
+    found = comparable(settings)
+    known = {
+        key: value
+        for key, value in found.items()
+        if key.startswith(assets) and key.split("/")[1].split("=")[1] <= str(session)
+    }
+    versions = [v for v in found["registry"] if v[1] <= f"{session:%Y-%m}"]
+    return known | {"versions": [v for v in versions if v[2] != "of a later day"]}
+
+
+@pytest.mark.parametrize(
+    ("session", "horizon"),
+    [(date(2012, 11, 30), 3), (random.Random(5).choice(SESSIONS[-60:-4]), 1)],
+    ids=str,
+)
+def test_nothing_known_as_of_a_session_depends_on_later_ones(
     tmp_path: Path, session: date, horizon: int
 ):
-    """The whole graph, twice: with the true prices and with nonsense after the session."""
+    """The whole graph, twice: with the true prices, and with nonsense after the session.
+
+    Then everything as of the session is made anew, in a store and a registry that know what was
+    made after it.
+    """
     results = []
     for name, bars in (("true", BARS), ("poisoned", poisoned_after(session, BARS, seed=1))):
         bars.write_parquet(tmp_path / f"{name}.parquet")
@@ -100,25 +146,23 @@ def test_models_and_forecasts_know_nothing_of_later_sessions(
             horizon=horizon,
             **QUICK,
         )
-        with open_project(settings) as project:
-            wanted = plan_range(project, XNYS.offset(session, -3), XNYS.offset(session, 3))
+        first = XNYS.offset(session, -3)
+        with open_project(settings) as opened, dg.DagsterInstance.ephemeral() as instance:
+            project = replace(opened, instance=instance)
+            wanted = plan_range(project, first, XNYS.offset(session, 3))
             materialise_range(project, wanted, Progress())
-            objects = stored_partitions(project.store, "daily_forecast")
             forecasts = read_rows(
-                project.store, [path for key, path in objects.items() if key <= str(session)]
+                project.store, list(stored_partitions(project.store, "daily_forecast").values())
             )
-            month = f"train_set/month={session:%Y-%m}/part.parquet"
-            train = project.store.scan_parquet([month]).collect()
-            scores = stored_partitions(project.store, "forecast_rmse")
-            scored = read_rows(project.store, [scores[str(session)]])
-            results.append((forecasts, train, scored))
-    (true, true_train, true_scores), (poisoned, poisoned_train, poisoned_scores) = results
-    assert true["as_of_session"].max() == session
-    assert true["model_version"].null_count() == 0
-    assert true_train.equals(poisoned_train)
-    assert true.equals(poisoned)
-    assert true_scores["ticker"].n_unique() == 5
-    assert true_scores.equals(poisoned_scores)
-    targets = {day: XNYS.offset(day, horizon) for day in true["as_of_session"]}
-    assert true["target_session"].to_list() == [targets[day] for day in true["as_of_session"]]
-    assert set(true_scores["as_of_session"]) == {XNYS.offset(session, -horizon)}
+            targets = [XNYS.offset(day, horizon) for day in forecasts["as_of_session"]]
+            assert forecasts["target_session"].to_list() == targets
+            if name == "poisoned":
+                poison_the_store(project, session)
+                materialise_range(project, plan_range(project, first, session), Progress(), True)
+        results.append(known_as_of(session, settings))
+    true, poisoned = results
+    assert {f"{asset}/session={session}/part.parquet" for asset in SESSION_ASSETS} <= true.keys()
+    assert true["versions"]
+    assert true.keys() == poisoned.keys()
+    for key, value in true.items():
+        assert poisoned[key] == value, key

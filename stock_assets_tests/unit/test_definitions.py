@@ -49,7 +49,7 @@ def test_the_readmes_diagram_is_the_graph(graph: Any):
     assert drawn == real
 
 
-def test_every_asset_is_described_owned_grouped_and_backfilled_in_one_run(graph: Any):
+def test_every_asset_is_described_owned_grouped_and_backfilled_in_few_runs(graph: Any):
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
         assert node.description, key
@@ -57,7 +57,8 @@ def test_every_asset_is_described_owned_grouped_and_backfilled_in_one_run(graph:
         assert node.group_name in {"market_data", "features", "training", "forecasts"}, key
         assert node.kinds, key
         assert node.partitions_def is not None, key
-        assert node.backfill_policy == dg.BackfillPolicy.single_run(), key
+        monthly = "-%d" not in node.partitions_def.fmt
+        assert node.backfill_policy == dg.BackfillPolicy.multi_run(12 if monthly else 250), key
 
 
 def test_the_yahoo_and_files_sources_load_too(tmp_path: Path):

@@ -1,5 +1,7 @@
 """The I/O managers over a folder; integration/ holds the same against a real S3 server."""
 
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from stock_assets.errors import MissingPartitionsError, ObjectStoreError, PartitionMismatchError
 from stock_assets.resources.io_managers import JsonIOManager, ParquetIOManager, stored_partitions
 from stock_assets.resources.object_store import ObjectStore
+from stock_assets.resources.one_by_one import OneByOne, StoredPartitions
 
 DAYS = dg.DailyPartitionsDefinition("2020-01-01", end_date="2020-01-11")
 BY_DAY = {"partitioned_by": "day", "partition_column": "day"}
@@ -56,13 +59,17 @@ def build(value: Any, seen: list[Any], *, may_be_missing: bool = False) -> list[
     return [rows, counts]
 
 
+def resources(store: ObjectStore) -> dict[str, Any]:
+    return {"parquet": ParquetIOManager(store), "json": JsonIOManager(store)}
+
+
 def materialise(
     assets: list[Any], store: ObjectStore, name: str, first: str, last: str | None = None
 ) -> None:
     dg.materialize(
         assets,
         selection=[name],
-        resources={"parquet": ParquetIOManager(store), "json": JsonIOManager(store)},
+        resources=resources(store),
         tags={
             "dagster/asset_partition_range_start": first,
             "dagster/asset_partition_range_end": last or first,
@@ -131,3 +138,87 @@ def test_a_missing_object_is_named(store: ObjectStore):
     with pytest.raises(ObjectStoreError, match=r"no object rows/day=1/part\.parquet in file://"):
         store.get("rows/day=1/part.parquet")
     assert stored_partitions(store, "rows") == {}
+
+
+def test_partitions_that_come_one_by_one_are_stored_as_they_come(store: ObjectStore):
+    def broken() -> Iterator[tuple[str, dict[str, int]]]:
+        yield "2020-01-01", {"n": 1}
+        assert store.keys("months") == ["months/day=2020-01-01/value.json"]
+        yield "2020-01-02", {"n": 2}
+        raise RuntimeError("on purpose")
+
+    with pytest.raises(RuntimeError, match="on purpose"):
+        materialise([one_by_one(broken)], store, "months", "2020-01-01", "2020-01-03")
+    assert [json.loads(store.get(key)) for key in store.keys("months")] == [{"n": 1}, {"n": 2}]
+
+
+@pytest.mark.parametrize("keys", [["2020-01-01"], ["2020-01-01", "2020-01-02", "2020-01-09"]])
+def test_a_partition_too_few_or_too_many_is_refused(store: ObjectStore, keys: list[str]):
+    asset = one_by_one(lambda: ((key, {}) for key in keys))
+    with pytest.raises(PartitionMismatchError, match="2020-01-0"):
+        materialise([asset], store, "months", "2020-01-01", "2020-01-02")
+
+
+def one_by_one(values: Callable[[], Iterator[tuple[str, Any]]]) -> dg.AssetsDefinition:
+    @dg.asset(
+        partitions_def=DAYS,
+        metadata={"partitioned_by": "day"},
+        io_manager_key="json",
+        dagster_type=dg.PythonObjectDagsterType(OneByOne),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    def months() -> OneByOne:
+        return OneByOne(values(), dict)
+
+    return months
+
+
+def stored_rows(store: ObjectStore, reads: list[list[str]]) -> StoredPartitions:
+    def read(paths: list[str]) -> pl.DataFrame:
+        reads.append([path.split("/")[1].removeprefix("day=") for path in paths])
+        return ParquetIOManager(store).decode_many(paths)
+
+    every = DAYS.get_partition_keys()
+    return StoredPartitions("rows", "day", every[:1], every, stored_partitions(store, "rows"), read)
+
+
+def test_rows_of_a_span_are_read_once_and_have_no_hole(store: ObjectStore):
+    materialise(build(frame, []), store, "rows", "2020-01-01", "2020-01-05")
+    reads: list[list[str]] = []
+    rows = stored_rows(store, reads)
+
+    def days(first: str, last: str) -> list[str]:
+        return [str(day) for day in rows.rows_between(first, last)["day"]]
+
+    assert days("2020-01-01", "2020-01-03") == ["2020-01-01", "2020-01-02", "2020-01-03"]
+    assert days("2020-01-02", "2020-01-04") == ["2020-01-02", "2020-01-03", "2020-01-04"]
+    assert days("2020-01-03", "2020-01-03") == ["2020-01-03"]
+    assert days("2020-01-02", "2020-01-02") == ["2020-01-02"]
+    assert reads[1:] == [["2020-01-04"], ["2020-01-03"], ["2020-01-02"]]
+    with pytest.raises(MissingPartitionsError, match=r"rows was never materialised for 2020-01-06"):
+        rows.rows_between("2020-01-04", "2020-01-06")
+
+
+def test_a_run_does_not_overtake_an_earlier_one_of_its_backfill(store: ObjectStore):
+    """History may begin late, but not because what comes before is still being made."""
+    assets = build(frame, [])
+    materialise(assets, store, "rows", "2020-01-05")
+    with dg.DagsterInstance.ephemeral() as instance:
+        queued = {
+            "dagster/backfill": "b",
+            "dagster/asset_partition_range_start": "2020-01-01",
+            "dagster/asset_partition_range_end": "2020-01-04",
+        }
+        job = dg.define_asset_job("all_of_it").resolve(
+            asset_graph=dg.Definitions(assets, resources=resources(store)).resolve_asset_graph()
+        )
+        instance.create_run_for_job(job, tags=queued, asset_selection={dg.AssetKey("rows")})
+        tags = {
+            "dagster/asset_partition_range_start": "2020-01-05",
+            "dagster/asset_partition_range_end": "2020-01-05",
+        }
+        arguments = {"resources": resources(store), "instance": instance, "selection": ["counts"]}
+        with pytest.raises(MissingPartitionsError, match="made by another run of this backfill"):
+            dg.materialize(assets, tags=tags | {"dagster/backfill": "b"}, **arguments)
+        # Another backfill's business is none of ours.
+        assert dg.materialize(assets, tags=tags | {"dagster/backfill": "c"}, **arguments).success
