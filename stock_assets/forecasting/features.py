@@ -84,85 +84,90 @@ def build_features(bars: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFra
     """
     judged = bars if "jump_finding" in bars.columns else judge_bars(bars, calendar)
     # After the changes: a quarantined bar has none of its own, and is where the next one starts.
-    changes = _changes(judged).filter(pl.col("quarantine_reason").is_null())
-    known = changes.select(_whole_window()).to_series()
-    columns, log_variances = _window_features(changes)
-    markets = _market_means(changes["ordinal"], known, log_variances)
-    return changes.select(
+    rows = (
+        judged.lazy()
+        .select(*_GIVEN, "ordinal", "quarantine_reason", volume_ratio=_volume_ratio())
+        .filter(pl.col("quarantine_reason").is_null())
+        .with_columns(known=_has_whole_window())
+        .collect()
+        .rechunk()
+    )
+    columns, log_variances = _computed(rows)
+    return rows.select(
         "ticker",
         "session",
         pl.col("close").alias("close_usd"),
         pl.col("log_growth").alias("return_1d"),
-        "range_variance_1d",
-        *(pl.when(known).then(pl.Series(name, v)).alias(name) for name, v in columns.items()),
-        *(pl.Series(name, v, nan_to_null=True) for name, v in markets.items()),
+        pl.Series("range_variance_1d", columns.pop("range_variance_1d"), nan_to_null=True),
+        *(pl.when("known").then(pl.Series(name, v)).alias(name) for name, v in columns.items()),
+        *_market_means(rows, log_variances),
     ).select(pl.col(n).cast(t) for n, t in FEATURE_SCHEMA.items())
 
 
-def _changes(bars: pl.DataFrame) -> pl.DataFrame:
-    """What one session changed: returns, range variance, log volume. Null on a first row."""
+_PRICED = ("open", "high", "low", "close", "dividend")
+_GIVEN = ("ticker", "session", *_PRICED, "log_growth")
+
+
+def _volume_ratio() -> pl.Expr:
+    """Volume over the one before, in today's shares: a split must not look like more trading."""
+    ratio = pl.col("volume") / (pl.col("volume").shift(1) * pl.col("split_ratio"))
+    # Indices and days without trading have no volume; what can't be compared has not changed.
     same = pl.col("ticker") == pl.col("ticker").shift(1)
-    # In today's shares: a 2-for-1 split alone must not look like doubled trading. Indices and days
-    # without trading have no volume; what can't be compared has not changed.
-    volume_ratio = pl.col("volume") / (pl.col("volume").shift(1) * pl.col("split_ratio"))
-    comparable = same & volume_ratio.is_finite() & (volume_ratio > 0)
-    intraday = (pl.col("close") / pl.col("open")).log()
-    log_range = (pl.col("high") / pl.col("low")).log()
-    garman_klass = (0.5 * log_range**2 - (2 * np.log(2) - 1) * intraday**2).clip(lower_bound=0)
-    # The same as from the close before, which may be quarantined, to the open.
-    overnight = (
-        pl.col("log_growth")
-        + ((pl.col("open") + pl.col("dividend")) / (pl.col("close") + pl.col("dividend"))).log()
-    )
-    return bars.with_columns(
-        overnight=overnight,
-        intraday=intraday,
-        log_range=log_range,
-        volume_ratio=pl.when(comparable).then(volume_ratio).otherwise(1.0),
-        range_variance_1d=overnight**2 + garman_klass,
-    )
+    return pl.when(same & ratio.is_finite() & (ratio > 0)).then(ratio).otherwise(1.0)
 
 
-def _whole_window() -> pl.Expr:
+def _has_whole_window() -> pl.Expr:
     """Whether the WINDOW + 1 bars up to a row are its ticker's, and young enough."""
     span = pl.col("ordinal") - pl.col("ordinal").shift(WINDOW)
     whole = (span <= HISTORY_SESSIONS) & (pl.col("ticker") == pl.col("ticker").shift(WINDOW))
     return whole.fill_null(False)
 
 
-def _window_features(changes: pl.DataFrame) -> tuple[dict[str, Values], list[Values]]:
-    """`volatility_1d` and FEATURES of each row, and the log of each mean variance.
+def _computed(rows: pl.DataFrame) -> tuple[dict[str, Values], dict[int, Values]]:
+    """Range variance, `volatility_1d` and FEATURES, and the logs of the mean variances.
 
-    Right where the row's window is whole, else without meaning: hence no grouping by ticker.
+    The latter two are right where a row's window is whole, else without meaning: hence no grouping
+    by ticker. In blocks, so that what is between bars and features never leaves the caches.
     """
-    given = {name: changes[name].to_numpy() for name in _NEEDED}
-    names = ("volatility_1d", *FEATURES)
-    results = {name: np.full(changes.height, np.nan) for name in names}
-    log_variances = {n: np.full(changes.height, np.nan) for n in VARIANCE_SPANS}
+    given = {name: rows[name].to_numpy() for name in (*_PRICED, "log_growth", "volume_ratio")}
+    names = ("range_variance_1d", "volatility_1d", *FEATURES)
+    columns = {name: np.full(rows.height, np.nan) for name in names}
+    log_variances = {n: np.full(rows.height, np.nan) for n in VARIANCE_SPANS}
 
     def block(first: int, last: int) -> None:
-        lead = slice(first - WINDOW + 1, last)
-        features, variances = _features_of({n: v[lead] for n, v in given.items()})
+        lead = max(0, first - WINDOW + 1)
+        changes = _changes({name: values[lead:last] for name, values in given.items()})
+        columns["range_variance_1d"][first:last] = changes["range_variance_1d"][first - lead :]
+        if last < WINDOW:
+            return
+        features, variances = _features_of(changes)
+        at = slice(lead + WINDOW - 1, last)
         for name, values in features.items():
-            results[name][first:last] = values
+            columns[name][at] = values
         for n, values in variances.items():
-            log_variances[n][first:last] = values
+            log_variances[n][at] = values
 
-    in_blocks(block, WINDOW - 1, changes.height)
-    return results, list(log_variances.values())
+    in_blocks(block, 0, rows.height)
+    return columns, log_variances
 
 
-_NEEDED = (
-    "high",
-    "low",
-    "close",
-    "log_growth",
-    "overnight",
-    "intraday",
-    "log_range",
-    "volume_ratio",
-    "range_variance_1d",
-)
+def _changes(rows: Mapping[str, Values]) -> dict[str, Values]:
+    """What one session changed: returns, range variance, log volume. NaN on a first row."""
+    opened, close = rows["open"], rows["close"]
+    intraday = np.log(close / opened)
+    log_range = np.log(rows["high"] / rows["low"])
+    garman_klass = np.maximum(0.5 * log_range**2 - (2 * np.log(2) - 1) * intraday**2, 0)
+    # The same as from the close before, which may be quarantined, to the open.
+    paid = rows["dividend"]
+    overnight = rows["log_growth"] + np.log((opened + paid) / (close + paid))
+    return {
+        **rows,
+        "overnight": overnight,
+        "intraday": intraday,
+        "log_range": log_range,
+        "log_volume": np.log(rows["volume_ratio"]),
+        "range_variance_1d": overnight**2 + garman_klass,
+    }
 
 
 def _mean(values: Values, span: int) -> Values:
@@ -204,7 +209,7 @@ def _features_of(rows: Mapping[str, Values]) -> tuple[dict[str, Values], dict[in
         for n in MOMENTUM_SESSIONS
     }
     gaps = {f"ema_gap_{n}": _gap(returns, n)[-size:] * per_volatility for n in EMA_SPANS}
-    changes = np.log(rows["volume_ratio"][-size - _VOLUME_SESSIONS + 2 :])
+    volumes = rows["log_volume"][-size - _VOLUME_SESSIONS + 2 :]
     features = {
         "volatility_1d": volatility,
         "scaled_return_1d": now["log_growth"] * per_volatility,
@@ -215,7 +220,7 @@ def _features_of(rows: Mapping[str, Values]) -> tuple[dict[str, Values], dict[in
         "close_location": np.where(high_low > 0, located, 0.0),
         "range_ratio": now["log_range"] * per_volatility,
         # Log volume minus its plain mean, as a sum of the changes since.
-        "volume_surprise": ramp_sums(changes, _VOLUME_SESSIONS - 1) / _VOLUME_SESSIONS,
+        "volume_surprise": ramp_sums(volumes, _VOLUME_SESSIONS - 1) / _VOLUME_SESSIONS,
         **{
             f"volatility_ratio_{n}": 0.5 * value - log_volatility
             for n, value in log_variances.items()
@@ -224,19 +229,19 @@ def _features_of(rows: Mapping[str, Values]) -> tuple[dict[str, Values], dict[in
     return features, log_variances
 
 
-def _market_means(
-    ordinals: pl.Series, known: pl.Series, log_variances: list[Values]
-) -> dict[str, Values]:
-    """MARKET_VARIANCES of each row; NaN in a session where no ticker has features."""
-    at = (ordinals - (ordinals.min() or 0)).to_numpy()
-    complete = known.to_numpy()
-    counts = np.bincount(at[complete], minlength=at.max(initial=0) + 1)
-    means = {}
-    for name, values in zip(MARKET_VARIANCES, log_variances, strict=True):
+def _market_means(rows: pl.DataFrame, log_variances: Mapping[int, Values]) -> list[pl.Series]:
+    """MARKET_VARIANCES of each row; null in a session where no ticker has features."""
+    ordinals = rows["ordinal"].to_numpy()
+    at = ordinals - ordinals.min(initial=2**31)
+    known = rows["known"].to_numpy()
+    counts = np.bincount(at, weights=known)
+    means = []
+    for name, values in zip(MARKET_VARIANCES, log_variances.values(), strict=True):
         # Added up in the order of the tickers, whatever other sessions there are.
-        sums = np.bincount(at[complete], weights=values[complete], minlength=len(counts))
-        means[name] = np.divide(sums, counts, out=np.full(len(counts), np.nan), where=counts > 0)
-    return {name: mean[at] for name, mean in means.items()}
+        sums = np.bincount(at, weights=np.where(known, values, 0.0))
+        mean = np.divide(sums, counts, out=np.full(len(counts), np.nan), where=counts > 0)
+        means.append(pl.Series(name, mean.take(at, out=values), nan_to_null=True))
+    return means
 
 
 def complete_rows(features: pl.DataFrame, names: Sequence[str] = FEATURES) -> pl.DataFrame:
