@@ -37,7 +37,7 @@ class Ratio:
     """Seconds that the numerator may take on top of the ratio."""
 
     def value(self, best: Mapping[str, Measurement]) -> float | None:
-        """None where a contender is not there, as without the benchmark-only packages."""
+        """None where a contender was not measured, as without the benchmark-only packages."""
         numbers = []
         for name in (self.of, *self.over):
             contender, _, part = name.partition(":")
@@ -45,6 +45,8 @@ class Ratio:
                 return None
             numbers.append(best[contender][f"{part}_{self.key}" if part else self.key])
         whole, *parts = numbers
+        if not sum(parts):
+            return None
         return float(max(0.0, whole - self.allowance) / sum(parts))
 
     def holds(self, value: float | None) -> bool | None:
@@ -63,11 +65,13 @@ class Case:
         title: One line for the table.
         sizes: `full` is the figure that counts, `tiny` shows that it runs.
         prepare: Makes the data that all contenders read, in a folder; not timed.
-        contenders: By name. Each runs in a process of its own, in a copy of nothing: what it writes
-            lies in a folder of its own below the case's.
+        contenders: By name. Each runs in a process of its own.
         ratios: Of the best measurements.
         needs: Modules that a contender needs beyond the project's own; left out without them.
         repeats: Rounds through the contenders, each in the reverse order of the one before.
+        once: Contenders too slow to repeat.
+        bounds: (contender, key, most): what a contender's own measurement must not exceed.
+        notes: What a reader of the table should know.
     """
 
     title: str
@@ -78,9 +82,7 @@ class Case:
     needs: Mapping[str, str] = field(default_factory=dict)
     repeats: int = 3
     once: Sequence[str] = ()
-    """Contenders too slow to repeat."""
     bounds: Sequence[tuple[str, str, float]] = ()
-    """(contender, key, most): what a contender's own measurement must not exceed."""
     notes: str = ""
 
 

@@ -1,0 +1,161 @@
+"""The factor task of Qlib's data server: 14 factors of 800 tickers, 2007-2020, simulated prices.
+
+Yang et al. (2020), "Qlib: An AI-oriented Quantitative Investment Platform", section 4: from stored
+daily OHLCV to a frame of 14 factors "e.g. Std($close, 5)/$close". The paper does not list the other
+thirteen; here they are those of this project's features that Qlib's expressions can say, without
+what Qlib does not know: splits, dividends, verdicts on bars, the division by volatility. So the
+project does more: it reads its own 3,272 partitions, judges every bar and makes all its features.
+
+`pyqlib` reads its own binary files with one kernel and no cache on disk; `pandas` reads one Parquet
+file. Each reads its own store from a folder.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from stock_assets_tests.benchmarks.case import Case, Measurement, Ratio, Size, measured
+
+MOMENTUM, EMA = (5, 10, 20, 60), (5, 10, 20)
+EXPRESSIONS = (
+    "$close/Ref($close,1)-1",
+    *(f"Log($close/Ref($close,{n}))" for n in MOMENTUM),
+    *(f"Log($close)-EMA(Log($close),{n})" for n in EMA),
+    "Log($open/Ref($close,1))",
+    "Log($close/$open)",
+    "($close-$low)/($high-$low)-0.5",
+    "Log($high/$low)",
+    "Log($volume)-Mean(Log($volume),20)",
+    "Std($close,5)/$close",
+)
+FIELDS = ("open", "high", "low", "close", "volume")
+
+
+def prepare(folder: Path, size: Size) -> None:
+    """The same bars as the project's partitions, as Qlib's binary files, and as one file."""
+    from datetime import UTC, date, datetime
+
+    import numpy as np
+    import polars as pl
+
+    from stock_assets.market.revisions import stored_form
+    from stock_assets.resources.io_managers import ParquetIOManager, partition_object
+    from stock_assets.resources.object_store import ObjectStore
+    from stock_assets_tests.benchmarks.simulated import simulated_bars
+
+    bars = simulated_bars(size["tickers"], size["sessions"], date(2019, 12, 31))
+    bars.write_parquet(folder / "bars.parquet")
+    manager = ParquetIOManager(ObjectStore(f"file://{folder / 'objects'}"))
+    stored = stored_form(bars, "files", datetime(2020, 1, 2, tzinfo=UTC)).sort("session", "ticker")
+    manager.store.put_many(
+        {
+            partition_object("raw_prices", "session", str(session), manager.file): manager.encode(
+                part
+            )
+            for (session,), part in stored.partition_by("session", as_dict=True).items()
+        }
+    )
+    root = folder / "qlib"
+    (root / "calendars").mkdir(parents=True)
+    (root / "instruments").mkdir()
+    days = bars["session"].unique().sort()
+    (root / "calendars" / "day.txt").write_text("".join(f"{day}\n" for day in days))
+    span = f"{days[0]}\t{days[-1]}"
+    (root / "instruments" / "all.txt").write_text(
+        "".join(f"{ticker}\t{span}\n" for ticker in bars["ticker"].unique().sort())
+    )
+    for (ticker,), rows in bars.partition_by("ticker", as_dict=True).items():
+        files = root / "features" / str(ticker).lower()
+        files.mkdir(parents=True)
+        for name in FIELDS:
+            # Position of the first day, then the values.
+            values = np.concatenate([[0.0], rows[name].to_numpy()]).astype("<f4")
+            values.tofile(files / f"{name}.day.bin")
+    assert pl.Series(days).len() == size["sessions"]
+
+
+def project(folder: Path, _size: Size) -> Measurement:
+    from stock_assets.forecasting.features import build_features
+    from stock_assets.market.bars import BAR_SCHEMA
+    from stock_assets.market.plausibility import judge_bars
+    from stock_assets.resources.io_managers import read_rows, stored_partitions
+    from stock_assets.resources.object_store import ObjectStore
+    from stock_assets_tests.benchmarks.simulated import CALENDAR
+
+    store = ObjectStore(f"file://{folder / 'objects'}")
+    with measured() as result:
+        with measured() as reading:
+            objects = list(stored_partitions(store, "raw_prices").values())
+            bars = read_rows(store, objects, *BAR_SCHEMA, "quarantine_reason")
+        features = build_features(judge_bars(bars, CALENDAR), CALENDAR)
+    return result | {"rows": features.height, "read_seconds": reading["seconds"]}
+
+
+def pandas(folder: Path, _size: Size) -> Measurement:
+    import numpy as np
+    import pandas as pd
+
+    with measured() as result:
+        rows: Any = pd.read_parquet(folder / "bars.parquet", columns=["ticker", "session", *FIELDS])
+        by = rows.groupby("ticker", sort=False)
+        made = rows[["ticker", "session"]].copy()
+        previous = by["close"].shift(1)
+        made["return"] = rows["close"] / previous - 1
+        log_close = np.log(rows["close"])
+        for n in MOMENTUM:
+            made[f"momentum_{n}"] = np.log(rows["close"] / by["close"].shift(n))
+
+        def flat(values: Any) -> Any:
+            return values.reset_index(level=0, drop=True)
+
+        by_log = log_close.groupby(rows["ticker"], sort=False)
+        for n in EMA:
+            made[f"gap_{n}"] = log_close - flat(by_log.ewm(span=n, min_periods=1).mean())
+        made["overnight"] = np.log(rows["open"] / previous)
+        made["intraday"] = np.log(rows["close"] / rows["open"])
+        made["located"] = (rows["close"] - rows["low"]) / (rows["high"] - rows["low"]) - 0.5
+        made["range"] = np.log(rows["high"] / rows["low"])
+        log_volume = np.log(rows["volume"])
+        by_volume = log_volume.groupby(rows["ticker"], sort=False)
+        made["surprise"] = log_volume - flat(by_volume.rolling(20, min_periods=1).mean())
+        made["deviation"] = flat(by["close"].rolling(5, min_periods=1).std()) / rows["close"]
+    assert made.shape[1] - 2 == len(EXPRESSIONS)
+    return result | {"rows": len(made)}
+
+
+def pyqlib(folder: Path, size: Size) -> Measurement:
+    import logging
+
+    import qlib
+    from qlib.data import D
+
+    qlib.init(
+        provider_uri=str(folder / "qlib"),
+        region="us",
+        kernels=1,
+        expression_cache=None,
+        dataset_cache=None,
+        logging_level=logging.ERROR,
+    )
+    with measured() as result:
+        made = D.features(D.instruments("all"), list(EXPRESSIONS), freq="day")
+    assert made.shape == (size["tickers"] * size["sessions"], len(EXPRESSIONS))
+    return result | {"rows": len(made)}
+
+
+CASE = Case(
+    title="Factor task of Qlib's data server: 14 factors, 800 tickers, 2007-2020",
+    sizes={
+        "full": {"tickers": 800, "sessions": 3272},
+        "tiny": {"tickers": 3, "sessions": 150},
+    },
+    prepare=prepare,
+    contenders={"project": project, "pandas": pandas, "pyqlib": pyqlib},
+    needs={"pyqlib": "qlib"},
+    ratios=[
+        Ratio("pyqlib with one kernel / project", "pyqlib", ["project"], at_least=12),
+        Ratio("pandas / project", "pandas", ["project"]),
+        Ratio("pyqlib with one kernel / pandas", "pyqlib", ["pandas"]),
+    ],
+    notes="The project reads partitions, judges every bar, knows splits and dividends, and makes all"
+    " its 23 columns; the others make the 14 alone.",
+)
