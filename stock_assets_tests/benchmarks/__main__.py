@@ -1,8 +1,8 @@
 """Runs the benchmark suite: `make bench`, `make bench CASES=features,imports`, `… QUICK=1`.
 
-Each figure is measured beside its rival in the same run: the contenders of a case take turns, in the
-reverse order every other round, each in a process of its own. What counts is the best round of each.
-Results go to docs/benchmarks.json, where a case that was not run keeps its last one, and
+Each figure is measured beside its rival in the same run: the contenders of a case take turns, in
+the reverse order every other round, each in a process of its own. What counts is the best round of
+each. Results go to docs/benchmarks.json, where a case that was not run keeps its last one, and
 docs/benchmarks.md is made of that.
 """
 
@@ -73,9 +73,7 @@ def best_of(made: Mapping[str, list[Measurement]]) -> dict[str, Measurement]:
     best = {}
     for contender, measurements in made.items():
         best[contender] = {
-            key: min(m[key] for m in measurements)
-            if isinstance(value, float)
-            else value
+            key: min(m[key] for m in measurements) if isinstance(value, float) else value
             for key, value in measurements[-1].items()
         }
     return best

@@ -21,7 +21,9 @@ def prepare(folder: Path, size: Size) -> None:
     bars.write_parquet(folder / "bars.parquet")
     with opened(home_for(folder, "home"), folder / "bars.parquet", size) as project:
         # As many sessions at the end are left as there will be daily runs.
-        last = date.fromisoformat(project.partitions.sessions.get_partition_keys()[-size["left"] - 1])
+        last = date.fromisoformat(
+            project.partitions.sessions.get_partition_keys()[-size["left"] - 1]
+        )
         materialise_range(project, plan_range(project, last, last), Progress())
 
 

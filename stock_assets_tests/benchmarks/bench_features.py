@@ -1,9 +1,10 @@
 """Feature building beside pandas groupby, polars written plainly, and mlforecast's preprocess.
 
-All read the same judged bars and make as many columns from windows as the project does: returns over
-four spans, exponential gaps, mean variances, volume surprise, the ratios of a session. The plain
-rivals use their library's own moving sums and exponential means, which remember their whole past:
-less than the project promises, and faster for them. `judging` is what the project does before.
+All read the same judged bars and make as many columns from windows as the project does: returns
+over four spans, exponential gaps, mean variances, volume surprise, the ratios of a session. The
+plain rivals use their library's own moving sums and exponential means, which remember their whole
+past: less than the project promises, and faster for them. `judging` is what the project does
+before.
 """
 
 from pathlib import Path
@@ -40,7 +41,6 @@ def _read(file: Path) -> Any:
 
 
 def project(folder: Path, _size: Size) -> Measurement:
-    import polars as pl
 
     from stock_assets.forecasting.features import FEATURE_SCHEMA, build_features
     from stock_assets_tests.benchmarks.simulated import CALENDAR
@@ -53,7 +53,6 @@ def project(folder: Path, _size: Size) -> Measurement:
 
 
 def judging(folder: Path, _size: Size) -> Measurement:
-    import polars as pl
 
     from stock_assets.market.plausibility import judge_bars
     from stock_assets_tests.benchmarks.simulated import CALENDAR

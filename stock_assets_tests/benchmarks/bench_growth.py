@@ -1,8 +1,8 @@
 """How cost grows with tickers and with years: verdicts and features, and the chain through Dagster.
 
 The exponent that counts is that of CPU seconds between the two largest sizes, where what every size
-pays alike flatters least. The slope of a straight line through all, on logarithmic scales, is beside
-it.
+pays alike flatters least. The slope of a straight line through all, on logarithmic scales, is
+beside it.
 """
 
 import math
@@ -30,7 +30,7 @@ def exponents(sizes: Sequence[int], seconds: Sequence[float]) -> dict[str, float
     return {"exponent": (most - at) / (largest - before), "slope": slope}
 
 
-def _core(folder: Path, grid: Sequence[tuple[int, int]], axis: int) -> Measurement:
+def _core(grid: Sequence[tuple[int, int]], axis: int) -> Measurement:
     from stock_assets.forecasting.features import build_features
     from stock_assets.market.plausibility import judge_bars
     from stock_assets_tests.benchmarks.simulated import CALENDAR, simulated_bars
@@ -55,21 +55,23 @@ def _grown(
         seconds = [work(*point) for point in grid]
     sizes = [point[axis] for point in grid]
     return result | {
-        "points": {f"{t} tickers x {s} sessions": took for (t, s), took in zip(grid, seconds, strict=True)},
+        "points": {
+            f"{t} tickers x {s} sessions": took for (t, s), took in zip(grid, seconds, strict=True)
+        },
         **exponents(sizes, seconds),
     }
 
 
-def core_by_tickers(folder: Path, size: Size) -> Measurement:
+def core_by_tickers(_folder: Path, size: Size) -> Measurement:
     part = size["one_in"]
     sessions = 5 * SESSIONS_A_YEAR // part
-    return _core(folder, [(max(1, n // part), sessions) for n in TICKERS], 0)
+    return _core([(max(1, n // part), sessions) for n in TICKERS], 0)
 
 
-def core_by_years(folder: Path, size: Size) -> Measurement:
+def core_by_years(_folder: Path, size: Size) -> Measurement:
     part = size["one_in"]
     tickers = max(1, 100 // part)
-    return _core(folder, [(tickers, n * SESSIONS_A_YEAR // part) for n in YEARS], 1)
+    return _core([(tickers, n * SESSIONS_A_YEAR // part) for n in YEARS], 1)
 
 
 def _chain(folder: Path, grid: Sequence[tuple[int, int]], axis: int, name: str) -> Measurement:
@@ -120,6 +122,6 @@ CASE = Case(
     contenders=CASES,
     bounds=[(name, "exponent", 1.05) for name in CASES],
     repeats=1,
-    notes="Verdicts and features in memory at five years (tickers) and 100 tickers (years); the chain"
-    " of prices and features through Dagster at one year, and at 1, 5 and 10 years.",
+    notes="Verdicts and features in memory at five years (tickers) and 100 tickers (years); the"
+    " chain of prices and features through Dagster at one year, and at 1, 5 and 10 years.",
 )

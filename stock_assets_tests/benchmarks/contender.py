@@ -1,4 +1,4 @@
-"""Runs one contender of one case, or its preparation, and prints what it measured as the last line."""
+"""Runs one contender of a case, or its preparation; the last line it prints is the measurement."""
 
 import importlib
 import json

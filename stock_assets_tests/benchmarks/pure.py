@@ -52,8 +52,6 @@ class Stopwatch:
 
 def watch_the_pure_core() -> Stopwatch:
     """Wraps the functions wherever the package has a name for them; call before building it."""
-    import stock_assets.commands.stages  # brings the assets along
-    import stock_assets.assets.study  # noqa: F401
 
     for package in PURE:
         path = importlib.import_module(package).__path__

@@ -76,9 +76,11 @@ def table(results: Mapping[str, Any]) -> str:
         "| case | figure | found | promised | |",
         "|---|---|---|---|---|",
     ]
-    for name, result in results.items():
-        for ratio in result["ratios"]:
-            lines.append(f"| {name} | {ratio['name']} | {_found(ratio)} | {_promised(ratio)} |")
+    lines += [
+        f"| {name} | {ratio['name']} | {_found(ratio)} | {_promised(ratio)} |"
+        for name, result in results.items()
+        for ratio in result["ratios"]
+    ]
     for name, result in results.items():
         where = result["environment"]
         lines += [
