@@ -7,6 +7,7 @@ the object store, MLflow and the glue. `empty` runs the same ranges of a hollow 
 """
 
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,6 @@ def _range(project: Any, size: Size) -> Any:
 
     keys = project.partitions.sessions.get_partition_keys()
     first, last = keys[-size["sessions"]], keys[-1]
-    from datetime import date
-
     return plan_range(project, date.fromisoformat(first), date.fromisoformat(last))
 
 
@@ -80,7 +79,13 @@ CASE = Case(
             "backfill",
             ["backfill:pure", "empty"],
             at_most=1.25,
-        )
+        ),
+        Ratio(
+            "CPU of the same",
+            "backfill",
+            ["backfill:pure", "empty"],
+            key="cpu_seconds",
+        ),
     ],
     once=("backfill", "empty"),
     repeats=1,
