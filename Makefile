@@ -8,6 +8,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
+BENCH_VENV := .venv-bench
+BENCH_INSTALLED := $(BENCH_VENV)/.installed
+CASES ?=
+QUICK ?=
 # Tests that start processes of their own share two cores badly beyond this.
 TEST_WORKERS ?= 2
 
@@ -74,17 +78,28 @@ format: $(INSTALLED) ## Format and sort imports
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format .
 
-bench: $(INSTALLED) ## What storing prices costs beside plain polars
-	@$(BIN)/python stock_assets_tests/benchmarks/bench_price_storage.py
+bench: $(BENCH_INSTALLED) ## Speed beside its rivals, into docs/benchmarks.md (CASES=features,imports QUICK=1)
+	@PYTHONPATH=. $(BENCH_VENV)/bin/python -W ignore -m stock_assets_tests.benchmarks --cases "$(CASES)" $(if $(QUICK),--quick)
+
+# The rivals pull in four times what the project needs: an environment of their own.
+$(BENCH_INSTALLED): requirements-bench.lock
+	@echo "Setting up $(BENCH_VENV) (once; some minutes) …"
+	@$(PYTHON) -m venv $(BENCH_VENV)
+	@$(BENCH_VENV)/bin/python -m pip --disable-pip-version-check --no-input install --quiet \
+		--require-hashes --requirement requirements-bench.lock
+	@touch $@
 
 lock: ## Resolve requirements.lock anew (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header --no-annotate --no-strip-extras --extra dev --extra postgres pyproject.toml \
 		--output-file requirements.lock
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --no-annotate --no-strip-extras --constraints requirements.lock pyproject.toml \
+		stock_assets_tests/benchmarks/requirements.in --output-file requirements-bench.lock
 
 calendars: $(INSTALLED) ## Regenerate the packaged session tables
 	@$(BIN)/python -m stock_assets.market.calendars
 
 clean: ## Remove the environment and all local state (var/)
 	@if [ -x $(BIN)/stock-assets ]; then $(BIN)/stock-assets down; fi
-	@rm -rf $(VENV) var .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(BENCH_VENV) var .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

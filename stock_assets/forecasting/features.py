@@ -1,20 +1,22 @@
 """Features of a session: ratios and returns known at that session's close.
 
 All are free of scale and start: a feature is a weighted sum over a fixed number of past bars, so a
-later split can't change it and a backfill of ten years gives what the daily run gave. Sums use
-explicit weights on purpose: a running sum would carry the start of the range in its last bits.
+later split can't change it and a backfill of ten years gives what the daily run gave. Sums are
+those of `market.windows` on purpose: a running sum would carry the start of the range in its last
+bits.
 
 Range variance after Garman & Klass (1980), "On the Estimation of Security Price Volatilities from
 Historical Data", plus the squared overnight return.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
 
 from stock_assets.market.plausibility import JUDGING_SESSIONS, judge_bars
 from stock_assets.market.sessions import ExchangeCalendar
+from stock_assets.market.windows import Values, decaying_sums, in_blocks, ramp_sums
 
 WINDOW = 63
 """Returns that the longest feature looks back on."""
@@ -62,38 +64,6 @@ FEATURE_SCHEMA: dict[str, pl.DataType] = {
 }
 
 
-def _ema_weights(span: int) -> np.ndarray:
-    """Weights of the past WINDOW values, newest last, summing to 1."""
-    decay = 1 - 2 / (span + 1)
-    weights: np.ndarray = decay ** np.arange(WINDOW)[::-1]
-    return np.asarray(weights / weights.sum())
-
-
-def _ema_gap_weights(span: int) -> np.ndarray:
-    """Weights on the past returns that give log price minus its exponential mean."""
-    # ln P[t] - sum_j w[j] ln P[t-j] = sum_i r[t-i] * (weight of all prices older than t-i).
-    return np.cumsum(_ema_weights(span))[:-1]
-
-
-def _surprise_weights(sessions: int) -> np.ndarray:
-    """Weights on the past changes that give a value minus its plain mean over `sessions`."""
-    return np.arange(1, sessions) / sessions
-
-
-def _weighted_sum(column: str, weights: np.ndarray) -> pl.Expr:
-    """Sum of the last len(weights) values of a ticker, newest times the last weight.
-
-    A null in the window makes it null. So does a ticker's start, as its first change is null: hence
-    no grouping by ticker.
-    """
-    return (
-        pl.col(column)
-        .fill_null(float("nan"))  # weighted windows refuse nulls and pass NaN on
-        .rolling_sum(len(weights), weights=weights.tolist(), min_samples=len(weights))
-        .fill_nan(None)
-    )
-
-
 def build_features(bars: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFrame:
     """Features of every bar.
 
@@ -114,92 +84,164 @@ def build_features(bars: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFra
     """
     judged = bars if "jump_finding" in bars.columns else judge_bars(bars, calendar)
     # After the changes: a quarantined bar has none of its own, and is where the next one starts.
-    changes = _changes(judged).filter(pl.col("quarantine_reason").is_null())
-    sums = _window_sums(changes)
-    return _market(_ratios(sums)).select(pl.col(n).cast(t) for n, t in FEATURE_SCHEMA.items())
-
-
-def _changes(bars: pl.DataFrame) -> pl.DataFrame:
-    """What one session changed: returns, range variance, log volume. Null on a first row."""
-    same = pl.col("ticker") == pl.col("ticker").shift(1)
-    previous_close = pl.when(same).then(pl.col("close").shift(1))
-    # In today's shares: a 2-for-1 split alone must not look like doubled trading. Indices and days
-    # without trading have no volume; what can't be compared has not changed.
-    volume_ratio = pl.col("volume") / (pl.col("volume").shift(1) * pl.col("split_ratio"))
-    volume_change = pl.when(volume_ratio.is_finite() & (volume_ratio > 0)).then(volume_ratio.log())
-    intraday = (pl.col("close") / pl.col("open")).log()
-    log_range = (pl.col("high") / pl.col("low")).log()
-    garman_klass = (0.5 * log_range**2 - (2 * np.log(2) - 1) * intraday**2).clip(lower_bound=0)
-    overnight = (
-        (pl.col("open") + pl.col("dividend")) * pl.col("split_ratio") / previous_close
-    ).log()
-    return bars.with_columns(
-        return_1d=pl.col("log_growth"),
-        overnight=overnight,
-        intraday=intraday,
-        log_range=log_range,
-        volume_change=pl.when(same).then(volume_change.fill_null(0.0)),
-        range_variance_1d=overnight**2 + garman_klass,
+    rows = (
+        judged.lazy()
+        .select(*_GIVEN, "ordinal", "quarantine_reason", volume_ratio=_volume_ratio())
+        .filter(pl.col("quarantine_reason").is_null())
+        .with_columns(known=_has_whole_window())
+        .collect()
+        .rechunk()
     )
+    columns, log_variances = _computed(rows)
+    return rows.select(
+        "ticker",
+        "session",
+        pl.col("close").alias("close_usd"),
+        pl.col("log_growth").alias("return_1d"),
+        pl.Series("range_variance_1d", columns.pop("range_variance_1d"), nan_to_null=True),
+        *(pl.when("known").then(pl.Series(name, v)).alias(name) for name, v in columns.items()),
+        *_market_means(rows, log_variances),
+    ).select(pl.col(n).cast(t) for n, t in FEATURE_SCHEMA.items())
 
 
-def _window_sums(changes: pl.DataFrame) -> pl.DataFrame:
-    ones = {n: np.ones(n) for n in MOMENTUM_SESSIONS}
-    variance = _weighted_sum("range_variance_1d", _ema_weights(_VOLATILITY_SPAN))
+_PRICED = ("open", "high", "low", "close", "dividend")
+_GIVEN = ("ticker", "session", *_PRICED, "log_growth")
+
+
+def _volume_ratio() -> pl.Expr:
+    """Volume over the one before, in today's shares: a split must not look like more trading."""
+    ratio = pl.col("volume") / (pl.col("volume").shift(1) * pl.col("split_ratio"))
+    # Indices and days without trading have no volume; what can't be compared has not changed.
+    same = pl.col("ticker") == pl.col("ticker").shift(1)
+    return pl.when(same & ratio.is_finite() & (ratio > 0)).then(ratio).otherwise(1.0)
+
+
+def _has_whole_window() -> pl.Expr:
+    """Whether the WINDOW + 1 bars up to a row are its ticker's, and young enough."""
     span = pl.col("ordinal") - pl.col("ordinal").shift(WINDOW)
     whole = (span <= HISTORY_SESSIONS) & (pl.col("ticker") == pl.col("ticker").shift(WINDOW))
-    return changes.with_columns(
-        pl.when(whole.fill_null(False)).then(sums).alias(name)
-        for name, sums in (
-            ("volatility_1d", variance.sqrt().clip(lower_bound=_VOLATILITY_FLOOR)),
-            *((f"sum_{n}", _weighted_sum("return_1d", ones[n])) for n in MOMENTUM_SESSIONS),
-            *((f"gap_{n}", _weighted_sum("return_1d", _ema_gap_weights(n))) for n in EMA_SPANS),
-            *(
-                (f"variance_{n}", _weighted_sum("range_variance_1d", _ema_weights(n)))
-                for n in VARIANCE_SPANS
-            ),
-            (
-                "volume_surprise",
-                _weighted_sum("volume_change", _surprise_weights(_VOLUME_SESSIONS)),
-            ),
-        )
-    )
+    return whole.fill_null(False)
 
 
-def _ratios(sums: pl.DataFrame) -> pl.DataFrame:
-    """Everything in units of the ticker's own volatility; null where that is."""
-    volatility = pl.col("volatility_1d")
-    high_low = pl.col("high") - pl.col("low")
-    located = (pl.col("close") - pl.col("low")) / high_low - 0.5
-    known = volatility.is_not_null()
-    floor_variance = _VOLATILITY_FLOOR**2
-    return sums.with_columns(
-        close_usd=pl.col("close"),
-        scaled_return_1d=pl.col("return_1d") / volatility,
-        overnight_return=pl.col("overnight") / volatility,
-        intraday_return=pl.col("intraday") / volatility,
-        close_location=pl.when(known & (high_low > 0)).then(located).when(known).then(0.0),
-        range_ratio=pl.col("log_range") / volatility,
-        **{f"momentum_{n}": pl.col(f"sum_{n}") / volatility / n**0.5 for n in MOMENTUM_SESSIONS},
-        **{f"ema_gap_{n}": pl.col(f"gap_{n}") / volatility for n in EMA_SPANS},
-        **{
-            f"volatility_ratio_{n}": (
-                pl.col(f"variance_{n}").clip(lower_bound=floor_variance).sqrt() / volatility
-            ).log()
-            for n in VARIANCE_SPANS
-        },
-    )
+def _computed(rows: pl.DataFrame) -> tuple[dict[str, Values], dict[int, Values]]:
+    """Range variance, `volatility_1d` and FEATURES, and the logs of the mean variances.
+
+    The latter two are right where a row's window is whole, else without meaning: hence no grouping
+    by ticker. In blocks, so that what is between bars and features never leaves the caches.
+    """
+    given = {name: rows[name].to_numpy() for name in (*_PRICED, "log_growth", "volume_ratio")}
+    names = ("range_variance_1d", "volatility_1d", *FEATURES)
+    columns = {name: np.full(rows.height, np.nan) for name in names}
+    log_variances = {n: np.full(rows.height, np.nan) for n in VARIANCE_SPANS}
+
+    def block(first: int, last: int) -> None:
+        lead = max(0, first - WINDOW + 1)
+        changes = _changes({name: values[lead:last] for name, values in given.items()})
+        columns["range_variance_1d"][first:last] = changes["range_variance_1d"][first - lead :]
+        if last < WINDOW:
+            return
+        features, variances = _features_of(changes)
+        at = slice(lead + WINDOW - 1, last)
+        for name, values in features.items():
+            columns[name][at] = values
+        for n, values in variances.items():
+            log_variances[n][at] = values
+
+    in_blocks(block, 0, rows.height)
+    return columns, log_variances
 
 
-def _market(rows: pl.DataFrame) -> pl.DataFrame:
-    """Adds MARKET_VARIANCES; null in a session where no ticker has features."""
-    log_variance = {
-        name: 2 * (pl.col(f"volatility_ratio_{n}") + pl.col("volatility_1d").log())
-        for name, n in zip(MARKET_VARIANCES, VARIANCE_SPANS, strict=True)
+def _changes(rows: Mapping[str, Values]) -> dict[str, Values]:
+    """What one session changed: returns, range variance, log volume. NaN on a first row."""
+    opened, close = rows["open"], rows["close"]
+    intraday = np.log(close / opened)
+    log_range = np.log(rows["high"] / rows["low"])
+    garman_klass = np.maximum(0.5 * log_range**2 - (2 * np.log(2) - 1) * intraday**2, 0)
+    # The same as from the close before, which may be quarantined, to the open.
+    paid = rows["dividend"]
+    overnight = rows["log_growth"] + np.log((opened + paid) / (close + paid))
+    return {
+        **rows,
+        "overnight": overnight,
+        "intraday": intraday,
+        "log_range": log_range,
+        "log_volume": np.log(rows["volume_ratio"]),
+        "range_variance_1d": overnight**2 + garman_klass,
     }
-    return rows.with_columns(
-        value.mean().over("session").alias(name) for name, value in log_variance.items()
-    )
+
+
+def _mean(values: Values, span: int) -> Values:
+    """Exponential mean of the past WINDOW values; shape (n - WINDOW + 1,)."""
+    decay = 1 - 2 / (span + 1)
+    weight: float = (1 - decay) / (1 - decay**WINDOW)
+    return weight * decaying_sums(values, decay, WINDOW)
+
+
+def _gap(returns: Values, span: int) -> Values:
+    """Log price minus the exponential mean of the past WINDOW ones; shape (n - WINDOW + 2,)."""
+    # ln P[t] - sum_j w[j] ln P[t-j] = sum_i r[t-i] * (weight of all prices older than t-i), and
+    # that weight is (decay**(i + 1) - decay**WINDOW) / (1 - decay**WINDOW).
+    decay = 1 - 2 / (span + 1)
+    rest = decay**WINDOW
+    sums = decay * decaying_sums(returns, decay, WINDOW - 1)
+    gap: Values = (sums - rest * decaying_sums(returns, 1, WINDOW - 1)) / (1 - rest)
+    return gap
+
+
+def _features_of(rows: Mapping[str, Values]) -> tuple[dict[str, Values], dict[int, Values]]:
+    """Features of all rows but the first WINDOW - 1, and the logs of their mean variances.
+
+    Everything is in units of the ticker's own volatility.
+    """
+    now = {name: values[WINDOW - 1 :] for name, values in rows.items()}
+    size = len(now["close"])
+    returns, variance = rows["log_growth"], rows["range_variance_1d"]
+    volatility = np.maximum(np.sqrt(_mean(variance, _VOLATILITY_SPAN)), _VOLATILITY_FLOOR)
+    per_volatility = 1 / volatility
+    high_low = now["high"] - now["low"]
+    located = (now["close"] - now["low"]) / np.where(high_low > 0, high_low, 1.0) - 0.5
+    log_variances = {
+        n: np.log(np.maximum(_mean(variance, n), _VOLATILITY_FLOOR**2)) for n in VARIANCE_SPANS
+    }
+    log_volatility = np.log(volatility)
+    momenta = {
+        f"momentum_{n}": decaying_sums(returns, 1, n)[-size:] * per_volatility * n**-0.5
+        for n in MOMENTUM_SESSIONS
+    }
+    gaps = {f"ema_gap_{n}": _gap(returns, n)[-size:] * per_volatility for n in EMA_SPANS}
+    volumes = rows["log_volume"][-size - _VOLUME_SESSIONS + 2 :]
+    features = {
+        "volatility_1d": volatility,
+        "scaled_return_1d": now["log_growth"] * per_volatility,
+        **momenta,
+        **gaps,
+        "overnight_return": now["overnight"] * per_volatility,
+        "intraday_return": now["intraday"] * per_volatility,
+        "close_location": np.where(high_low > 0, located, 0.0),
+        "range_ratio": now["log_range"] * per_volatility,
+        # Log volume minus its plain mean, as a sum of the changes since.
+        "volume_surprise": ramp_sums(volumes, _VOLUME_SESSIONS - 1) / _VOLUME_SESSIONS,
+        **{
+            f"volatility_ratio_{n}": 0.5 * value - log_volatility
+            for n, value in log_variances.items()
+        },
+    }
+    return features, log_variances
+
+
+def _market_means(rows: pl.DataFrame, log_variances: Mapping[int, Values]) -> list[pl.Series]:
+    """MARKET_VARIANCES of each row; null in a session where no ticker has features."""
+    ordinals = rows["ordinal"].to_numpy()
+    at = ordinals - ordinals.min(initial=2**31)
+    known = rows["known"].to_numpy()
+    counts = np.bincount(at, weights=known)
+    means = []
+    for name, values in zip(MARKET_VARIANCES, log_variances.values(), strict=True):
+        # Added up in the order of the tickers, whatever other sessions there are.
+        sums = np.bincount(at, weights=np.where(known, values, 0.0))
+        mean = np.divide(sums, counts, out=np.full(len(counts), np.nan), where=counts > 0)
+        means.append(pl.Series(name, mean.take(at, out=values), nan_to_null=True))
+    return means
 
 
 def complete_rows(features: pl.DataFrame, names: Sequence[str] = FEATURES) -> pl.DataFrame:

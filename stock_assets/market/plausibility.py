@@ -21,6 +21,7 @@ import polars as pl
 from stock_assets.market.bars import sound_bars
 from stock_assets.market.corporate_actions import check_sorted, growth_factor
 from stock_assets.market.sessions import ExchangeCalendar
+from stock_assets.market.windows import medians_before
 
 VOLATILITY_SESSIONS = 21
 """Sessions before a bar whose returns and volumes are what it is judged against."""
@@ -86,7 +87,7 @@ def judge_bars(bars: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFrame:
         .with_columns(near=pl.col("ordinal") - pl.col("ordinal").shift(1) <= LONGEST_GAP)
         .with_columns(judged_growth=pl.when("near").then("log_growth"))
         .with_columns(size=pl.col("judged_growth").abs())
-        .with_columns(_robust_volatility(), _median_volume())
+        .pipe(_with_medians)
         .with_columns(_jump(), _wrong_event(), _volume())
         .with_columns(
             quarantine_reason=pl.coalesce("jump", "wrong_event"),
@@ -104,32 +105,25 @@ def plausible_bars(bars: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFra
     return sound_bars(judge_bars(bars, calendar))
 
 
-def _before(column: str) -> pl.Expr:
+def _before(bars: pl.DataFrame, column: str) -> pl.Series:
     """Median of a column over the VOLATILITY_SESSIONS sessions before, of the same ticker."""
-    return (
-        pl.col(column)
-        .rolling_median_by(
-            "ordinal",
-            window_size=f"{VOLATILITY_SESSIONS}i",
-            min_samples=_FEWEST_RETURNS,
-            closed="left",
-        )
-        .over("ticker")
+    medians = medians_before(
+        bars[column].to_numpy(),
+        bars["ordinal"].to_numpy(),
+        bars["ticker"].rle_id().cast(pl.Int64).to_numpy(),
+        VOLATILITY_SESSIONS,
+        _FEWEST_RETURNS,
     )
+    return pl.Series(medians, nan_to_null=True)
 
 
-def _robust_volatility() -> pl.Expr:
+def _with_medians(bars: pl.DataFrame) -> pl.DataFrame:
     # The median of absolute returns: one jump, or ten of them, hardly move it.
-    return (
-        (_MAD_TO_SIGMA * _before("size"))
-        .fill_null(_UNKNOWN_VOLATILITY)
-        .clip(lower_bound=_VOLATILITY_FLOOR)
-        .alias("robust_volatility")
+    volatility = (_MAD_TO_SIGMA * _before(bars, "size")).fill_null(_UNKNOWN_VOLATILITY)
+    return bars.with_columns(
+        robust_volatility=volatility.clip(lower_bound=_VOLATILITY_FLOOR),
+        median_volume=_before(bars, "volume"),
     )
-
-
-def _median_volume() -> pl.Expr:
-    return _before("volume").alias("median_volume")
 
 
 def _beyond(move: pl.Expr, sigmas: float, at_least: float) -> pl.Expr:

@@ -1,0 +1,103 @@
+"""Dagster's SQLite storage, with each batch of events written in one transaction.
+
+Dagster batches the events of a run's partitions (DAGSTER_EVENT_BATCH_SIZE), but its SQLite storage
+writes a batch event by event, and each event opens four connections with an engine of their own:
+statements are compiled anew, and every one waits for the disk. Here a batch opens the run's and the
+cross-run database once. Tables and files are Dagster's own: without this class, Dagster reads them
+as ever.
+
+A batch that can't be written leaves nothing of itself in a database, and Dagster then writes its
+events one by one. A kill loses the batch under way, whose objects are stored: what is missing in
+the page is materialised again or was never promised.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any
+
+import sqlalchemy as db
+from dagster._core.events.log import EventLogEntry
+from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from dagster._serdes import ConfigurableClassData
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.pool import NullPool
+
+
+class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
+    """One connection and transaction per database for a batch of events."""
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        # Of the thread that writes a batch; every other one connects as Dagster does.
+        self._batch = threading.local()
+        self._engines: dict[str, Engine] = {}
+        self._tables: set[str] = set()
+        super().__init__(base_dir, inst_data)
+
+    def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
+        with ExitStack() as stack:
+            self._batch.connections = {}
+            self._batch.stack = stack
+            stack.callback(self._batch.__dict__.clear)
+            super().store_event_batch(events)
+
+    def run_connection(self, run_id: str | None = None) -> AbstractContextManager[Connection]:
+        return self._of_batch(str(run_id)) or super().run_connection(run_id)
+
+    def index_connection(self) -> AbstractContextManager[Connection]:
+        return self._of_batch(INDEX_SHARD_NAME) or super().index_connection()
+
+    def has_table(self, table_name: str) -> bool:
+        # Asked once per event; a table that is there stays.
+        if table_name not in self._tables and super().has_table(table_name):
+            self._tables.add(table_name)
+        return table_name in self._tables
+
+    def _of_batch(self, shard: str) -> AbstractContextManager[Connection] | None:
+        """The batch's connection to a database; None outside of one."""
+        connections: dict[str, Connection] | None = getattr(self._batch, "connections", None)
+        if connections is None:
+            return None
+        if shard not in connections:
+            if shard not in self._initialized_dbs:
+                with super().run_connection(shard):  # creates it
+                    pass
+            stack: ExitStack = self._batch.stack
+            connection = stack.enter_context(self._engine(shard).connect())
+            stack.enter_context(connection.begin())
+            connections[shard] = connection
+        return _kept_open(connections[shard])
+
+    def _engine(self, shard: str) -> Engine:
+        # Kept for the statements that it has compiled; it keeps no connection.
+        if shard not in self._engines:
+            if shard != INDEX_SHARD_NAME:
+                self._engines = {k: e for k, e in self._engines.items() if k == INDEX_SHARD_NAME}
+            self._engines[shard] = db.create_engine(
+                self.conn_string_for_shard(shard),
+                poolclass=NullPool,
+                connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS},
+            )
+        return self._engines[shard]
+
+
+@contextmanager
+def _kept_open(connection: Connection) -> Iterator[Connection]:
+    yield connection
+
+
+class BatchingSqliteStorage(DagsterSqliteStorage):
+    """Dagster's SQLite storage with event logs as above; for `storage: custom:` in dagster.yaml."""
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        super().__init__(base_dir, inst_data)
+        self._event_log_storage = BatchingSqliteEventLogStorage(self._event_log_storage._base_dir)
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Any
+    ) -> "BatchingSqliteStorage":
+        return cls.from_local(inst_data=inst_data, **config_value)

@@ -1,0 +1,45 @@
+"""Projects to run benchmarks on: a folder each, prices from one file, settings as they come."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from stock_assets_tests.benchmarks.case import CHECKOUT, Size
+
+QUICK: dict[str, Any] = {
+    "train_months": 6,
+    "min_train_sessions": 60,
+    "test_sessions": 10,
+    "tuning_trials": 2,
+    "tuning_folds": 2,
+    "tuning_trees": 5,
+    "trees": 10,
+}
+
+
+def home_for(folder: Path, name: str) -> Path:
+    """An empty home."""
+    home = folder / name
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    shutil.copy(CHECKOUT / "dagster.yaml", home)
+    return home
+
+
+@contextmanager
+def opened(home: Path, bars: Path, size: Size, **changed: Any) -> Iterator[Any]:
+    """A project on the bars of a file. `quick` in the size makes its models small, `folder` its
+    store a folder instead of the local S3 server, `last` its last session."""
+    from stock_assets.commands.project import open_project
+    from stock_assets.settings import Settings
+
+    given: dict[str, Any] = {"home": home, "source": "files", "files_uri": str(bars), **changed}
+    if size.get("quick"):
+        given |= QUICK | {"store_uri": f"file://{home / 'objects'}"}
+    if isinstance(given.get("last_session"), str):
+        given["last_session"] = date.fromisoformat(given["last_session"])
+    with open_project(Settings(**given)) as project:
+        yield project
