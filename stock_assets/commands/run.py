@@ -10,7 +10,12 @@ from stock_assets.commands.project import Project, open_project
 from stock_assets.commands.stages import Progress, Range, materialise_range, plan_range
 from stock_assets.commands.tables import forecast_table, print_table, score_lines
 from stock_assets.forecasting.baselines import beside_baselines, summarise_baselines
-from stock_assets.forecasting.evaluation import summarise, summarise_by_month, summarise_by_ticker
+from stock_assets.forecasting.evaluation import (
+    OWN_COLUMNS,
+    summarise,
+    summarise_by_month,
+    summarise_by_ticker,
+)
 from stock_assets.partitions import months_before
 from stock_assets.resources.io_managers import read_rows, stored_partitions
 from stock_assets.settings import Settings
@@ -25,7 +30,8 @@ def newest_session(project: Project) -> date:
 def read_scores(project: Project, wanted: Range) -> pl.DataFrame:
     """The stored scores of a range's targets, of the tickers wanted."""
     stored = stored_partitions(project.store, "forecast_rmse")
-    rows = read_rows(project.store, [stored[str(s)] for s in wanted.targets])
+    # Of 5,000 tickers over 20 years the rolling columns alone would be two gigabytes.
+    rows = read_rows(project.store, [stored[str(s)] for s in wanted.targets], *OWN_COLUMNS)
     return rows.filter(pl.col("ticker").is_in(project.prices.tickers))
 
 

@@ -42,6 +42,9 @@ are in the shares of the forecast's own session, with dividends kept in the shar
 and interval score are null where the forecast had no interval. `rolling_*`: over the ticker's
 forecasts with targets in the last sessions up to this one."""
 
+OWN_COLUMNS = tuple(name for name in SCORE_SCHEMA if not name.startswith("rolling"))
+"""What one forecast's score is by itself: all that a summary needs."""
+
 
 def rmse(errors: np.ndarray) -> float:
     """Root of the mean square; NaN for no errors."""
@@ -84,9 +87,7 @@ def score_forecasts(forecasts: pl.DataFrame, bars: pl.DataFrame, horizon: int = 
         .sort("session", "ticker")
     )
     return scored.with_columns(crps=_crps(scored)).select(
-        pl.col(name).cast(dtype)
-        for name, dtype in SCORE_SCHEMA.items()
-        if not name.startswith("rolling")
+        pl.col(name).cast(SCORE_SCHEMA[name]) for name in OWN_COLUMNS
     )
 
 
