@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import polars as pl
 
 from stock_assets.commands.project import open_project
+from stock_assets.resources.io_managers import stored_partitions
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import CHECKOUT
@@ -156,3 +158,6 @@ def assert_nothing_twice_or_open(settings: Settings) -> None:
             )
             assert version["mlflow_run_id"] == study["mlflow_run_id"]
         assert [r.run_id for r in project.instance.get_runs() if not r.is_finished] == []
+        for asset in STORED_ASSETS:
+            known = project.instance.get_materialized_partitions(dg.AssetKey(asset))
+            assert known == stored_partitions(project.store, asset).keys(), asset

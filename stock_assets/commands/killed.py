@@ -2,16 +2,20 @@
 
 A run in another process is watched by Dagster; one inside a command is not. So each command holds a
 lock, which the system lets go of however the command ends, and the next one looks who is gone.
+Events are written in batches, so a kill may leave objects that Dagster knows nothing of: the next
+command reports them, and the page offers only what is missing.
 """
 
 import fcntl
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
 
+from stock_assets.resources.io_managers import stored_partitions
+from stock_assets.resources.object_store import ObjectStore
 from stock_assets.settings import Settings
 
 COMMAND_TAG = "stock_assets/command"
@@ -19,11 +23,14 @@ _OVER = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRun
 
 
 @contextmanager
-def living_command(settings: Settings, instance: dg.DagsterInstance) -> Iterator[str]:
+def living_command(
+    settings: Settings, instance: dg.DagsterInstance, store: ObjectStore
+) -> Iterator[str]:
     """The value of COMMAND_TAG for runs within the block; runs of dead commands are ended first."""
     folder = settings.state_folder / "commands"
     folder.mkdir(parents=True, exist_ok=True)
-    _end_runs_of_the_dead(folder, instance)
+    killed = _end_runs_of_the_dead(folder, instance)
+    _report_stored(instance, store, {key for run in killed for key in run.asset_selection or ()})
     name = uuid.uuid4().hex[:12]
     path = folder / f"{name}.lock"
     new = path.with_suffix(".new")
@@ -42,7 +49,22 @@ def other_commands(settings: Settings, command: str) -> frozenset[str]:
     return frozenset(path.stem for path in folder.glob("*.lock")) - {command}
 
 
-def _end_runs_of_the_dead(folder: Path, instance: dg.DagsterInstance) -> None:
+def _report_stored(
+    instance: dg.DagsterInstance, store: ObjectStore, assets: Iterable[dg.AssetKey]
+) -> None:
+    for asset in assets:
+        known = instance.get_materialized_partitions(asset)
+        for key in stored_partitions(store, asset.to_user_string()):
+            if key not in known:
+                instance.report_runless_asset_event(
+                    dg.AssetMaterialization(
+                        asset, partition=key, description="Stored by a command that was killed."
+                    )
+                )
+
+
+def _end_runs_of_the_dead(folder: Path, instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+    ended = []
     for path in folder.glob("*.lock"):
         try:
             with path.open("a") as file:
@@ -50,6 +72,8 @@ def _end_runs_of_the_dead(folder: Path, instance: dg.DagsterInstance) -> None:
                 for run in instance.get_runs(dg.RunsFilter(tags={COMMAND_TAG: path.stem})):
                     if run.status not in _OVER:
                         instance.report_run_failed(run, "The command of this run was killed.")
+                        ended.append(run)
                 path.unlink(missing_ok=True)
         except BlockingIOError:
             continue
+    return ended

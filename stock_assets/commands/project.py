@@ -50,7 +50,7 @@ def open_project(settings: Settings) -> Iterator[Project]:
         open_store(settings) as store,
         open_instance(settings) as instance,
         open_prices(settings) as prices,
-        living_command(settings, instance) as command,
+        living_command(settings, instance, store) as command,
     ):
         yield Project(
             settings,
