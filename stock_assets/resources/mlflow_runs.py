@@ -9,6 +9,7 @@ import fcntl
 import json
 import logging
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -235,17 +236,20 @@ def local_uri(settings: Settings) -> str:
 
 
 def _create_whole(database: Path) -> None:
-    """Creates MLflow's tables under another name: a kill among them would leave half of a schema,
+    """Creates MLflow's tables elsewhere first: a kill among them would leave half of a schema,
     which MLflow can't complete.
     """
     if database.exists():
         return
     import mlflow
 
-    new = database.with_suffix(".new")
-    new.unlink(missing_ok=True)
-    mlflow.MlflowClient(f"sqlite:///{new}").search_experiments(max_results=1)
-    new.rename(database)
+    # A folder that no killed process used: SQLite would play back the journal that it left there.
+    for left in database.parent.glob("new-*"):
+        shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(dir=database.parent, prefix="new-") as folder:
+        new = Path(folder) / database.name
+        mlflow.MlflowClient(f"sqlite:///{new}").search_experiments(max_results=1)
+        new.rename(database)
 
 
 @contextmanager
