@@ -131,7 +131,6 @@ def main() -> None:
     if unknown := set(names) - set(CASES):
         parser.error(f"no case {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
     os.environ.pop("DAGSTER_HOME", None)
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     failed = []
     for name in names:
         print(f"{name}: {load_case(name).title}", file=sys.stderr, flush=True)
@@ -142,8 +141,10 @@ def main() -> None:
             print(f"  = {ratio['name']}: {value} {verdict}", file=sys.stderr, flush=True)
             if ratio["holds"] is False:
                 failed.append(f"{name}: {ratio['name']}")
-        results[name] = result
         if not given.quick:
+            # Read anew: another run may have measured another case meanwhile.
+            results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+            results[name] = result
             ordered = {name: results[name] for name in CASES if name in results}
             RESULTS.write_text(json.dumps(ordered, indent=1, default=str) + "\n")
             RESULTS.with_suffix(".md").write_text(table(ordered))
