@@ -7,8 +7,8 @@ cross-run database once. Tables and files are Dagster's own: without this class,
 as ever.
 
 A batch that can't be written leaves nothing of itself in a database, and Dagster then writes its
-events one by one. A kill loses the batch under way, whose objects are stored: what is missing in
-the page is materialised again or was never promised.
+events one by one. A kill loses the batch under way, whose objects are stored; the next command
+reports them (`commands.killed`).
 """
 
 import threading
