@@ -82,21 +82,11 @@ def _found_or_trained(
             context.log.info(f"{month}: same data, code and settings as MLflow run {run_id}")
             return {**tracking.study_values(run_id), "status": TRAINED, "mlflow_run_id": run_id}
 
-    budget = TuningBudget(
-        family=settings.model_family,
-        trials=settings.tuning_trials,
-        folds=settings.tuning_folds,
-        trees=settings.tuning_trees,
-        sample_cap=settings.sample_cap,
-        seed=settings.seed,
-        jobs=os.cpu_count() or 1,
-        horizon=settings.horizon,
-    )
     try:
         trained = train_model(
             train,
             test,
-            budget,
+            tuning_budget(settings),
             settings.trees,
             params=lent,
             storage=journal(settings),
@@ -140,6 +130,20 @@ def _found_or_trained(
 
 def _skipped(month: str, reason: str) -> dict[str, Any]:
     return {"month": month, "status": NOT_ENOUGH_HISTORY, "reason": reason}
+
+
+def tuning_budget(settings: Settings) -> TuningBudget:
+    """What the settings allow a search; all cores of this machine, which change no result."""
+    return TuningBudget(
+        family=settings.model_family,
+        trials=settings.tuning_trials,
+        folds=settings.tuning_folds,
+        trees=settings.tuning_trees,
+        sample_cap=settings.sample_cap,
+        seed=settings.seed,
+        jobs=os.cpu_count() or 1,
+        horizon=settings.horizon,
+    )
 
 
 def search_month(month: str, every: int) -> str:

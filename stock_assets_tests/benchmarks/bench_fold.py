@@ -22,12 +22,11 @@ def prepare(folder: Path, size: Size) -> None:
 
 
 def _train(folder: Path, size: Size, lent: bool) -> Measurement:
-    import os
 
     import polars as pl
 
+    from stock_assets.assets.study import tuning_budget
     from stock_assets.forecasting.training import train_model
-    from stock_assets.forecasting.tuning import TuningBudget
     from stock_assets.settings import Settings
     from stock_assets_tests.benchmarks.homes import QUICK
 
@@ -36,15 +35,7 @@ def _train(folder: Path, size: Size, lent: bool) -> Measurement:
     sessions = rows["session"].unique().sort()
     test_first = sessions[-settings.test_sessions]
     train_last = sessions[-settings.test_sessions - 2]
-    budget = TuningBudget(
-        family=settings.model_family,
-        trials=settings.tuning_trials,
-        folds=settings.tuning_folds,
-        trees=settings.tuning_trees,
-        sample_cap=settings.sample_cap,
-        seed=settings.seed,
-        jobs=os.cpu_count() or 1,
-    )
+    budget = tuning_budget(settings)
     train = rows.filter(pl.col("session") <= train_last)
     test = rows.filter(pl.col("session") >= test_first)
     params = train_model(train, test, budget, settings.trees).tuning.params if lent else None
