@@ -70,7 +70,8 @@ class Case:
         needs: Modules that a contender needs beyond the project's own; left out without them.
         repeats: Rounds through the contenders, each in the reverse order of the one before.
         once: Contenders too slow to repeat.
-        bounds: (contender, key, most): what a contender's own measurement must not exceed.
+        bounds: (contender, key, most): what a contender's own measurement must not exceed;
+            without a bound it is shown only.
         notes: What a reader of the table should know.
     """
 
@@ -82,7 +83,7 @@ class Case:
     needs: Mapping[str, str] = field(default_factory=dict)
     repeats: int = 3
     once: Sequence[str] = ()
-    bounds: Sequence[tuple[str, str, float]] = ()
+    bounds: Sequence[tuple[str, str, float | None]] = ()
     notes: str = ""
 
 
