@@ -13,6 +13,9 @@ from stock_assets.settings import Settings
 
 CHECKOUT = Path(__file__).parents[1]
 
+# Once, before anything draws: matplotlib would keep its list of fonts in the home folder.
+os.environ.setdefault("MPLCONFIGDIR", str(CHECKOUT / "var" / "matplotlib"))
+
 # Small enough for seconds, large enough that every part does its work.
 QUICK = {
     "train_months": 6,

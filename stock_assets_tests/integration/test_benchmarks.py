@@ -78,11 +78,12 @@ def test_a_ratio_is_taken_of_sums_less_the_allowance_and_holds_at_its_bound():
     assert ratio.value({"a": best["a"]}) is None
 
 
-def test_the_exponent_is_that_between_the_two_largest_sizes():
+def test_the_exponent_is_the_slope_through_all_sizes_and_the_last_step_is_beside_it():
     found = exponents([1, 10, 100], [1.0, 2.0, 2.0 * 10**1.5])
-    assert math.isclose(found["exponent"], 1.5)
-    assert found["slope"] < 1.5
-    assert math.isclose(exponents([2, 4, 8], [6.0, 12.0, 24.0])["slope"], 1.0)
+    assert math.isclose(found["last step"], 1.5)
+    # Three points at equal distances: the slope is that between the first and the last.
+    assert math.isclose(found["exponent"], (math.log10(2) + 1.5) / 2)
+    assert math.isclose(exponents([2, 4, 8], [6.0, 12.0, 24.0])["exponent"], 1.0)
 
 
 def test_the_hollow_graph_is_the_projects_without_its_work(project: Project):
