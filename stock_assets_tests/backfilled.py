@@ -68,7 +68,7 @@ class Nursery:
         print(first, last, settings.model_dump_json(), file=self.process.stdin, flush=True)
         return int(self.process.stdout.readline())
 
-    def wait(self, pid: int, seconds: float = 120) -> float:
+    def wait(self, pid: int, seconds: float = 300) -> float:
         """Until the process is gone; the seconds that took."""
         start = time.monotonic()
         while _lives(pid):

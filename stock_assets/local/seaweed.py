@@ -28,6 +28,11 @@ _GRPC_OFFSET = 10_000
 # The admin server takes a port even with its page switched off.
 _SERVERS = ("s3", "master", "volume", "filer", "admin")
 _START_TRIES = 5
+_PROBE_KEY = ".started-by"
+# A write to a server that is not ready may never be answered; the next try is.
+_PROBE_SECONDS = 2
+# Others may be keeping a server busy that does not answer for less.
+_HUNG_SECONDS = 15
 
 
 @dataclass(frozen=True)
@@ -45,20 +50,36 @@ class LocalServer:
 
     def answers(self) -> bool:
         """Whether our own bucket can be listed with our credentials: nobody else's server can."""
-        store = S3Store(
+        try:
+            obstore.list_with_delimiter(self._bucket(_HUNG_SECONDS))
+        except Exception:  # noqa: BLE001  # obstore raises its own errors and OSError; all of them mean "not yet"
+            return False
+        return True
+
+    def serves(self) -> bool:
+        """Whether it takes an object and gives it back.
+
+        A starting server lists its bucket well before its volumes, which hold what the objects
+        consist of, have been announced: until then every read fails. All are announced at once.
+        """
+        store = self._bucket(_PROBE_SECONDS)
+        said = str(self.pid).encode()
+        try:
+            obstore.put(store, _PROBE_KEY, said)
+            return bytes(obstore.get(store, _PROBE_KEY).bytes()) == said
+        except Exception:  # noqa: BLE001  # as above
+            return False
+
+    def _bucket(self, seconds: int) -> S3Store:
+        return S3Store(
             BUCKET,
             endpoint=self.endpoint_url,
             access_key_id=self.access_key_id,
             secret_access_key=self.secret_access_key,
             region=REGION,
-            client_options={"allow_http": True, "timeout": "5s"},
-            retry_config={"max_retries": 0, "retry_timeout": timedelta(seconds=5)},
+            client_options={"allow_http": True, "timeout": f"{seconds}s"},
+            retry_config={"max_retries": 0, "retry_timeout": timedelta(seconds=seconds)},
         )
-        try:
-            obstore.list_with_delimiter(store)
-        except Exception:  # noqa: BLE001  # obstore raises its own errors and OSError; all of them mean "not yet"
-            return False
-        return True
 
 
 def free_ports(preferred: int) -> dict[str, int]:
@@ -122,7 +143,7 @@ def _is_ours(pid: int, folder: Path) -> bool:
 
 
 def start_server(folder: Path, preferred_port: int) -> LocalServer:
-    """Starts SeaweedFS on `folder` and waits until it answers.
+    """Starts SeaweedFS on `folder` and waits until it serves objects.
 
     Raises:
         LocalStackError: It ended or did not answer in time; the message names its log.
@@ -173,7 +194,7 @@ def _start_on(folder: Path, ports: dict[str, int]) -> LocalServer:
             raise _EndedError(
                 f"SeaweedFS ended with code {process.returncode}: {reason}; log: {log}"
             )
-        if server.answers():
+        if server.serves():
             return server
         time.sleep(0.05)
     stop_server(folder, server)

@@ -55,10 +55,11 @@ class MlflowTracking:
         _quiet_loggers()
         with aws_environment(self._store):
             mlflow.set_tracking_uri(self.uri)
-            client = mlflow.MlflowClient()
-            with one_at_a_time(self._settings):  # two processes creating the schema break it
+            # Two processes that create the schema at once break it.
+            with one_at_a_time(self._settings):
                 if self.uri == local_uri(self._settings):
                     _create_whole(local_database(self._settings))
+                client = mlflow.MlflowClient()  # creates what is missing as soon as it is made
                 if client.get_experiment_by_name(self.experiment) is None:
                     client.create_experiment(self.experiment, artifact_location=self._artifacts())
             yield client
