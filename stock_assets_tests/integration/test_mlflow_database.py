@@ -17,9 +17,12 @@ def test_nobody_creates_the_tables_while_another_process_may(tmp_path: Path):
     database = local_database(settings)
 
     def tables() -> int:
-        with open_store(settings) as store, MlflowTracking(settings, store).client():
-            with sqlite3.connect(database) as connection:
-                return connection.execute("select count(*) from sqlite_master").fetchone()[0]
+        with (
+            open_store(settings) as store,
+            MlflowTracking(settings, store).client(),
+            sqlite3.connect(database) as connection,
+        ):
+            return int(connection.execute("select count(*) from sqlite_master").fetchone()[0])
 
     with ThreadPoolExecutor() as pool:
         with one_at_a_time(settings):  # a lock of files: a thread is held back as a process is
