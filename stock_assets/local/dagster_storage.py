@@ -14,10 +14,13 @@ reports them (`commands.killed`).
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import sqlalchemy as db
 from dagster import _check as check
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluationPlanned,
+)
 from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.event_log import SqliteEventLogStorage
@@ -28,11 +31,6 @@ from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData, serialize_value
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import NullPool
-
-if TYPE_CHECKING:
-    from dagster._core.definitions.asset_checks.asset_check_evaluation import (
-        AssetCheckEvaluationPlanned,
-    )
 
 
 class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
@@ -67,21 +65,25 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
     def _store_asset_check_evaluation_planned(
         self, event: EventLogEntry, event_id: int | None
     ) -> None:
-        """A row per partition, as Dagster's own, with the event serialised once.
+        """A row per partition, as Dagster's own; the row alone says which partition it is of.
 
-        It holds the partitions' definition with all its holidays: serialised anew for each check
-        and partition, a backfill's cost would grow with the square of its years.
+        The event names the partitions of all rows, with their definition and all its holidays. In
+        each row, a backfill's cost would grow with the square of its years. It stays whole in the
+        run's log.
         """
-        planned = cast(
-            "AssetCheckEvaluationPlanned", check.not_none(event.dagster_event).event_specific_data
-        )
+        dagster_event = check.not_none(event.dagster_event)
+        planned = cast("AssetCheckEvaluationPlanned", dagster_event.event_specific_data)
         subset = planned.partitions_subset
+        of_a_row = AssetCheckEvaluationPlanned(
+            asset_key=planned.asset_key, check_name=planned.check_name
+        )
+        short = event._replace(dagster_event=dagster_event._replace(event_specific_data=of_a_row))
         row = {
             "asset_key": planned.asset_key.to_string(),
             "check_name": planned.check_name,
             "run_id": event.run_id,
             "execution_status": AssetCheckExecutionRecordStatus.PLANNED.value,
-            "evaluation_event": serialize_value(event),
+            "evaluation_event": serialize_value(short),
             "evaluation_event_timestamp": self._event_insert_timestamp(event),  # type: ignore[no-untyped-call]
             "evaluation_event_storage_id": event_id,
         }

@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 import sqlalchemy
 from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._serdes import serialize_value
 from sqlalchemy.engine import Engine
 
 from stock_assets.local.dagster_storage import BatchingSqliteEventLogStorage
@@ -41,7 +42,7 @@ def instance(folder: Path, storage: str) -> Iterator[dg.DagsterInstance]:
         yield opened
 
 
-def materialise(opened: dg.DagsterInstance) -> str:
+def materialise(opened: dg.DagsterInstance, *, fails: bool = False) -> str:
     """Sixty partitions with a check in one run, and one more partition in another."""
 
     @dg.asset(
@@ -50,6 +51,8 @@ def materialise(opened: dg.DagsterInstance) -> str:
         check_specs=[dg.AssetCheckSpec("sound", asset="rows")],
     )
     def rows(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        if fails:
+            raise ValueError("on purpose")
         return dg.MaterializeResult(
             metadata={"keys": len(context.partition_keys)},
             check_results=[dg.AssetCheckResult(check_name="sound", passed=True)],
@@ -58,8 +61,11 @@ def materialise(opened: dg.DagsterInstance) -> str:
     job = dg.Definitions(
         [rows], jobs=[dg.define_asset_job("rows_job", [rows], partitions_def=DAYS)]
     ).resolve_job_def("rows_job")
-    first = job.execute_in_process(instance=opened, tags=range_tags(KEYS[0], KEYS[-1]))
-    job.execute_in_process(instance=opened, partition_key=KEYS[3])
+    first = job.execute_in_process(
+        instance=opened, tags=range_tags(KEYS[0], KEYS[-1]), raise_on_error=not fails
+    )
+    if not fails:
+        job.execute_in_process(instance=opened, partition_key=KEYS[3])
     return str(first.run_id)
 
 
@@ -105,6 +111,24 @@ def test_a_batch_leaves_the_events_that_dagsters_own_storage_leaves(tmp_path: Pa
     assert found[BATCHING]["planned_and_made"] == set(KEYS)
     assert found[BATCHING]["materialisations"] == [*KEYS, KEYS[3]]
     assert found[BATCHING]["latest"] == KEYS[3]
+
+
+def test_checks_of_a_failed_run_are_known_as_not_executed(tmp_path: Path):
+    found, texts = {}, {}
+    for storage in (OWN, BATCHING):
+        with instance(tmp_path / storage, storage) as opened:
+            run_id = materialise(opened, fails=True)
+            checks = opened.event_log_storage.get_asset_check_execution_history(
+                dg.AssetCheckKey(dg.AssetKey("rows"), "sound"), limit=1000
+            )
+            found[storage] = sorted(
+                (str(record.partition), record.run_id == run_id, record.status) for record in checks
+            )
+            texts[storage] = {len(serialize_value(record.event)) for record in checks}
+    assert found[BATCHING] == found[OWN]
+    assert [partition for partition, _, _ in found[BATCHING]] == KEYS
+    # A row of Dagster's own names all partitions of the run.
+    assert max(texts[BATCHING]) < min(texts[OWN])
 
 
 def test_dagster_reads_the_files_without_this_class(tmp_path: Path):
