@@ -13,10 +13,11 @@ import optuna
 import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.dummy import DummyRegressor
-from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
+from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import Ridge
 
 from stock_assets.errors import SettingsError
+from stock_assets.forecasting.forest import PackedForest
 from stock_assets.forecasting.promotion import RANDOM_WALK
 
 
@@ -62,7 +63,7 @@ class RandomForest:
         }
 
     def build(self, params: Mapping[str, Any], n_rows: int, means: Means) -> Any:
-        return RandomForestRegressor(
+        return PackedForest(
             n_estimators=means.trees,
             max_samples=min(means.sample_cap, n_rows),
             n_jobs=means.jobs,
