@@ -45,6 +45,7 @@ class MlflowTracking:
         self._store = store
         self.experiment = f"stock_assets/{settings.dataset_name}"
         self.uri = tracking_uri(settings)
+        self._prepared = False
 
     @contextmanager
     def client(self) -> Iterator["MlflowClient"]:
@@ -55,14 +56,21 @@ class MlflowTracking:
         _quiet_loggers()
         with aws_environment(self._store):
             mlflow.set_tracking_uri(self.uri)
-            # Two processes that create the schema at once break it.
-            with one_at_a_time(self._settings):
-                if self.uri == local_uri(self._settings):
-                    _create_whole(local_database(self._settings))
-                client = mlflow.MlflowClient()  # creates what is missing as soon as it is made
-                if client.get_experiment_by_name(self.experiment) is None:
-                    client.create_experiment(self.experiment, artifact_location=self._artifacts())
-            yield client
+            if not self._prepared:
+                # Two processes that create the schema at once break it.
+                with one_at_a_time(self._settings):
+                    self._prepare()
+            yield mlflow.MlflowClient()
+
+    def _prepare(self) -> None:
+        import mlflow
+
+        if self.uri == local_uri(self._settings):
+            _create_whole(local_database(self._settings))
+        client = mlflow.MlflowClient()  # creates what is missing as soon as it is made
+        if client.get_experiment_by_name(self.experiment) is None:
+            client.create_experiment(self.experiment, artifact_location=self._artifacts())
+        self._prepared = True
 
     def _artifacts(self) -> str | None:
         if self._settings.mlflow_artifact_uri:
@@ -291,5 +299,5 @@ def download_model(version_uri: str) -> Any:
     from stock_assets.forecasting.model import SKOPS_TRUSTED_TYPES
 
     with tempfile.TemporaryDirectory() as folder:
-        path = mlflow.artifacts.download_artifacts(artifact_uri=version_uri, dst_path=folder)
-        return skops.io.load(Path(path) / "model.skops", trusted=list(SKOPS_TRUSTED_TYPES))
+        path = mlflow.artifacts.download_artifacts(f"{version_uri}/model.skops", dst_path=folder)
+        return skops.io.load(path, trusted=list(SKOPS_TRUSTED_TYPES))
