@@ -39,6 +39,7 @@ def train_or_reuse(
     """
     if train.is_empty() or test.is_empty():
         return _skipped(
+            settings,
             month,
             f"{train.height} labelled rows to train on and {test.height} to test on: fewer than"
             f" {settings.min_train_sessions} + {settings.test_sessions} sessions before it have"
@@ -49,15 +50,8 @@ def train_or_reuse(
         return _found_or_trained(context, settings, tracking, month, train, test)
 
 
-def _found_or_trained(
-    context: dg.AssetExecutionContext,
-    settings: Settings,
-    tracking: MlflowTracking,
-    month: str,
-    train: pl.DataFrame,
-    test: pl.DataFrame,
-) -> dict[str, Any]:
-    knobs = {
+def _knobs(settings: Settings) -> dict[str, Any]:
+    return {
         "family": settings.model_family,
         "trials": settings.tuning_trials,
         "folds": settings.tuning_folds,
@@ -67,6 +61,26 @@ def _found_or_trained(
         "seed": settings.seed,
         "horizon": settings.horizon,
     }
+
+
+def settings_of_studies(settings: Settings) -> dict[str, Any]:
+    """The settings that a month's study depends on, as it stores them."""
+    return _knobs(settings) | {
+        "train_months": settings.train_months,
+        "min_train_sessions": settings.min_train_sessions,
+        "test_sessions": settings.test_sessions,
+    }
+
+
+def _found_or_trained(
+    context: dg.AssetExecutionContext,
+    settings: Settings,
+    tracking: MlflowTracking,
+    month: str,
+    train: pl.DataFrame,
+    test: pl.DataFrame,
+) -> dict[str, Any]:
+    knobs = _knobs(settings)
     # What one month's search was made with, so that only a like search lends its parameters.
     search_kind = fingerprint({**knobs, "code": code_hash()})
     from_month = search_month(month, settings.retune_months)
@@ -80,7 +94,12 @@ def _found_or_trained(
         run_id = tracking.find_study(client, identity["fingerprint"])
         if run_id:
             context.log.info(f"{month}: same data, code and settings as MLflow run {run_id}")
-            return {**tracking.study_values(run_id), "status": TRAINED, "mlflow_run_id": run_id}
+            return {
+                **tracking.study_values(run_id),
+                "settings": settings_of_studies(settings),
+                "status": TRAINED,
+                "mlflow_run_id": run_id,
+            }
 
     try:
         trained = train_model(
@@ -94,10 +113,11 @@ def _found_or_trained(
         )
     except NotEnoughHistoryError as error:
         context.log.warning(f"{month}: {error}")
-        return _skipped(month, str(error))
+        return _skipped(settings, month, str(error))
     values = {
         **_values(month, train, test, trained),
         "model_family": settings.model_family,
+        "settings": settings_of_studies(settings),
         "params_from": from_month if lent is not None else month,
         **identity,
     }
@@ -128,8 +148,13 @@ def _found_or_trained(
     return {**values, "status": TRAINED, "mlflow_run_id": run_id}
 
 
-def _skipped(month: str, reason: str) -> dict[str, Any]:
-    return {"month": month, "status": NOT_ENOUGH_HISTORY, "reason": reason}
+def _skipped(settings: Settings, month: str, reason: str) -> dict[str, Any]:
+    return {
+        "month": month,
+        "status": NOT_ENOUGH_HISTORY,
+        "reason": reason,
+        "settings": settings_of_studies(settings),
+    }
 
 
 def tuning_budget(settings: Settings) -> TuningBudget:

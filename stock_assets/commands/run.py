@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from stock_assets.commands.other_settings import trained_otherwise
 from stock_assets.commands.project import Project, open_project
 from stock_assets.commands.stages import Progress, Range, materialise_range, plan_range
 from stock_assets.commands.tables import forecast_table, print_table, score_lines
@@ -87,9 +88,12 @@ def run(
         )
         wanted = plan_range(project, first, last)
         progress = Progress()
+        others = None if fresh else trained_otherwise(project, wanted.months)
         materialise_range(project, wanted, progress, fresh)
         if not any(progress.seconds.values()):
             print("nothing to do: every partition of the range is there", file=sys.stderr)
+        if others:
+            print(f"note: {others}", file=sys.stderr)
         stored = stored_partitions(project.store, "daily_forecast")
         newest = read_rows(project.store, [stored[str(wanted.forecasts[-1])]])
         return summary(project, wanted, progress) | {"newest_forecasts": newest}

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_ASSETS, MONTHLY_JOB
+from stock_assets.commands.other_settings import trained_otherwise
 from stock_assets.commands.project import Project, open_project, run_partitions
 from stock_assets.commands.stages import Progress, fill_history, fill_prices, plan_range
 from stock_assets.errors import MissingPartitionsError
@@ -85,6 +86,20 @@ def test_months_without_history_say_so_and_the_others_go_on(folder: Path):
             forecasts.filter(pl.col("as_of_session") >= date(2012, 1, 3))["model_version"].min()
             == 1
         )
+
+
+def test_months_of_other_settings_are_named(folder: Path):
+    with opened(folder) as project:
+        sessions = project.partitions.sessions.get_partition_keys()
+        materialise(project, DAILY_JOB, ("raw_prices", "features"), sessions)
+        materialise(project, MONTHLY_JOB, MONTHLY_ASSETS, MONTHS[5:7])
+        assert trained_otherwise(project, MONTHS) is None
+        family = project.settings.model_copy(update={"model_family": "random_walk"})
+        assert trained_otherwise(replace(project, settings=family), MONTHS) == (
+            "2 of 2 stored months, 2011-12..2012-01, were trained with other settings (family"
+            " ridge, now random_walk) and are read as they are; --fresh trains them again"
+        )
+        assert trained_otherwise(replace(project, settings=family), MONTHS[:5]) is None
 
 
 def test_a_month_whose_features_have_a_hole_fails_loudly(folder: Path):
