@@ -5,6 +5,7 @@ plain values instead.
 """
 
 import hashlib
+import math
 import re
 from collections.abc import Iterable
 from datetime import date
@@ -139,7 +140,11 @@ class Settings(BaseSettings):
     )
     rmse_window: int = Field(20, ge=2, description="Sessions of the rolling RMSE.")
     rmse_threshold: float = Field(
-        0.04, gt=0, description="Rolling RMSE (log return) of a ticker above which people are told."
+        # A random walk's error grows with the square root of the horizon.
+        default_factory=lambda known: 0.04 * math.sqrt(known.get("horizon", 1)),
+        gt=0,
+        description="Rolling RMSE (log return) of a ticker above which people are told; default:"
+        " 0.04 times the square root of the horizon.",
     )
     rmse_threshold_usd: float | None = Field(
         None, gt=0, description="The same in dollars per share; unset: nobody watches dollars."

@@ -53,6 +53,12 @@ def test_datasets_of_other_sources_and_files_never_share_a_name():
     assert load_settings(dataset="mine", source="yahoo").dataset_name == "mine"
 
 
+def test_the_default_threshold_grows_as_a_random_walks_error_does():
+    assert load_settings().rmse_threshold == 0.04
+    assert load_settings(horizon=4).rmse_threshold == 0.08
+    assert load_settings(horizon=4, rmse_threshold=0.05).rmse_threshold == 0.05
+
+
 def test_forecasts_of_two_horizons_never_share_a_name():
     assert load_settings(horizon=5).dataset_name == "sample-5-sessions"
     assert load_settings(dataset="mine", horizon=2).dataset_name == "mine-2-sessions"
