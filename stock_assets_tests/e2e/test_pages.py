@@ -108,35 +108,41 @@ def test_dagster_dev_alone_runs_a_backfill_in_order_with_a_store_of_its_own(tmp_
         )
     try:
         eventually("the page", lambda: page(f"http://127.0.0.1:{port}/server_info"))
-        sessions = [f"2012-06-{day:02}" for day in (4, 5, 6, 7, 8)]
-        launched = ask(
-            port,
-            LAUNCH,
-            p={
-                "partitionNames": sessions,
-                "assetSelection": [{"path": ["raw_prices"]}, {"path": ["features"]}],
-            },
-        )["launchPartitionBackfill"]
-        backfill = eventually(
-            "the end of the backfill",
-            lambda: _ended(ask(port, BACKFILL, id=launched["backfillId"])),
+        chain = _launched(port, ["raw_prices", "features"], june(4, 5, 6, 7, 8))
+        # Beside it one asset alone, with sessions left out.
+        alone = _launched(port, ["raw_prices"], june(12, 13, 20))
+        backfill, prices = (
+            eventually("a backfill's end", lambda name=name: _ended(ask(port, BACKFILL, id=name)))
+            for name in (chain, alone)
         )
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=60)
     assert backfill["status"] == "COMPLETED_SUCCESS", (home / "dev.log").read_text()[-3000:]
+    assert prices["status"] == "COMPLETED_SUCCESS", (home / "dev.log").read_text()[-3000:]
+    assert sorted(map(_first_session, prices["runs"])) == june(12, 20)
     # Runs of three sessions and both assets, each after the one before: it reads what that stored.
     runs = sorted(backfill["runs"], key=lambda run: run["startTime"])
-    starts = [_tags(run).get("dagster/asset_partition_range_start") for run in runs]
-    assert starts == ["2012-06-04", "2012-06-07"]
+    assert list(map(_first_session, runs)) == june(4, 7)
     assert all(earlier["endTime"] <= run["startTime"] for earlier, run in pairwise(runs))
     eventually("the end of all processes", lambda: not left_running(home), seconds=60)
     # Telemetry would have left its number and its events there.
     assert [file for file in (home / ".dagster").rglob("*") if file.is_file()] == []
 
 
-def _tags(run: dict[str, Any]) -> dict[str, str]:
-    return {tag["key"]: tag["value"] for tag in run["tags"]}
+def june(*days: int) -> list[str]:
+    return [f"2012-06-{day:02}" for day in days]
+
+
+def _launched(port: int, assets: list[str], sessions: list[str]) -> str:
+    """The name of a backfill, launched as the page's button does."""
+    given = {"partitionNames": sessions, "assetSelection": [{"path": [name]} for name in assets]}
+    return str(ask(port, LAUNCH, p=given)["launchPartitionBackfill"]["backfillId"])
+
+
+def _first_session(run: dict[str, Any]) -> str:
+    tags = {tag["key"]: tag["value"] for tag in run["tags"]}
+    return tags.get("dagster/asset_partition_range_start") or tags["dagster/partition"]
 
 
 def _ended(answer: dict[str, Any]) -> dict[str, Any] | None:
