@@ -6,10 +6,10 @@ from typing import Any
 
 import polars as pl
 
-from stock_assets.commands.other_settings import trained_otherwise
 from stock_assets.commands.project import Project, open_project
 from stock_assets.commands.stages import Progress, Range, materialise_range, plan_range
 from stock_assets.commands.tables import forecast_table, print_table, score_lines
+from stock_assets.commands.trained_otherwise import trained_otherwise
 from stock_assets.forecasting.baselines import beside_baselines, summarise_baselines
 from stock_assets.forecasting.evaluation import (
     OWN_COLUMNS,

@@ -13,9 +13,9 @@ import polars as pl
 import pytest
 
 from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_ASSETS, MONTHLY_JOB
-from stock_assets.commands.other_settings import trained_otherwise
 from stock_assets.commands.project import Project, open_project, run_partitions
 from stock_assets.commands.stages import Progress, fill_history, fill_prices, plan_range
+from stock_assets.commands.trained_otherwise import trained_otherwise
 from stock_assets.errors import MissingPartitionsError
 from stock_assets.market.sessions import load_calendar
 from stock_assets.resources.io_managers import read_rows, stored_partitions
@@ -96,8 +96,14 @@ def test_months_of_other_settings_are_named(folder: Path):
         assert trained_otherwise(project, MONTHS) is None
         family = project.settings.model_copy(update={"model_family": "random_walk"})
         assert trained_otherwise(replace(project, settings=family), MONTHS) == (
-            "2 of 2 stored months, 2011-12..2012-01, were trained with other settings (family"
-            " ridge, now random_walk) and are read as they are; --fresh trains them again"
+            "2 of 2 stored months, 2011-12..2012-01, were trained otherwise (family ridge, now"
+            " random_walk) and are read as they are; --fresh trains them again"
+        )
+        path = stored_partitions(project.store, "tuned_model")["2011-12"]
+        study = json.loads(project.store.get(path)) | {"code_hash": "of another release"}
+        project.store.put_many({path: json.dumps(study).encode()})
+        assert "1 of 2 stored months, 2011-12..2011-12, were trained otherwise (other code)" in str(
+            trained_otherwise(project, MONTHS)
         )
         assert trained_otherwise(replace(project, settings=family), MONTHS[:5]) is None
 
