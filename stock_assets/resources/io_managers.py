@@ -148,11 +148,9 @@ class _PartitionedIOManager(dg.IOManager):
             )
         if metadata.get(EMPTY_IS_MISSING):
             values = {key: value for key, value in values.items() if len(value)}
-        self.store.put_many(
-            {
-                partition_object(asset, by, key, self.file): self.encode(value)
-                for key, value in values.items()
-            }
+        self.store.put_encoded(
+            {partition_object(asset, by, key, self.file): value for key, value in values.items()},
+            self.encode,
         )
         last = partition_object(asset, by, max(values, default=keys[-1]), self.file)
         described = self.describe(values)

@@ -6,12 +6,13 @@ logs) goes through dagster-aws.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import obstore
 import polars as pl
@@ -21,6 +22,8 @@ from stock_assets.errors import ObjectStoreError
 from stock_assets.local.lease import store_lease
 from stock_assets.local.seaweed import BUCKET, REGION
 from stock_assets.settings import Settings
+
+T = TypeVar("T")
 
 _WRITERS = 16
 
@@ -99,13 +102,18 @@ class ObjectStore:
 
     def put_many(self, objects: Mapping[str, bytes]) -> None:
         """Writes each object in one atomic PUT, many at a time; one failure fails the call."""
+        self.put_encoded(objects, lambda content: content)
 
-        def put(item: tuple[str, bytes]) -> None:
-            with self._explained(item[0]):
-                obstore.put(self._store, *item)
+    def put_encoded(self, values: Mapping[str, T], encode: Callable[[T], bytes]) -> None:
+        """The same of values, which become bytes by `encode`, as many at a time."""
+
+        def put(item: tuple[str, T]) -> None:
+            key, content = item[0], encode(item[1])
+            with self._explained(key):
+                obstore.put(self._store, key, content)
 
         with ThreadPoolExecutor(_WRITERS) as pool:
-            for _ in pool.map(put, objects.items()):
+            for _ in pool.map(put, values.items()):
                 pass
 
     def get(self, key: str) -> bytes:

@@ -87,7 +87,6 @@ CASE = Case(
             key="cpu_seconds",
         ),
     ],
-    once=("backfill", "empty"),
-    repeats=1,
+    repeats=2,
     notes="With the 36 months of history that the first month's model wants.",
 )
