@@ -91,8 +91,14 @@ def nursery(folder: Path) -> Iterator[Nursery]:
         process = subprocess.Popen(
             [sys.executable, "-c", _NURSERY],
             cwd=folder,
-            # As the command line has it: one transaction for many events.
-            env={**os.environ, "PYTHONPATH": str(CHECKOUT), "DAGSTER_EVENT_BATCH_SIZE": "500"},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(CHECKOUT),
+                # As the command line has it: one transaction for many events.
+                "DAGSTER_EVENT_BATCH_SIZE": "500",
+                # As the project does before it imports MLflow.
+                "MLFLOW_DISABLE_TELEMETRY": "true",
+            },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

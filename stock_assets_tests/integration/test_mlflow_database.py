@@ -5,30 +5,32 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import mlflow  # noqa: F401  # what takes seconds is over before the test looks
-
 from stock_assets.resources.mlflow_runs import MlflowTracking, local_database, one_at_a_time
 from stock_assets.resources.object_store import open_store
 from stock_assets.settings import Settings
 
 
 def test_nobody_creates_the_tables_while_another_process_may(tmp_path: Path):
-    settings = Settings(home=tmp_path, store_uri=f"file://{tmp_path / 'objects'}")
+    settings, before = (
+        Settings(home=tmp_path / name, store_uri=f"file://{tmp_path / 'objects'}")
+        for name in ("home", "before")
+    )
     database = local_database(settings)
 
-    def tables() -> int:
+    def tables(of: Settings) -> int:
         with (
-            open_store(settings) as store,
-            MlflowTracking(settings, store).client(),
-            sqlite3.connect(database) as connection,
+            open_store(of) as store,
+            MlflowTracking(of, store).client(),
+            sqlite3.connect(local_database(of)) as connection,
         ):
             return int(connection.execute("select count(*) from sqlite_master").fetchone()[0])
 
+    there = tables(before)  # importing MLflow, which takes seconds, is over before the test looks
     with ThreadPoolExecutor() as pool:
         with one_at_a_time(settings):  # a lock of files: a thread is held back as a process is
-            waiting = pool.submit(tables)
+            waiting = pool.submit(tables, settings)
             time.sleep(2)
             assert not waiting.done()
             assert not database.exists()
             assert list(database.parent.iterdir()) == []
-        assert waiting.result(timeout=60) > 20
+        assert waiting.result(timeout=60) == there > 20
