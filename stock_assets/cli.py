@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 
+from stock_assets.commands.interrupts import noted_interrupts
 from stock_assets.errors import StockAssetsError
 from stock_assets.settings import Settings, load_settings
 
@@ -32,7 +33,8 @@ def _reported(command: Callable[P, R]) -> Callable[P, R]:
     @wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return command(*args, **kwargs)
+            with noted_interrupts():
+                return command(*args, **kwargs)
         except StockAssetsError as error:
             raise click.ClickException(str(error)) from error
         except KeyboardInterrupt:

@@ -11,6 +11,7 @@ import dagster as dg
 from dagster._core.errors import DagsterAssetCheckFailedError  # dagster exports it nowhere else
 
 from stock_assets.commands.due import Due
+from stock_assets.commands.interrupts import noted_interrupts
 from stock_assets.commands.killed import COMMAND_TAG, living_command, other_commands
 from stock_assets.definitions import build_definitions
 from stock_assets.errors import BlockingCheckError, SettingsError
@@ -107,34 +108,47 @@ def run_partitions(
 
     Raises:
         BlockingCheckError: A check failed that stops a run.
+        KeyboardInterrupt: A run was interrupted.
     """
     resolved = project.definitions.resolve_job_def(job)
     runs = done = 0
     for first, last in neighbouring_ranges(keys, all_keys, per_run):
-        try:
-            resolved.execute_in_process(
-                instance=project.instance,
-                run_config={
-                    # Without a logger named here Dagster prints every event; ours prints what
-                    # assets say.
-                    "loggers": {"console": {}},
-                    "ops": {
-                        asset: {"config": dict(given)} for asset, given in (config or {}).items()
-                    },
-                },
-                asset_selection=[dg.AssetKey(asset) for asset in assets],
-                tags={**range_tags(first, last), COMMAND_TAG: project.command},
-            )
-        except DagsterAssetCheckFailedError as error:
-            raise BlockingCheckError(
-                f"{', '.join(assets)} of {first}..{last}: {str(error).splitlines()[0]}; the check's"
-                " metadata say what is missing (`make ui`, or the log); run again when it is there"
-            ) from error
+        with noted_interrupts() as interrupted:
+            _run_range(project, resolved, assets, first, last, config or {})
+            if interrupted():
+                raise KeyboardInterrupt
         runs += 1
         done += sum(first <= key <= last for key in keys)
         if on_run:
             on_run(done)
     return runs
+
+
+def _run_range(
+    project: Project,
+    job: dg.JobDefinition,
+    assets: Sequence[str],
+    first: str,
+    last: str,
+    config: Mapping[str, Mapping[str, Any]],
+) -> None:
+    try:
+        job.execute_in_process(
+            instance=project.instance,
+            run_config={
+                # Without a logger named here Dagster prints every event; ours prints what
+                # assets say.
+                "loggers": {"console": {}},
+                "ops": {asset: {"config": dict(given)} for asset, given in config.items()},
+            },
+            asset_selection=[dg.AssetKey(asset) for asset in assets],
+            tags={**range_tags(first, last), COMMAND_TAG: project.command},
+        )
+    except DagsterAssetCheckFailedError as error:
+        raise BlockingCheckError(
+            f"{', '.join(assets)} of {first}..{last}: {str(error).splitlines()[0]}; the check's"
+            " metadata say what is missing (`make ui`, or the log); run again when it is there"
+        ) from error
 
 
 def neighbouring_ranges(

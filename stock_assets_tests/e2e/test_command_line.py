@@ -193,25 +193,28 @@ def test_outside_a_checkout_the_command_says_so(tmp_path: Path):
 
 def test_ctrl_c_stops_the_store_and_keeps_what_was_stored(tmp_path: Path):
     home = make_home(tmp_path / "home")
-    process = subprocess.Popen(
-        [COMMAND, "run", *RANGE],
-        cwd=home,
-        env=environment(home),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stderr
-    for line in process.stderr:
-        if line.startswith("features"):  # prices are stored by now
-            break
-    time.sleep(0.5)
-    os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode != 0
-    assert err.strip().splitlines()[-1] == "Error: interrupted; what was stored stays, run again"
-    assert left_running(home) == []
+    # Before a stage's run, early in it, late in it: each meets other code, none may be forgotten.
+    for stage, seconds in (("prices", 0.0), ("prices", 0.7), ("features", 0.5), ("features", 1.5)):
+        process = subprocess.Popen(
+            [COMMAND, "run", *RANGE],
+            cwd=home,
+            env=environment(home),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        assert process.stderr
+        for line in process.stderr:
+            if line.startswith(stage):
+                break
+        time.sleep(seconds)
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 1
+        last = err.strip().splitlines()[-1]
+        assert last == "Error: interrupted; what was stored stays, run again"
+        assert left_running(home) == []
     again = stock_assets(home, "run", *RANGE)
     assert again.returncode == 0, again.stderr
     assert not any(line.startswith("prices") for line in again.stderr.splitlines())
