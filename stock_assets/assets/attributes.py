@@ -60,6 +60,13 @@ def show_newest(context: dg.AssetExecutionContext, **metadata: Any) -> None:
     context.add_asset_metadata(metadata, partition_key=context.partition_keys[-1])
 
 
+def show_each(context: dg.AssetExecutionContext, metadata: Mapping[str, Mapping[str, Any]]) -> None:
+    """Each partition's own numbers by its key, which the page plots; None is left out."""
+    for key, values in metadata.items():
+        known = {name: value for name, value in values.items() if value is not None}
+        context.add_asset_metadata(known, partition_key=key)
+
+
 def preview(frame: pl.DataFrame, rows: int = 12) -> dg.MarkdownMetadataValue:
     """The last rows of a frame as a table for the page."""
     shown = frame.tail(rows)

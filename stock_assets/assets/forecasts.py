@@ -1,18 +1,19 @@
 """Group forecasts: a later session's close with intervals, and how past forecasts did."""
 
 from datetime import date
+from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from stock_assets.assets.attributes import by_session, preview
+from stock_assets.assets.attributes import by_session, preview, show_each, show_newest
 from stock_assets.assets.live_metrics import CHECKS, tell
 from stock_assets.forecasting.evaluation import (
     SCORE_SCHEMA,
     add_rolling,
     score_forecasts,
-    summarise,
 )
+from stock_assets.forecasting.forecast_schema import FORECAST_SCHEMA
 from stock_assets.forecasting.intervals import adaptive_history
 from stock_assets.forecasting.promotion import RANDOM_WALK, ModelVersion, version_for
 from stock_assets.market.plausibility import JUDGING_SESSIONS, plausible_bars
@@ -21,9 +22,6 @@ from stock_assets.resources.io_managers import HISTORY, MAY_BE_MISSING
 from stock_assets.resources.metrics import MetricsGateway
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.settings import Settings
-
-SCORED_SESSION = "scored_session"
-ROLLING_RMSE = "rolling_rmse_return"
 
 
 def forecast_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDefinition]:
@@ -38,7 +36,7 @@ def _daily_forecast(settings: Settings, partitions: Partitions) -> dg.AssetsDefi
     history = adaptive_history(horizon)
 
     @dg.asset(
-        **by_session(partitions, column="as_of_session"),
+        **by_session(partitions, FORECAST_SCHEMA, column="as_of_session"),
         group_name="forecasts",
         kinds={"parquet", "s3", "scikitlearn"},
         ins={
@@ -76,33 +74,40 @@ def _daily_forecast(settings: Settings, partitions: Partitions) -> dg.AssetsDefi
             )
             for version, served_sessions in serving.items()
         )
-        newest = value.filter(pl.col("as_of_session") == sessions[-1])
-        by_random_walk = int((value["model"] == RANDOM_WALK).sum())
         context.log.info(
             f"{value.height} forecasts, versions {sorted(v.version for v in serving if v)},"
-            f" {by_random_walk} by the random walk"
+            f" {(value['model'] == RANDOM_WALK).sum()} by the random walk"
         )
-        return dg.MaterializeResult(
-            value=value,
-            metadata={
-                "newest_forecasts": preview(
-                    newest.select(
-                        "ticker",
-                        "target_session",
-                        "close_usd",
-                        "forecast_close_usd",
-                        "lower_95_usd",
-                        "upper_95_usd",
-                        "model",
-                        "model_version",
-                    )
-                ),
-                "by_random_walk": by_random_walk,
-                "without_a_version": int(value["is_fallback"].sum()),
-            },
+        newest = value.filter(pl.col("as_of_session") == sessions[-1])
+        show_newest(
+            context,
+            newest_forecasts=preview(
+                newest.select(
+                    "ticker",
+                    "target_session",
+                    "close_usd",
+                    "forecast_close_usd",
+                    "lower_95_usd",
+                    "upper_95_usd",
+                    "model",
+                    "model_version",
+                )
+            ),
         )
+        show_each(context, _by_session(value))
+        return dg.MaterializeResult(value=value)
 
     return daily_forecast
+
+
+def _by_session(forecasts: pl.DataFrame) -> dict[str, dict[str, Any]]:
+    """How many forecasts each session has, and how many of them no model of ours made."""
+    counted = forecasts.group_by(session=pl.col("as_of_session").cast(pl.String)).agg(
+        forecasts=pl.len(),
+        by_random_walk=(pl.col("model") == RANDOM_WALK).sum(),
+        without_a_version=pl.col("is_fallback").sum(),
+    )
+    return {row.pop("session"): row for row in counted.iter_rows(named=True)}
 
 
 def _with_history(features: pl.DataFrame, sessions: list[date], history: int) -> pl.DataFrame:
@@ -161,38 +166,45 @@ def _forecast_rmse(settings: Settings, partitions: Partitions) -> dg.AssetsDefin
             ).filter(pl.col("session").is_in(sessions))
         newest = scores.filter(pl.col("session") == sessions[-1])
         checks = tell(context, metrics, settings, partitions, scores)
-        rolling: float | None = newest.select(pl.col("rolling_rmse_return").max()).item()
-        summary = summarise(scores)
+        show_newest(
+            context,
+            scores=preview(
+                newest.select(
+                    "ticker",
+                    "realised_return",
+                    "error_return",
+                    "error_usd",
+                    "rolling_rmse_return",
+                    "rolling_rmse_return_random_walk",
+                )
+            ),
+        )
+        show_each(context, _errors_by_session(scores))
         return dg.MaterializeResult(
             value=scores,
-            metadata={
-                SCORED_SESSION: str(sessions[-1]),
-                "scores": preview(
-                    newest.select(
-                        "ticker",
-                        "realised_return",
-                        "error_return",
-                        "error_usd",
-                        "rolling_rmse_return",
-                        "rolling_rmse_return_random_walk",
-                    )
-                ),
-                **({ROLLING_RMSE: rolling} if rolling is not None else {}),
-                **{
-                    name: summary[name]
-                    for name in ("rmse_return", "rmse_return_random_walk", "skill")
-                    if summary[name] is not None
-                },
-            },
             check_results=[
                 *checks,
                 dg.AssetCheckResult(
                     check_name="newest_session_was_forecast",
                     passed=not newest.is_empty(),
                     severity=dg.AssetCheckSeverity.WARN,
-                    metadata={SCORED_SESSION: str(sessions[-1])},
+                    metadata={"scored_session": str(sessions[-1])},
                 ),
             ],
         )
 
     return forecast_rmse
+
+
+def _errors_by_session(scores: pl.DataFrame) -> dict[str, dict[str, Any]]:
+    """RMSE over each session's tickers, the random walk's, and the worst ticker's rolling one."""
+
+    def root_mean_square(column: str) -> pl.Expr:
+        return (pl.col(column) ** 2).mean().sqrt()
+
+    pooled = scores.group_by(pl.col("session").cast(pl.String)).agg(
+        rmse_return=root_mean_square("error_return"),
+        rmse_return_random_walk=root_mean_square("error_return_random_walk"),
+        worst_rolling_rmse_return=pl.col("rolling_rmse_return").max(),
+    )
+    return {row.pop("session"): row for row in pooled.iter_rows(named=True)}

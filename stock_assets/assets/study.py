@@ -1,6 +1,8 @@
-"""The body of `tuned_model` for one month; apart, because it imports scikit-learn and Optuna."""
+"""The body of `tuned_model`; apart, because it imports scikit-learn and Optuna."""
 
 import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date
 from typing import Any
 
@@ -11,6 +13,7 @@ import polars as pl
 from stock_assets.assets.training import NOT_ENOUGH_HISTORY, TRAINED
 from stock_assets.errors import NotEnoughHistoryError
 from stock_assets.forecasting.fingerprint import code_hash, fingerprint
+from stock_assets.forecasting.model import feature_matrix
 from stock_assets.forecasting.pictures import study_pictures
 from stock_assets.forecasting.training import TrainedModel, train_model, training_identity
 from stock_assets.forecasting.tuning import TuningBudget
@@ -24,30 +27,143 @@ from stock_assets.resources.mlflow_runs import (
 from stock_assets.settings import Settings
 
 
+def studies(
+    context: dg.AssetExecutionContext,
+    settings: Settings,
+    tracking: MlflowTracking,
+    train_set: Mapping[str, pl.DataFrame],
+    test_set: Mapping[str, pl.DataFrame],
+) -> Iterator[dict[str, Any]]:
+    """Each month's study as plain values: what was trained on what, how it did, where it is.
+
+    In order, as the first month of a block lends its parameters to those after it. While one is
+    stored in MLflow, which waits for disks and servers, the next is trained.
+    """
+    # Two runs at once would train the same month twice, and end each other's trials.
+    with (
+        one_at_a_time(settings, f"training-{settings.dataset_name}"),
+        ThreadPoolExecutor(1) as writer,
+    ):
+        searches: dict[str, dict[str, Any]] = {}
+        before: Future[dict[str, Any]] | None = None
+        for month in sorted(train_set):
+            try:
+                store = train_or_reuse(
+                    context, settings, tracking, searches, month, train_set[month], test_set[month]
+                )
+            except Exception:
+                if before:
+                    yield before.result()  # what is finished stays
+                raise
+            under_way = writer.submit(store)
+            if before:
+                yield before.result()
+            before = under_way
+        if before:
+            yield before.result()
+
+
 def train_or_reuse(
     context: dg.AssetExecutionContext,
     settings: Settings,
     tracking: MlflowTracking,
+    searches: dict[str, dict[str, Any]],
     month: str,
     train: pl.DataFrame,
     test: pl.DataFrame,
-) -> dict[str, Any]:
-    """One month's study as plain values: what was trained on what, how it did, where it is.
+) -> Callable[[], dict[str, Any]]:
+    """One month's study, trained; a call stores it in MLflow and gives its values.
 
     Where its rows are too few to train on, why: `labelled_month` has made sure that no stored
     session is missing among them.
+
+    `searches`: what searches of this run found, by their tag, before MLflow has them; added to.
     """
     if train.is_empty() or test.is_empty():
-        return _skipped(
-            settings,
-            month,
+        reason = (
             f"{train.height} labelled rows to train on and {test.height} to test on: fewer than"
             f" {settings.min_train_sessions} + {settings.test_sessions} sessions before it have"
-            " complete features",
+            " complete features"
         )
-    # Two runs at once would train the same month twice, and end each other's trials.
-    with one_at_a_time(settings, f"training-{settings.dataset_name}"):
-        return _found_or_trained(context, settings, tracking, month, train, test)
+        return lambda: _skipped(settings, month, reason)
+    knobs = _knobs(settings)
+    # What one month's search was made with, so that only a like search lends its parameters.
+    search_kind = fingerprint({**knobs, "code": code_hash()})
+    from_month = search_month(month, settings.retune_months)
+    lent = None
+    if from_month != month:
+        lending = f"{search_kind}/{from_month}"
+        lent = searches[lending] if lending in searches else tracking.searched_params(lending)
+        if lent is None:
+            context.log.info(f"{month}: no search of {from_month} to take over, searching anew")
+    identity = training_identity(train, test, month=month, params=lent, **knobs)
+    with tracking.client() as client:
+        run_id = tracking.find_study(client, identity["fingerprint"])
+    if run_id:
+        context.log.info(f"{month}: same data, code and settings as MLflow run {run_id}")
+        return lambda: {
+            **tracking.study_values(run_id),
+            "settings": settings_of_studies(settings),
+            "status": TRAINED,
+            "mlflow_run_id": run_id,
+        }
+    try:
+        trained = train_model(
+            train,
+            test,
+            tuning_budget(settings),
+            settings.trees,
+            params=lent,
+            storage=journal(settings),
+            study_name=f"{month} {identity['fingerprint']}",
+        )
+    except NotEnoughHistoryError as error:
+        reason = str(error)
+        context.log.warning(f"{month}: {reason}")
+        return lambda: _skipped(settings, month, reason)
+    context.log.info(
+        f"{month}: {trained.tuning.trials.height} trials on {train.height} rows, slope"
+        f" {trained.tuning.slope.used:.3f}, {trained.family} forecasts; test skill"
+        f" {trained.test.scores['test_skill']:+.2%} against the random walk"
+    )
+    values = {
+        **_values(month, train, test, trained),
+        "model_family": settings.model_family,
+        "settings": settings_of_studies(settings),
+        "params_from": from_month if lent is not None else month,
+        **identity,
+    }
+    # A retrain inside the month has seen more than a later month's search may depend on: whether
+    # there was one is an accident.
+    lends = lent is None and date.fromisoformat(values["trained_through"]) < month_of(month)
+    if lends:
+        searches[f"{search_kind}/{month}"] = trained.tuning.params
+    tags = {
+        FINGERPRINT_TAG: identity["fingerprint"],
+        "month": month,
+        "trained_through": values["trained_through"],
+        "data_hash": identity["data_hash"],
+        "code_hash": identity["code_hash"],
+        **({SEARCH_TAG: f"{search_kind}/{month}"} if lends else {}),
+    }
+    pictures = study_pictures(trained, train, test)
+    example = feature_matrix(train.head(3))
+    parent = tracking.active_run()
+
+    def store() -> dict[str, Any]:
+        run_id = tracking.log_study(
+            parent,
+            f"{month} through {values['trained_through']}",
+            trained,
+            example,
+            params=knobs,
+            values=values,
+            tags=tags,
+            pictures=pictures,
+        )
+        return {**values, "status": TRAINED, "mlflow_run_id": run_id}
+
+    return store
 
 
 def _knobs(settings: Settings) -> dict[str, Any]:
@@ -70,82 +186,6 @@ def settings_of_studies(settings: Settings) -> dict[str, Any]:
         "min_train_sessions": settings.min_train_sessions,
         "test_sessions": settings.test_sessions,
     }
-
-
-def _found_or_trained(
-    context: dg.AssetExecutionContext,
-    settings: Settings,
-    tracking: MlflowTracking,
-    month: str,
-    train: pl.DataFrame,
-    test: pl.DataFrame,
-) -> dict[str, Any]:
-    knobs = _knobs(settings)
-    # What one month's search was made with, so that only a like search lends its parameters.
-    search_kind = fingerprint({**knobs, "code": code_hash()})
-    from_month = search_month(month, settings.retune_months)
-    lent = None
-    if from_month != month:
-        lent = tracking.searched_params(f"{search_kind}/{from_month}")
-        if lent is None:
-            context.log.info(f"{month}: no search of {from_month} to take over, searching anew")
-    identity = training_identity(train, test, month=month, params=lent, **knobs)
-    with tracking.client() as client:
-        run_id = tracking.find_study(client, identity["fingerprint"])
-        if run_id:
-            context.log.info(f"{month}: same data, code and settings as MLflow run {run_id}")
-            return {
-                **tracking.study_values(run_id),
-                "settings": settings_of_studies(settings),
-                "status": TRAINED,
-                "mlflow_run_id": run_id,
-            }
-
-    try:
-        trained = train_model(
-            train,
-            test,
-            tuning_budget(settings),
-            settings.trees,
-            params=lent,
-            storage=journal(settings),
-            study_name=f"{month} {identity['fingerprint']}",
-        )
-    except NotEnoughHistoryError as error:
-        context.log.warning(f"{month}: {error}")
-        return _skipped(settings, month, str(error))
-    values = {
-        **_values(month, train, test, trained),
-        "model_family": settings.model_family,
-        "settings": settings_of_studies(settings),
-        "params_from": from_month if lent is not None else month,
-        **identity,
-    }
-    # A retrain inside the month has seen more than a later month's search may depend on: whether
-    # there was one is an accident.
-    lends = lent is None and date.fromisoformat(values["trained_through"]) < month_of(month)
-    run_id = tracking.log_study(
-        f"{month} through {values['trained_through']}",
-        trained,
-        train,
-        params=knobs,
-        values=values,
-        tags={
-            FINGERPRINT_TAG: identity["fingerprint"],
-            "month": month,
-            "trained_through": values["trained_through"],
-            "data_hash": identity["data_hash"],
-            "code_hash": identity["code_hash"],
-            **({SEARCH_TAG: f"{search_kind}/{month}"} if lends else {}),
-        },
-        pictures=study_pictures(trained, train, test),
-    )
-    context.log.info(
-        f"{month}: {trained.tuning.trials.height} trials on {train.height} rows, slope"
-        f" {trained.tuning.slope.used:.3f}, {trained.family} forecasts; test skill"
-        f" {trained.test.scores['test_skill']:+.2%} against the random walk"
-    )
-    return {**values, "status": TRAINED, "mlflow_run_id": run_id}
 
 
 def _skipped(settings: Settings, month: str, reason: str) -> dict[str, Any]:

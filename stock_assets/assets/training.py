@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from stock_assets.assets.attributes import JSON, by_month, preview
+from stock_assets.assets.attributes import JSON, by_month, preview, show_each, show_newest
 from stock_assets.partitions import Partitions
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.one_by_one import OneByOne, StoredPartitions
@@ -34,26 +34,24 @@ def model_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDe
         Training the same data with the same code and settings again finds the first one's run. A
         month with too little history has no model, and its value says why.
         """
-        from stock_assets.assets.study import train_or_reuse
+        from stock_assets.assets.study import studies
 
         tracking = model_registry.tracking
-        studies: list[dict[str, Any]] = []
-        pictures: dict[str, bytes] = {}
 
         def values() -> Iterator[tuple[str, dict[str, Any]]]:
+            made: list[dict[str, Any]] = []
             with tracking.linked_to(context):
-                # In order: the first month of a block lends its parameters to those after it.
-                for month in sorted(train_set):
-                    study = train_or_reuse(
-                        context, settings, tracking, month, train_set[month], test_set[month]
-                    )
-                    studies.append(study)
-                    yield month, study
-                trained = [study for study in studies if study["status"] == TRAINED]
+                for study in studies(context, settings, tracking, train_set, test_set):
+                    made.append(study)
+                    yield study["month"], study
+                show_each(context, {study["month"]: _shown_of(study) for study in made})
+                show_newest(context, **_summary(made))
+                trained = [study for study in made if study["status"] == TRAINED]
                 if trained:
-                    pictures.update(tracking.pictures(trained[-1]["mlflow_run_id"]))
+                    pictures = _shown(tracking.pictures(trained[-1]["mlflow_run_id"]))
+                    show_each(context, {trained[-1]["month"]: pictures})
 
-        return OneByOne(values(), lambda: {**_study_metadata(studies), **_shown(pictures)})
+        return OneByOne(values())
 
     @dg.asset(**by_month(partitions, JSON), group_name="training", kinds={"mlflow", "json", "s3"})
     def registered_version(
@@ -69,9 +67,8 @@ def model_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDe
         """
         from stock_assets.assets.gate import register_month
 
-        registered: list[dict[str, Any]] = []
-
         def values() -> Iterator[tuple[str, dict[str, Any]]]:
+            registered: list[dict[str, Any]] = []
             for month in sorted(tuned_model):
                 value = register_month(
                     model_registry, tuned_model[month], test_set, settings.gate_margin
@@ -79,8 +76,12 @@ def model_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDe
                 context.log.info(f"{month}: version {value['version']} {value['reason']}")
                 registered.append(value)
                 yield month, value
+            shown = ("version", "family", "approved", "reason")
+            show_each(context, {v["month"]: {n: v[n] for n in shown} for v in registered})
+            columns = ("month", "version", "family", "approved", "reason", "trained_through")
+            show_newest(context, versions=_table(registered, columns))
 
-        return OneByOne(values(), lambda: _version_metadata(registered))
+        return OneByOne(values())
 
     return [tuned_model, registered_version]
 
@@ -95,41 +96,32 @@ def _shown(pictures: dict[str, bytes]) -> dict[str, dg.MarkdownMetadataValue]:
     }
 
 
-def _study_metadata(studies: list[dict[str, Any]]) -> dict[str, Any]:
-    shown = (
-        "month",
-        "family",
-        "test_rmse_return",
-        "test_rmse_return_random_walk",
-        "test_skill",
-        "slope",
-        "test_crps",
-        "test_coverage_95",
-    )
+_SHOWN = (
+    "family",
+    "test_rmse_return",
+    "test_rmse_return_random_walk",
+    "test_skill",
+    "slope",
+    "test_crps",
+    "test_coverage_95",
+)
+
+
+def _shown_of(study: dict[str, Any]) -> dict[str, Any]:
+    """A month's own metadata."""
+    names = (*_SHOWN, "mlflow_run_id") if study["status"] == TRAINED else ("reason",)
+    return {name: study[name] for name in ("status", *names)}
+
+
+def _summary(studies: list[dict[str, Any]]) -> dict[str, Any]:
+    """Metadata of a run over several months."""
     trained = [study for study in studies if study["status"] == TRAINED]
     skipped = [study for study in studies if study["status"] != TRAINED]
     return {
         "trained_months": len(trained),
         "skipped_months": len(skipped),
         **({"skipped": _table(skipped, ("month", "status", "reason"))} if skipped else {}),
-        **(
-            {
-                "studies": _table(trained, shown),
-                **{name: trained[-1][name] for name in ("mlflow_run_id", *shown[2:5])},
-            }
-            if trained
-            else {}
-        ),
-    }
-
-
-def _version_metadata(versions: list[dict[str, Any]]) -> dict[str, Any]:
-    columns = ("month", "version", "family", "approved", "reason", "trained_through")
-    return {
-        **{name: versions[-1][name] for name in ("approved", "reason")},
-        "version": versions[-1]["version"] or "none",
-        "skipped_months": sum(version["version"] is None for version in versions),
-        "versions": _table(versions, columns),
+        **({"studies": _table(trained, ("month", *_SHOWN))} if trained else {}),
     }
 
 

@@ -13,7 +13,7 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
-from stock_assets.assets.attributes import PARQUET, by_month, preview
+from stock_assets.assets.attributes import PARQUET, by_month, show_each
 from stock_assets.errors import SettingsError
 from stock_assets.forecasting.features import FEATURE_SCHEMA, HISTORY_SESSIONS
 from stock_assets.forecasting.splits import (
@@ -131,9 +131,9 @@ def training_data_assets(settings: Settings, partitions: Partitions) -> list[dg.
         span: Callable[[SplitSessions], tuple[date, date]],
     ) -> OneByOne:
         """Each month's rows of a span, or none where it has too little history."""
-        extents: list[dict[str, Any]] = []
 
         def values() -> Iterator[tuple[str, pl.DataFrame]]:
+            extents: dict[str, dict[str, Any]] = {}
             for month in context.partition_keys:
                 through = cut_off(partitions, month, config)
                 rows = nothing
@@ -148,10 +148,11 @@ def training_data_assets(settings: Settings, partitions: Partitions) -> list[dg.
                         first,
                         last,
                     )
-                extents.append(_extent(month, rows))
+                extents[month] = _extent(rows)
                 yield month, rows
+            show_each(context, extents)
 
-        return OneByOne(values(), lambda: {"months": preview(pl.DataFrame(extents))})
+        return OneByOne(values())
 
     @dg.asset(**arguments)
     def train_set(
@@ -176,13 +177,15 @@ def training_data_assets(settings: Settings, partitions: Partitions) -> list[dg.
     return [train_set, test_set]
 
 
-def _extent(month: str, rows: pl.DataFrame) -> dict[str, Any]:
+def _extent(rows: pl.DataFrame) -> dict[str, Any]:
     """Which sessions a month's rows span."""
-    return {
-        "month": month,
-        "rows": rows.height,
-        "tickers": rows["ticker"].n_unique(),
+    spans = {
         "first_session": rows["session"].min(),
         "last_session": rows["session"].max(),
         "last_label_session": rows["label_session"].max(),
+    }
+    return {
+        "dagster/row_count": rows.height,
+        "tickers": rows["ticker"].n_unique(),
+        **{name: day and str(day) for name, day in spans.items()},
     }

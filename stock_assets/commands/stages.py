@@ -201,7 +201,8 @@ def _sessions(
 ) -> None:
     """Materialises an asset's sessions that are not stored or due again."""
     due = project.due
-    stored, again = stored_partitions(project.store, asset), due.keys(asset)
+    stored = stored_partitions(project.store, asset, "session", str(sessions[0]))
+    again = due.keys(asset)
     keys = [key for key in map(str, sessions) if key not in stored or key in again]
     if not keys:
         return
@@ -209,7 +210,7 @@ def _sessions(
         due.note("daily_forecast", keys)
     elif asset == "daily_forecast":
         # It changes the score of the session after it, and the windows after that.
-        later = stored_partitions(project.store, "forecast_rmse")
+        later = stored_partitions(project.store, "forecast_rmse", "session", keys[0])
         due.note("forecast_rmse", (key for key in later if key > keys[0]))
     with progress.stage(stage, f"{len(keys)} sessions {keys[0]}..{keys[-1]}"):
         _run(project, DAILY_JOB, [asset], keys, progress)

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from stock_assets.forecasting.features import complete_rows
+from stock_assets.forecasting.forecast_schema import FORECAST_SCHEMA
 from stock_assets.forecasting.intervals import (
     COVERAGES,
     GRID,
@@ -20,34 +21,6 @@ from stock_assets.forecasting.intervals import (
 from stock_assets.forecasting.model import ShrunkRegressor, feature_matrix
 from stock_assets.forecasting.promotion import RANDOM_WALK, ModelVersion
 from stock_assets.forecasting.volatility import young_volatility
-
-FORECAST_SCHEMA: dict[str, pl.DataType] = {
-    "ticker": pl.String(),
-    "as_of_session": pl.Date(),
-    "target_session": pl.Date(),
-    "close_usd": pl.Float64(),
-    "volatility_1d": pl.Float64(),
-    "forecast_volatility": pl.Float64(),
-    "forecast_return": pl.Float64(),
-    "forecast_close_usd": pl.Float64(),
-    **{
-        f"{side}_{coverage}_usd": pl.Float64()
-        for coverage in COVERAGES
-        for side in ("lower", "upper")
-    },
-    "quantile_returns": pl.List(pl.Float64()),
-    "model": pl.String(),
-    "model_version": pl.Int64(),
-    "trained_through": pl.Date(),
-    "is_fallback": pl.Boolean(),
-    "fallback_reason": pl.String(),
-}
-"""Columns of a forecast. Prices are in the shares of `as_of_session`: a split or dividend up to
-the target session is not known yet. `forecast_volatility` is the unit, of one session, in which
-quantiles were scaled. `quantile_returns` are log returns at intervals.GRID. `model` is random_walk
-where the version's slope is zero: it found no signal and forecasts no change. Volatility, intervals
-and quantiles are null where a ticker's history is too short to know them and no version lends it
-the market's."""
 
 
 @dataclass(frozen=True)

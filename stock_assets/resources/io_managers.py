@@ -9,6 +9,7 @@ import io
 import json
 from abc import abstractmethod
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, get_origin
 
 import dagster as dg
@@ -45,9 +46,23 @@ def partition_object(asset: str, partitioned_by: str, key: str, file: str) -> st
     return f"{asset}/{partitioned_by}={key}/{file}"
 
 
-def stored_partitions(store: ObjectStore, asset: str) -> dict[str, str]:
-    """Partition keys of an asset that have an object, with that object's key, ascending."""
-    return {key.split("/")[-2].split("=", 1)[1]: key for key in store.keys(asset) if "=" in key}
+def stored_partitions(
+    store: ObjectStore, asset: str, by: str = "", since: str = ""
+) -> dict[str, str]:
+    """Partition keys of an asset that have an object, with that object's key, ascending.
+
+    Args:
+        store: Where.
+        asset: Its name.
+        by: What it is partitioned by, where `since` is given.
+        since: The first partition key that is looked for; left out: all.
+    """
+    # One character less: SeaweedFS leaves out the folder whose own name is given.
+    after = f"{asset}/{by}={since[:-1]}" if since else None
+    keyed = (
+        (key.split("/")[-2].split("=", 1)[1], key) for key in store.keys(asset, after) if "=" in key
+    )
+    return {partition: key for partition, key in keyed if partition >= since}
 
 
 def read_rows(store: ObjectStore, objects: list[str], *columns: str) -> pl.DataFrame:
@@ -152,29 +167,37 @@ class _PartitionedIOManager(dg.IOManager):
             {partition_object(asset, by, key, self.file): value for key, value in values.items()},
             self.encode,
         )
-        last = partition_object(asset, by, max(values, default=keys[-1]), self.file)
         described = self.describe(values)
         if COLUMN_SCHEMA in metadata:
             described.pop(COLUMN_SCHEMA, None)  # the page finds it with the asset
-        context.add_output_metadata(
-            {"object": dg.MetadataValue.path(f"{self.store.uri}/{last}"), **described}
-        )
+        context.add_output_metadata({**self._where(asset, by, keys), **described})
+
+    def _where(self, asset: str, by: str, keys: list[str]) -> dict[str, dg.PathMetadataValue]:
+        """Every partition's event repeats it, so it names none of many."""
+        key = keys[0] if len(keys) == 1 else "*"
+        path = partition_object(asset, by, key, self.file)
+        return {"object": dg.MetadataValue.path(f"{self.store.uri}/{path}")}
 
     def _store_one_by_one(
         self, context: dg.OutputContext, obj: OneByOne, asset: str, by: str, keys: list[str]
     ) -> None:
-        left, path = set(keys), ""
-        for key, value in obj.values:
-            if key not in left:
-                raise PartitionMismatchError(f"{asset}: {key} is no partition of the run")
-            left.remove(key)
-            path = partition_object(asset, by, key, self.file)
-            self.store.put_many({path: self.encode(value)})
+        left = set(keys)
+        # The next value is made while one is stored, and no more than these two are in memory.
+        with ThreadPoolExecutor(1) as writer:
+            stored: Future[None] | None = None
+            for key, value in obj.values:
+                if key not in left:
+                    raise PartitionMismatchError(f"{asset}: {key} is no partition of the run")
+                left.remove(key)
+                path = partition_object(asset, by, key, self.file)
+                if stored:
+                    stored.result()
+                stored = writer.submit(self.store.put_encoded, {path: value}, self.encode)
+            if stored:
+                stored.result()
         if left:
             raise PartitionMismatchError(f"{asset}: no value for {', '.join(sorted(left)[:5])}")
-        context.add_output_metadata(
-            {"object": dg.MetadataValue.path(f"{self.store.uri}/{path}"), **obj.metadata()}
-        )
+        context.add_output_metadata(self._where(asset, by, keys))
 
     def describe(self, values: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
         """Metadata of an output."""
@@ -182,18 +205,20 @@ class _PartitionedIOManager(dg.IOManager):
 
     def load_input(self, context: dg.InputContext) -> Any:
         asset = context.asset_key.to_python_identifier()
-        stored = stored_partitions(self.store, asset)
+        upstream = context.upstream_output
+        described = upstream.definition_metadata if upstream else {}
         if context.dagster_type.typing_type is StoredPartitions:
-            upstream = context.upstream_output
             return StoredPartitions(
                 asset,
-                (upstream.definition_metadata if upstream else {}).get(PARTITION_COLUMN, ""),
+                described.get(PARTITION_COLUMN, ""),
                 list(context.asset_partition_keys),
                 context.asset_partitions_def.get_partition_keys(),
-                stored,
+                stored_partitions(self.store, asset),
                 self.decode_many,
             )
         wanted = _with_history(context)
+        by = described.get(PARTITIONED_BY, "")
+        stored = stored_partitions(self.store, asset, by, wanted[0] if by and wanted else "")
         found = {key: stored[key] for key in wanted if key in stored}
         one_per_key = get_origin(context.dagster_type.typing_type) is dict
         if not context.definition_metadata.get(MAY_BE_MISSING):

@@ -17,14 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-import polars as pl
 
 from stock_assets.forecasting.features import FEATURES
 from stock_assets.resources.object_store import ObjectStore, aws_environment
 from stock_assets.settings import Settings
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
     from stock_assets.forecasting.training import TrainedModel
 
@@ -156,22 +157,30 @@ class MlflowTracking:
                 for name in names
             }
 
+    def active_run(self) -> "Run | None":
+        """The MLflow run of this thread's Dagster run, within `linked_to`."""
+        import mlflow
+
+        return mlflow.active_run()
+
     def log_study(
         self,
+        parent: "Run | None",
         name: str,
         trained: "TrainedModel",
-        train: pl.DataFrame,
+        example: "pd.DataFrame",
         params: Mapping[str, Any],
         values: Mapping[str, Any],
         tags: Mapping[str, str],
         pictures: Mapping[str, bytes],
     ) -> str:
-        """Logs a training as a child of the active MLflow run; its run id.
+        """Logs a training as a child of an MLflow run; its run id. In any thread.
 
         Args:
+            parent: The MLflow run of the Dagster run.
             name: Of the MLflow run.
             trained: Model, search, intervals and scores.
-            train: The train set, for signature and input example.
+            example: Some rows of the model's input, for its signature.
             params: Settings of the search, logged beside what it found.
             values: What `study_values` shall give back.
             tags: By which the run can be found.
@@ -184,10 +193,15 @@ class MlflowTracking:
         import sklearn
         import skops
 
-        from stock_assets.forecasting.model import SKOPS_TRUSTED_TYPES, feature_matrix
+        from stock_assets.forecasting.model import SKOPS_TRUSTED_TYPES
 
-        example = feature_matrix(train.head(3))
-        with mlflow.start_run(run_name=name, nested=True, tags=dict(tags)) as run:
+        with mlflow.start_run(
+            run_name=name,
+            nested=True,
+            experiment_id=parent.info.experiment_id if parent else None,
+            parent_run_id=parent.info.run_id if parent else None,
+            tags=dict(tags),
+        ) as run:
             mlflow.log_params({**params, **trained.tuning.params})
             mlflow.log_metrics(
                 {

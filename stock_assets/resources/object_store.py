@@ -124,10 +124,13 @@ class ObjectStore:
         with ThreadPoolExecutor(_WRITERS) as pool:
             return list(pool.map(self.get, keys))
 
-    def keys(self, prefix: str) -> list[str]:
-        """Keys under a folder-like prefix, ascending; empty where there is none."""
+    def keys(self, prefix: str, after: str | None = None) -> list[str]:
+        """Keys under a folder-like prefix, ascending, or those that sort after one.
+
+        A listing costs 0.2 ms a key on the local server, so who needs the newest says so.
+        """
         with self._explained(f"{prefix}/"):
-            listed = obstore.list(self._store, prefix).collect()
+            listed = obstore.list(self._store, prefix, offset=after).collect()
         return sorted(entry["path"] for entry in listed)
 
     def delete(self, keys: list[str]) -> None:

@@ -31,12 +31,10 @@ class OneByOne:
     """An output whose partitions are stored one by one, as they come.
 
     Args:
-        values: Partition keys with their values.
-        metadata: Of the output; called when all are stored.
+        values: Partition keys with their values. The next is asked for while one is stored.
     """
 
     values: Iterator[tuple[str, Any]]
-    metadata: Callable[[], Mapping[str, Any]]
 
 
 class StoredPartitions(Mapping[str, Any]):

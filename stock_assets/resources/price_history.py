@@ -5,7 +5,7 @@ Reads only. Writing is the I/O manager's.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 import polars as pl
 
@@ -15,6 +15,7 @@ from stock_assets.resources.object_store import ObjectStore
 
 RAW_PRICES = "raw_prices"
 _RECENT = 5
+_RECENTLY = timedelta(days=30)
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,13 @@ class PriceHistory:
         self._store = store
 
     def look_up(self, sessions: Sequence[date]) -> StoredPrices:
-        """What is stored of some sessions (ascending) and just before them; one listing."""
-        objects = stored_partitions(self._store, RAW_PRICES)
-        present = [objects[str(s)] for s in sessions if str(s) in objects]
+        """What is stored of some sessions (ascending) and just before them."""
+        objects = self._objects(sessions[0] - _RECENTLY)
         before = [path for key, path in objects.items() if key < str(sessions[0])]
+        if len(before) < _RECENT:
+            objects = self._objects()
+            before = [path for key, path in objects.items() if key < str(sessions[0])]
+        present = [objects[str(s)] for s in sessions if str(s) in objects]
         bars = pl.DataFrame(schema=STORED_SCHEMA)
         if present:
             # What was stored before revisions were recorded has no such column.
@@ -51,12 +55,15 @@ class PriceHistory:
 
     def stored_sessions(self) -> frozenset[date]:
         """Sessions that have an object."""
-        return frozenset(map(date.fromisoformat, stored_partitions(self._store, RAW_PRICES)))
+        return frozenset(map(date.fromisoformat, self._objects()))
 
     def bars(self, sessions: Sequence[date], *columns: str) -> pl.DataFrame:
-        """Stored bars of some sessions, all columns or some; empty where there are none."""
-        objects = stored_partitions(self._store, RAW_PRICES)
+        """Stored bars of some sessions (ascending), all columns or some; none are no error."""
+        objects = self._objects(sessions[0])
         present = [objects[str(s)] for s in sessions if str(s) in objects]
         if not present:
             return pl.DataFrame(schema=STORED_SCHEMA).select(columns or STORED_SCHEMA)
         return read_rows(self._store, present, *columns)
+
+    def _objects(self, since: date | None = None) -> dict[str, str]:
+        return stored_partitions(self._store, RAW_PRICES, "session", str(since or ""))

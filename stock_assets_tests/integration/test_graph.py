@@ -1,6 +1,7 @@
 """The real graph on real parts: SeaweedFS, MLflow's database and registry, Dagster's instance."""
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -104,6 +105,43 @@ def _gauges(body: str) -> dict[str, float]:
         for family in text_string_to_metric_families(body)
         for sample in family.samples
     }
+
+
+def test_each_partitions_event_has_its_own_numbers(project: Project):
+    """What the page plots over partitions must not be the run's newest value for all of them."""
+    told = {
+        session: _numbers(project, "forecast_rmse", session)["rmse_return"]
+        for session in ("2013-02-01", "2013-02-04", "2013-02-05")
+    }
+    objects = [f"forecast_rmse/session={session}/part.parquet" for session in told]
+    errors = project.store.scan_parquet(objects).group_by("session").agg(pl.col("error_return"))
+    expected = {
+        str(session): math.sqrt(sum(e * e for e in values) / len(values))
+        for session, values in errors.collect().iter_rows()
+    }
+    assert told == pytest.approx(expected)
+    assert len(set(told.values())) == len(told)
+    forecasts = _numbers(project, "daily_forecast", "2013-02-01")
+    assert (forecasts["forecasts"], forecasts["without_a_version"]) == (5, 0)
+    for month in ("2013-01", "2013-02"):
+        stored = json.loads(project.store.get(f"tuned_model/month={month}/value.json"))
+        shown = _numbers(project, "tuned_model", month)
+        assert shown["test_rmse_return"] == stored["test_rmse_return"]
+        assert shown["mlflow_run_id"] == stored["mlflow_run_id"]
+        train = _numbers(project, "train_set", month)
+        assert (train["first_session"], train["dagster/row_count"]) == (
+            stored["train_first"],
+            stored["train_rows"],
+        )
+    assert "optimisation_history" in _numbers(project, "tuned_model", "2013-02")
+
+
+def _numbers(project: Project, asset: str, key: str) -> dict[str, Any]:
+    (record,) = project.instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[key]), limit=1
+    ).records
+    assert record.asset_materialization
+    return {name: value.value for name, value in record.asset_materialization.metadata.items()}
 
 
 def test_a_gateway_that_is_down_fails_nothing(project: Project):

@@ -16,6 +16,7 @@ from stock_assets.errors import LocalStackError, ObjectStoreError
 from stock_assets.local.lease import stop_leftover, store_lease
 from stock_assets.local.processes import is_running
 from stock_assets.local.seaweed import BUCKET, REGION, running_server
+from stock_assets.resources.io_managers import stored_partitions
 from stock_assets.resources.object_store import ObjectStore, S3Connection, open_store
 from stock_assets.settings import Settings
 
@@ -35,6 +36,16 @@ def test_objects_outlive_the_server_that_took_them(tmp_path: Path):
             assert store.keys("a") == ["a/b.json"]
         assert not is_running(server.pid)
     assert running_server(tmp_path) is None
+
+
+def test_a_listing_begins_at_the_key_that_was_asked_for(tmp_path: Path):
+    keys = [f"2020-01-{day:02d}" for day in range(1, 32)]
+    with store_lease(tmp_path, PORT) as server:
+        store = store_at(server.endpoint_url, server.access_key_id, server.secret_access_key)
+        store.put_many({f"rows/session={key}/part.parquet": b"1" for key in keys})
+        for since in (keys[0], keys[8], keys[9], keys[30], "2020-01-32", "2019-12-31"):
+            listed = stored_partitions(store, "rows", "session", since)
+            assert list(listed) == [key for key in keys if key >= since]
 
 
 def test_leases_share_one_server_and_the_last_stops_it(tmp_path: Path):

@@ -15,7 +15,8 @@ from stock_assets.forecasting.evaluation import (
     summarise_by_month,
     summarise_by_ticker,
 )
-from stock_assets.forecasting.forecast import FORECAST_SCHEMA, forecast_sessions
+from stock_assets.forecasting.forecast import forecast_sessions
+from stock_assets.forecasting.forecast_schema import FORECAST_SCHEMA
 from stock_assets.forecasting.intervals import GRID, normal_quantiles
 from stock_assets.market.bars import BAR_SCHEMA
 

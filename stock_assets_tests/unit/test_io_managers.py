@@ -1,6 +1,7 @@
 """The I/O managers over a folder; integration/ holds the same against a real S3 server."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,9 @@ def test_a_missing_object_is_named(store: ObjectStore):
 def test_partitions_that_come_one_by_one_are_stored_as_they_come(store: ObjectStore):
     def broken() -> Iterator[tuple[str, dict[str, int]]]:
         yield "2020-01-01", {"n": 1}
+        until = time.monotonic() + 10
+        while not store.keys("months"):  # it is stored while this goes on
+            assert time.monotonic() < until
         assert store.keys("months") == ["months/day=2020-01-01/value.json"]
         yield "2020-01-02", {"n": 2}
         raise RuntimeError("on purpose")
@@ -159,6 +163,21 @@ def test_a_partition_too_few_or_too_many_is_refused(store: ObjectStore, keys: li
         materialise([asset], store, "months", "2020-01-01", "2020-01-02")
 
 
+def test_what_cannot_be_stored_fails_the_run(store: ObjectStore):
+    asset = one_by_one(lambda: iter([("2020-01-01", {"n": float("nan")})]))
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        materialise([asset], store, "months", "2020-01-01", "2020-01-01")
+
+
+def test_partitions_are_listed_from_a_key_on(store: ObjectStore):
+    keys = [f"2020-01-{day:02d}" for day in range(1, 32)]
+    store.put_many({f"rows/day={key}/part.parquet": b"" for key in keys} | {"rowsx/day=1/x": b""})
+    for since in (keys[0], keys[8], keys[9], keys[30], "2020-01-32", "2019-12-31"):
+        listed = stored_partitions(store, "rows", "day", since)
+        assert list(listed) == [key for key in keys if key >= since]
+    assert listed["2020-01-31"] == "rows/day=2020-01-31/part.parquet"
+
+
 def one_by_one(values: Callable[[], Iterator[tuple[str, Any]]]) -> dg.AssetsDefinition:
     @dg.asset(
         partitions_def=DAYS,
@@ -168,7 +187,7 @@ def one_by_one(values: Callable[[], Iterator[tuple[str, Any]]]) -> dg.AssetsDefi
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
     def months() -> OneByOne:
-        return OneByOne(values(), dict)
+        return OneByOne(values())
 
     return months
 
