@@ -60,9 +60,10 @@ def _with_baselines(
     summaries: dict[str, dict[str, Any]], beside: pl.DataFrame, column: str
 ) -> dict[str, dict[str, Any]]:
     """Each group's summary with `interval_baselines` of its own."""
-    groups = {str(key): rows for (key,), rows in beside.group_by(column)}
+    # One group in memory at a time: all together they are a copy of the rows.
+    baselines = {str(k): summarise_baselines(rows) for (k,), rows in beside.group_by(column)}
     return {
-        key: {**found, "interval_baselines": summarise_baselines(groups.get(key, beside.clear()))}
+        key: {**found, "interval_baselines": baselines.get(key, {})}
         for key, found in summaries.items()
     }
 

@@ -14,6 +14,7 @@ import polars as pl
 BASELINES = ("expanding_normal", "ewma_normal")
 LEAST_RETURNS = 63
 """Returns of a ticker before which its baselines say nothing."""
+_COMPARED = ("ticker", "session", "crps", "interval_score_95")
 _DECAY = 0.94
 _Z95 = 1.959963984540054
 
@@ -71,13 +72,18 @@ def beside_baselines(scores: pl.DataFrame, returns: pl.DataFrame, horizon: int =
         horizon: Sessions from a forecast's own to its target.
 
     Returns:
-        The rows of `scores` with an interval and laws, and per baseline `crps_*`,
-        `interval_score_95_*`, `covered_95_*`; null where its width is zero.
+        `ticker, session, crps, interval_score_95` of the rows of `scores` with an interval and
+        laws, and per baseline `crps_*`, `interval_score_95_*`, `covered_95_*`; null where its width
+        is zero.
     """
-    rows = scores.drop_nulls(["crps", "interval_score_95"]).join(
-        baseline_laws(returns, horizon),
-        left_on=["ticker", "as_of_session"],
-        right_on=["ticker", "session"],
+    rows = (
+        scores.select(*_COMPARED, "as_of_session", "realised_return")
+        .drop_nulls(["crps", "interval_score_95"])
+        .join(
+            baseline_laws(returns, horizon),
+            left_on=["ticker", "as_of_session"],
+            right_on=["ticker", "session"],
+        )
     )
     for name in BASELINES:
         centre, width = pl.col(f"centre_{name}"), pl.col(f"width_{name}")
@@ -95,7 +101,10 @@ def beside_baselines(scores: pl.DataFrame, returns: pl.DataFrame, horizon: int =
             .alias(f"interval_score_95_{name}"),
             pl.when(width > 0).then(beyond == 0).alias(f"covered_95_{name}"),
         )
-    return rows.drop(f"{part}_{name}" for name in BASELINES for part in ("centre", "width"))
+    return rows.select(
+        *_COMPARED,
+        *(f"{s}_{name}" for name in BASELINES for s in ("crps", "interval_score_95", "covered_95")),
+    )
 
 
 def summarise_baselines(rows: pl.DataFrame) -> dict[str, Any]:

@@ -284,16 +284,17 @@ def summarise(scores: pl.DataFrame, horizon: int = 1) -> dict[str, Any]:
 
 
 def summarise_by_ticker(scores: pl.DataFrame, horizon: int = 1) -> dict[str, dict[str, Any]]:
-    return {
-        str(ticker): summarise(rows, horizon)
-        for (ticker,), rows in sorted(scores.group_by("ticker"), key=lambda pair: pair[0])
-    }
+    """By ticker, ascending."""
+    return _summarise_by("ticker", scores, horizon)
 
 
 def summarise_by_month(scores: pl.DataFrame, horizon: int = 1) -> dict[str, dict[str, Any]]:
     """By the month of the target session, ascending."""
     months = scores.with_columns(month=pl.col("session").dt.strftime("%Y-%m"))
-    return {
-        str(month): summarise(rows, horizon)
-        for (month,), rows in sorted(months.group_by("month"), key=lambda pair: pair[0])
-    }
+    return _summarise_by("month", months, horizon)
+
+
+def _summarise_by(column: str, scores: pl.DataFrame, horizon: int) -> dict[str, dict[str, Any]]:
+    # One group in memory at a time: all together they are a copy of the rows.
+    found = {str(key): summarise(rows, horizon) for (key,), rows in scores.group_by(column)}
+    return dict(sorted(found.items()))
