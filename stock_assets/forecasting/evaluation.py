@@ -44,6 +44,8 @@ forecasts with targets in the last sessions up to this one."""
 
 OWN_COLUMNS = tuple(name for name in SCORE_SCHEMA if not name.startswith("rolling"))
 """What one forecast's score is by itself: all that a summary needs."""
+_BLOCK = 50_000
+"""Rows whose quantiles are scored at a time: of all, they would be the most that a run holds."""
 
 
 def rmse(errors: np.ndarray) -> float:
@@ -137,11 +139,15 @@ def pinball_crps(quantiles: np.ndarray, realised: np.ndarray) -> np.ndarray:
 def _crps(scored: pl.DataFrame) -> pl.Series:
     """Twice the mean pinball loss over GRID; null where there are no quantiles."""
     known = scored["quantile_returns"].is_not_null()
+    rows = scored.filter(known)
+    quantiles = rows["quantile_returns"].list.to_array(len(GRID))
+    realised = rows["realised_return"].to_numpy()
+    found = np.empty(rows.height)
+    for first in range(0, rows.height, _BLOCK):
+        block = slice(first, first + _BLOCK)
+        found[block] = pinball_crps(quantiles[block].to_numpy(), realised[block])
     values = np.full(scored.height, np.nan)
-    if known.any():
-        quantiles = np.vstack(scored.filter(known)["quantile_returns"].to_list())
-        realised = scored.filter(known)["realised_return"].to_numpy()
-        values[known.to_numpy()] = pinball_crps(quantiles, realised)
+    values[known.to_numpy()] = found
     return pl.Series("crps", values).fill_nan(None)
 
 
