@@ -61,7 +61,10 @@ def show_newest(context: dg.AssetExecutionContext, **metadata: Any) -> None:
 
 
 def show_each(context: dg.AssetExecutionContext, metadata: Mapping[str, Mapping[str, Any]]) -> None:
-    """Each partition's own numbers by its key, which the page plots; None is left out."""
+    """Each partition's own numbers by its key; None is left out.
+
+    The page plots them for the newest 120 days of the calendar: of a source that has ended, none.
+    """
     for key, values in metadata.items():
         known = {name: value for name, value in values.items() if value is not None}
         context.add_asset_metadata(known, partition_key=key)

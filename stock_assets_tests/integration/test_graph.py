@@ -108,7 +108,7 @@ def _gauges(body: str) -> dict[str, float]:
 
 
 def test_each_partitions_event_has_its_own_numbers(project: Project):
-    """What the page plots over partitions must not be the run's newest value for all of them."""
+    """What the page shows of a partition must not be the newest value of its run."""
     told = {
         session: _numbers(project, "forecast_rmse", session)["rmse_return"]
         for session in ("2013-02-01", "2013-02-04", "2013-02-05")
