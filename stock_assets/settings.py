@@ -81,6 +81,9 @@ class Settings(BaseSettings):
     s3_region: str = "us-east-1"
     s3_access_key_id: str | None = Field(None, description="Unset: AWS's usual chain.")
     s3_secret_access_key: SecretStr | None = None
+    read_cache_gb: float = Field(
+        4, ge=0, description="Of disk under var/ for copies that make long ranges quick to read."
+    )
     local_s3_port: int = Field(8333, ge=1024, le=55000, description="Preferred port of SeaweedFS.")
     dagster_port: int = Field(3000, description="Preferred port of `make ui`; the next if taken.")
     mlflow_port: int = Field(5000, description="The same for MLflow's page.")

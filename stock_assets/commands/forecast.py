@@ -5,8 +5,9 @@ from datetime import date
 import polars as pl
 
 from stock_assets.errors import MissingPartitionsError
-from stock_assets.resources.io_managers import read_rows, stored_partitions
+from stock_assets.resources.io_managers import stored_partitions
 from stock_assets.resources.object_store import open_store
+from stock_assets.resources.read_cache import read_rows
 from stock_assets.settings import Settings
 
 

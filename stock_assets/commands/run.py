@@ -18,7 +18,8 @@ from stock_assets.forecasting.evaluation import (
     summarise_by_ticker,
 )
 from stock_assets.partitions import months_before
-from stock_assets.resources.io_managers import read_rows, stored_partitions
+from stock_assets.resources.io_managers import stored_partitions
+from stock_assets.resources.read_cache import read_rows
 from stock_assets.settings import Settings
 
 _DEFAULT_MONTHS = 6
@@ -71,7 +72,7 @@ def _with_baselines(
 def _past_returns(project: Project, wanted: Range) -> pl.DataFrame:
     """Every stored return up to the newest forecast."""
     stored = stored_partitions(project.store, "features")
-    known = [path for key, path in stored.items() if key <= str(wanted.forecasts[-1])]
+    known = [one for key, one in stored.items() if key <= str(wanted.forecasts[-1])]
     return read_rows(project.store, known, "ticker", "session", "return_1d")
 
 

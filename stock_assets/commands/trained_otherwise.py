@@ -15,7 +15,7 @@ def trained_otherwise(project: Project, months: Iterable[str]) -> str | None:
 
     stored = stored_partitions(project.store, "tuned_model")
     known = [month for month in months if month in stored]
-    studies = map(json.loads, project.store.get_many([stored[month] for month in known]))
+    studies = map(json.loads, project.store.get_many([stored[month].path for month in known]))
     settings, code = settings_of_studies(project.settings), code_hash()
     others = {}
     for month, study in zip(known, studies, strict=True):

@@ -8,7 +8,7 @@ objects of its keys and touches no other. Formats: Parquet for frames, JSON for 
 import io
 import json
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, get_origin
 
@@ -22,8 +22,9 @@ from dagster._core.storage.tags import (  # dagster exports the names nowhere el
 )
 
 from stock_assets.errors import MissingPartitionsError, PartitionMismatchError
-from stock_assets.resources.object_store import ObjectStore
+from stock_assets.resources.object_store import ObjectStore, StoredObject
 from stock_assets.resources.one_by_one import OneByOne, StoredPartitions, refuse_missing
+from stock_assets.resources.read_cache import read_rows
 
 PARTITIONED_BY = "partitioned_by"
 PARTITION_COLUMN = "partition_column"
@@ -48,8 +49,8 @@ def partition_object(asset: str, partitioned_by: str, key: str, file: str) -> st
 
 def stored_partitions(
     store: ObjectStore, asset: str, by: str = "", since: str = ""
-) -> dict[str, str]:
-    """Partition keys of an asset that have an object, with that object's key, ascending.
+) -> dict[str, StoredObject]:
+    """Partition keys of an asset that have an object, with that object, ascending.
 
     Args:
         store: Where.
@@ -60,15 +61,11 @@ def stored_partitions(
     # One character less: SeaweedFS leaves out the folder whose own name is given.
     after = f"{asset}/{by}={since[:-1]}" if since else None
     keyed = (
-        (key.split("/")[-2].split("=", 1)[1], key) for key in store.keys(asset, after) if "=" in key
+        (stored.path.split("/")[-2].split("=", 1)[1], stored)
+        for stored in store.listed(asset, after)
+        if "=" in stored.path
     )
-    return {partition: key for partition, key in keyed if partition >= since}
-
-
-def read_rows(store: ObjectStore, objects: list[str], *columns: str) -> pl.DataFrame:
-    """Rows of Parquet objects in the given order, all columns or some."""
-    rows = store.scan_parquet(objects)
-    return (rows.select(columns) if columns else rows).collect()
+    return {partition: stored for partition, stored in keyed if partition >= since}
 
 
 def _with_history(context: dg.InputContext) -> list[str]:
@@ -83,7 +80,7 @@ def _with_history(context: dg.InputContext) -> list[str]:
 
 
 def _check_unbroken(
-    asset: str, wanted: list[str], found: Mapping[str, str], *, may_begin_late: bool
+    asset: str, wanted: list[str], found: Collection[str], *, may_begin_late: bool
 ) -> None:
     """Refuses input with a hole, which a window would span in silence.
 
@@ -131,7 +128,7 @@ class _PartitionedIOManager(dg.IOManager):
     def encode(self, value: Any) -> bytes: ...
 
     @abstractmethod
-    def decode_one(self, key: str) -> Any: ...
+    def decode_one(self, stored: StoredObject) -> Any: ...
 
     def split(
         self,
@@ -227,12 +224,12 @@ class _PartitionedIOManager(dg.IOManager):
         if not found:
             return None
         if one_per_key:
-            return {key: self.decode_one(path) for key, path in found.items()}
+            return {key: self.decode_one(one) for key, one in found.items()}
         return self.decode_many(list(found.values()))
 
-    def decode_many(self, paths: list[str]) -> Any:
-        (path,) = paths
-        return self.decode_one(path)
+    def decode_many(self, objects: Sequence[StoredObject]) -> Any:
+        (stored,) = objects
+        return self.decode_one(stored)
 
 
 class ParquetIOManager(_PartitionedIOManager):
@@ -250,11 +247,11 @@ class ParquetIOManager(_PartitionedIOManager):
         value.write_parquet(buffer, compression="zstd", statistics=False)
         return buffer.getvalue()
 
-    def decode_one(self, key: str) -> pl.DataFrame:
-        return self.decode_many([key])
+    def decode_one(self, stored: StoredObject) -> pl.DataFrame:
+        return self.decode_many([stored])
 
-    def decode_many(self, paths: list[str]) -> pl.DataFrame:
-        return read_rows(self.store, paths)
+    def decode_many(self, objects: Sequence[StoredObject]) -> pl.DataFrame:
+        return read_rows(self.store, objects)
 
     def split(self, value: Any, keys: list[str], column: str | None) -> Mapping[str, Any]:
         if not isinstance(value, pl.DataFrame):
@@ -296,5 +293,5 @@ class JsonIOManager(_PartitionedIOManager):
     def encode(self, value: Any) -> bytes:
         return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
 
-    def decode_one(self, key: str) -> Any:
-        return json.loads(self.store.get(key))
+    def decode_one(self, stored: StoredObject) -> Any:
+        return json.loads(self.store.get(stored.path))

@@ -25,7 +25,18 @@ from stock_assets.settings import Settings
 
 T = TypeVar("T")
 
-_WRITERS = 16
+_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object as a listing or an answer shows it.
+
+    `tag`: its entity tag, which is another as soon as its content is (RFC 9110, section 8.8.3).
+    """
+
+    path: str
+    tag: str
 
 
 @dataclass(frozen=True)
@@ -59,17 +70,32 @@ class S3Connection:
         return {name: value for name, value in pairs.items() if value}
 
 
+@dataclass(frozen=True, slots=True)
+class CacheFolder:
+    """Where copies of objects may lie on this machine's disk, and what all may take."""
+
+    path: Path
+    most_bytes: int
+
+
 class ObjectStore:
     """Objects by key under one root.
 
     Args:
         uri: s3://bucket/prefix or file:///folder, without a slash at the end.
         connection: Of an s3 root.
+        cache: For copies that make reading faster (`read_cache`); none without it.
     """
 
-    def __init__(self, uri: str, connection: S3Connection | None = None) -> None:
+    def __init__(
+        self,
+        uri: str,
+        connection: S3Connection | None = None,
+        cache: CacheFolder | None = None,
+    ) -> None:
         self.uri = uri
         self.connection = connection
+        self.cache = cache
         self._store: S3Store | LocalStore
         if uri.startswith("file://"):
             folder = Path(uri.removeprefix("file://"))
@@ -112,26 +138,39 @@ class ObjectStore:
             with self._explained(key):
                 obstore.put(self._store, key, content)
 
-        with ThreadPoolExecutor(_WRITERS) as pool:
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
             for _ in pool.map(put, values.items()):
                 pass
 
     def get(self, key: str) -> bytes:
-        with self._explained(key):
-            return bytes(obstore.get(self._store, key).bytes())
+        return self._get_with_tag(key)[0]
 
     def get_many(self, keys: list[str]) -> list[bytes]:
-        with ThreadPoolExecutor(_WRITERS) as pool:
-            return list(pool.map(self.get, keys))
+        return [content for content, _ in self.get_with_tags(keys)]
 
-    def keys(self, prefix: str, after: str | None = None) -> list[str]:
-        """Keys under a folder-like prefix, ascending, or those that sort after one.
+    def get_with_tags(self, keys: list[str]) -> list[tuple[bytes, str]]:
+        """Objects' contents, each with the entity tag of that very content."""
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return list(pool.map(self._get_with_tag, keys))
+
+    def _get_with_tag(self, key: str) -> tuple[bytes, str]:
+        with self._explained(key):
+            answer = obstore.get(self._store, key)
+            return bytes(answer.bytes()), answer.meta["e_tag"] or ""
+
+    def listed(self, prefix: str, after: str | None = None) -> list[StoredObject]:
+        """Objects under a folder-like prefix, ascending, or those whose keys sort after one.
 
         A listing costs 0.2 ms a key on the local server, so who needs the newest says so.
         """
         with self._explained(f"{prefix}/"):
             listed = obstore.list(self._store, prefix, offset=after).collect()
-        return sorted(entry["path"] for entry in listed)
+        objects = (StoredObject(entry["path"], entry["e_tag"] or "") for entry in listed)
+        return sorted(objects, key=lambda stored: stored.path)
+
+    def keys(self, prefix: str) -> list[str]:
+        """Keys under a folder-like prefix, ascending."""
+        return [stored.path for stored in self.listed(prefix)]
 
     def delete(self, keys: list[str]) -> None:
         with self._explained(", ".join(keys)):
@@ -171,7 +210,13 @@ def open_store(settings: Settings) -> Iterator[ObjectStore]:
             uri = str(settings.store_uri)
             connection = configured_connection(settings)
         is_file = uri.startswith("file://")
-        yield ObjectStore(f"{uri}/{settings.dataset_name}", None if is_file else connection)
+        most_bytes = int(settings.read_cache_gb * 10**9)
+        cache = CacheFolder(settings.state_folder / "read_cache", most_bytes)
+        yield ObjectStore(
+            f"{uri}/{settings.dataset_name}",
+            None if is_file else connection,
+            cache if most_bytes else None,
+        )
 
 
 def configured_connection(settings: Settings) -> S3Connection:

@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from stock_assets.errors import MissingPartitionsError
+from stock_assets.resources.object_store import StoredObject
 
 
 def refuse_missing(asset: str, missing: Sequence[str]) -> None:
@@ -55,8 +56,8 @@ class StoredPartitions(Mapping[str, Any]):
         column: str,
         own: Sequence[str],
         every: Sequence[str],
-        stored: Mapping[str, str],
-        read: Callable[[list[str]], Any],
+        stored: Mapping[str, StoredObject],
+        read: Callable[[list[StoredObject]], Any],
     ) -> None:
         self._asset, self._column, self._own, self._every = asset, column, own, every
         self._stored, self._read = stored, read

@@ -10,8 +10,9 @@ from datetime import date, timedelta
 import polars as pl
 
 from stock_assets.market.revisions import STORED_SCHEMA
-from stock_assets.resources.io_managers import read_rows, stored_partitions
-from stock_assets.resources.object_store import ObjectStore
+from stock_assets.resources.io_managers import stored_partitions
+from stock_assets.resources.object_store import ObjectStore, StoredObject
+from stock_assets.resources.read_cache import read_rows
 
 RAW_PRICES = "raw_prices"
 _RECENT = 5
@@ -40,10 +41,10 @@ class PriceHistory:
     def look_up(self, sessions: Sequence[date]) -> StoredPrices:
         """What is stored of some sessions (ascending) and just before them."""
         objects = self._objects(sessions[0] - _RECENTLY)
-        before = [path for key, path in objects.items() if key < str(sessions[0])]
+        before = [stored for key, stored in objects.items() if key < str(sessions[0])]
         if len(before) < _RECENT:
             objects = self._objects()
-            before = [path for key, path in objects.items() if key < str(sessions[0])]
+            before = [stored for key, stored in objects.items() if key < str(sessions[0])]
         present = [objects[str(s)] for s in sessions if str(s) in objects]
         bars = pl.DataFrame(schema=STORED_SCHEMA)
         if present:
@@ -65,5 +66,5 @@ class PriceHistory:
             return pl.DataFrame(schema=STORED_SCHEMA).select(columns or STORED_SCHEMA)
         return read_rows(self._store, present, *columns)
 
-    def _objects(self, since: date | None = None) -> dict[str, str]:
+    def _objects(self, since: date | None = None) -> dict[str, StoredObject]:
         return stored_partitions(self._store, RAW_PRICES, "session", str(since or ""))

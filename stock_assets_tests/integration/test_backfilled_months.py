@@ -18,7 +18,8 @@ from stock_assets.commands.stages import Progress, fill_history, fill_prices, pl
 from stock_assets.commands.trained_otherwise import trained_otherwise
 from stock_assets.errors import MissingPartitionsError
 from stock_assets.market.sessions import load_calendar
-from stock_assets.resources.io_managers import read_rows, stored_partitions
+from stock_assets.resources.io_managers import stored_partitions
+from stock_assets.resources.read_cache import read_rows
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import QUICK, make_home
 from stock_assets_tests.simulated_prices import simulated_bars
@@ -61,7 +62,7 @@ def test_months_without_history_say_so_and_the_others_go_on(folder: Path):
         materialise(project, DAILY_JOB, ("raw_prices", "features"), sessions)
         materialise(project, MONTHLY_JOB, MONTHLY_ASSETS, MONTHS)
         studies, versions = (
-            {m: json.loads(project.store.get(path)) for m, path in stored.items()}
+            {m: json.loads(project.store.get(one.path)) for m, one in stored.items()}
             for stored in (stored_partitions(project.store, a) for a in MONTHLY_ASSETS[2:])
         )
         skipped = [m for m, study in studies.items() if study["status"] == "not_enough_history"]
@@ -70,8 +71,9 @@ def test_months_without_history_say_so_and_the_others_go_on(folder: Path):
         assert [m for m in versions if versions[m]["version"] is None] == skipped
         assert versions["2011-11"]["reason"].startswith("no model: 0 labelled rows to train on")
         assert [versions[m]["version"] for m in MONTHS[6:]] == [1, 2]
-        rows = read_rows(project.store, ["train_set/month=2011-11/part.parquet"])
-        trained = read_rows(project.store, ["train_set/month=2012-01/part.parquet"])
+        train_sets = stored_partitions(project.store, "train_set")
+        rows = read_rows(project.store, [train_sets["2011-11"]])
+        trained = read_rows(project.store, [train_sets["2012-01"]])
         assert rows.is_empty()
         assert rows.schema == trained.schema
         event = project.instance.get_latest_materialization_event(dg.AssetKey("tuned_model"))
@@ -99,7 +101,7 @@ def test_months_of_other_settings_are_named(folder: Path):
             "2 of 2 stored months, 2011-12..2012-01, were trained otherwise (family ridge, now"
             " random_walk) and are read as they are; --fresh trains them again"
         )
-        path = stored_partitions(project.store, "tuned_model")["2011-12"]
+        path = stored_partitions(project.store, "tuned_model")["2011-12"].path
         study = json.loads(project.store.get(path)) | {"code_hash": "of another release"}
         project.store.put_many({path: json.dumps(study).encode()})
         assert "1 of 2 stored months, 2011-12..2011-12, were trained otherwise (other code)" in str(
@@ -130,7 +132,9 @@ def test_features_of_a_late_ticker_are_due_though_the_command_stopped_in_between
     with opened(folder) as project:
         assert fill_prices(project, wanted.prices, Progress()) == []
         fill_history(project, wanted, Progress())
-        rows = read_rows(project.store, ["features/session=2011-12-30/part.parquet"])
+        rows = read_rows(
+            project.store, [stored_partitions(project.store, "features")["2011-12-30"]]
+        )
         assert rows["ticker"].to_list() == ["T000", "T001", "T002"]
         again = Progress()
         fill_history(project, wanted, again)

@@ -18,9 +18,10 @@ from stock_assets.commands.project import Project, open_project, run_partitions
 from stock_assets.commands.stages import Progress, materialise_range, plan_range
 from stock_assets.definitions import build_definitions
 from stock_assets.forecasting.gate import GateDecision
-from stock_assets.resources.io_managers import read_rows, stored_partitions
+from stock_assets.resources.io_managers import stored_partitions
 from stock_assets.resources.live_scores import LiveScore
 from stock_assets.resources.model_registry import CHAMPION, ModelRegistry
+from stock_assets.resources.read_cache import read_rows
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import QUICK, make_home
 from stock_assets_tests.loopback import inbox

@@ -10,14 +10,16 @@ import sys
 import time
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from stock_assets.errors import LocalStackError, ObjectStoreError
 from stock_assets.local.lease import stop_leftover, store_lease
 from stock_assets.local.processes import is_running
 from stock_assets.local.seaweed import BUCKET, REGION, running_server
-from stock_assets.resources.io_managers import stored_partitions
+from stock_assets.resources.io_managers import ParquetIOManager, stored_partitions
 from stock_assets.resources.object_store import ObjectStore, S3Connection, open_store
+from stock_assets.resources.read_cache import read_rows
 from stock_assets.settings import Settings
 
 PORT = 18_333 + os.getpid() % 400 * 40
@@ -46,6 +48,36 @@ def test_a_listing_begins_at_the_key_that_was_asked_for(tmp_path: Path):
         for since in (keys[0], keys[8], keys[9], keys[30], "2020-01-32", "2019-12-31"):
             listed = stored_partitions(store, "rows", "session", since)
             assert list(listed) == [key for key in keys if key >= since]
+
+
+def test_a_copy_of_its_objects_knows_which_of_them_changed(tmp_path: Path):
+    """The server's entity tags in listings and answers are the same, and new with the content."""
+    settings = Settings(home=tmp_path, local_s3_port=PORT)
+    days = [f"2020-{month:02d}-{day:02d}" for month in range(1, 13) for day in range(1, 11)]
+
+    def put(store: ObjectStore, days: list[str], value: float) -> None:
+        manager = ParquetIOManager(store)
+        rows = pl.DataFrame({"value": [value]})
+        store.put_many({f"rows/session={day}/part.parquet": manager.encode(rows) for day in days})
+
+    def read(store: ObjectStore) -> list[float]:
+        return read_rows(store, list(stored_partitions(store, "rows").values()))["value"].to_list()
+
+    with open_store(settings) as store:
+        put(store, days, 1)
+        assert read(store) == [1] * 120
+    with open_store(settings) as store:
+        put(store, days[:2], 2)
+        (copy,) = (tmp_path / "var" / "read_cache").rglob("*.parquet")
+        of_copy = pl.read_parquet(copy)["value"].to_list()
+        assert of_copy == [1] * 120
+        assert read(store) == [2] * 2 + [1] * 118
+        scanned: list[str] = []
+        with pytest.MonkeyPatch.context() as patch:
+            scan = store.scan_parquet
+            patch.setattr(store, "scan_parquet", lambda keys: (scanned.extend(keys), scan(keys))[1])
+            assert read(store) == [2] * 2 + [1] * 118
+        assert scanned == [f"rows/session={day}/part.parquet" for day in days[:2]]
 
 
 def test_leases_share_one_server_and_the_last_stops_it(tmp_path: Path):

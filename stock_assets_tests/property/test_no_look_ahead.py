@@ -22,8 +22,9 @@ from stock_assets.forecasting.gate import GateDecision
 from stock_assets.market.bars import PRICES
 from stock_assets.market.sessions import load_calendar
 from stock_assets.market.sources.sample import sample_bars
-from stock_assets.resources.io_managers import ParquetIOManager, read_rows, stored_partitions
+from stock_assets.resources.io_managers import ParquetIOManager, stored_partitions
 from stock_assets.resources.model_registry import ModelRegistry
+from stock_assets.resources.read_cache import read_rows
 from stock_assets.settings import Settings
 from stock_assets_tests.backfilled import comparable
 from stock_assets_tests.conftest import QUICK, make_home
@@ -96,15 +97,15 @@ def poison_the_store(project: Project, after: date) -> None:
     """What a later day may leave: an approved version, other features, forecasts and scores."""
     store = project.store
     studies = stored_partitions(store, "tuned_model")
-    study = json.loads(store.get(max(studies.values())))
+    study = json.loads(store.get(studies[max(studies)].path))
     later = {"trained_through": str(XNYS.offset(after, 1)), "fingerprint": "of a later day"}
     ModelRegistry(project.settings, store).register(study | later, GateDecision(True, "approved"))
     for asset in ("features", "daily_forecast", "forecast_rmse"):
-        for key, path in stored_partitions(store, asset).items():
+        for key, stored in stored_partitions(store, asset).items():
             if key > str(after):
-                rows = store.scan_parquet([path]).collect()
+                rows = read_rows(store, [stored])
                 wrong = rows.with_columns(pl.col(pl.Float64) * -7.7)
-                store.put_many({path: ParquetIOManager(store).encode(wrong)})
+                store.put_many({stored.path: ParquetIOManager(store).encode(wrong)})
 
 
 def known_as_of(session: date, settings: Settings) -> dict[str, Any]:

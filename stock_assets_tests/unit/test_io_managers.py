@@ -12,7 +12,7 @@ import pytest
 
 from stock_assets.errors import MissingPartitionsError, ObjectStoreError, PartitionMismatchError
 from stock_assets.resources.io_managers import JsonIOManager, ParquetIOManager, stored_partitions
-from stock_assets.resources.object_store import ObjectStore
+from stock_assets.resources.object_store import ObjectStore, StoredObject
 from stock_assets.resources.one_by_one import OneByOne, StoredPartitions
 
 DAYS = dg.DailyPartitionsDefinition("2020-01-01", end_date="2020-01-11")
@@ -175,7 +175,7 @@ def test_partitions_are_listed_from_a_key_on(store: ObjectStore):
     for since in (keys[0], keys[8], keys[9], keys[30], "2020-01-32", "2019-12-31"):
         listed = stored_partitions(store, "rows", "day", since)
         assert list(listed) == [key for key in keys if key >= since]
-    assert listed["2020-01-31"] == "rows/day=2020-01-31/part.parquet"
+    assert listed["2020-01-31"].path == "rows/day=2020-01-31/part.parquet"
 
 
 def one_by_one(values: Callable[[], Iterator[tuple[str, Any]]]) -> dg.AssetsDefinition:
@@ -193,9 +193,9 @@ def one_by_one(values: Callable[[], Iterator[tuple[str, Any]]]) -> dg.AssetsDefi
 
 
 def stored_rows(store: ObjectStore, reads: list[list[str]]) -> StoredPartitions:
-    def read(paths: list[str]) -> pl.DataFrame:
-        reads.append([path.split("/")[1].removeprefix("day=") for path in paths])
-        return ParquetIOManager(store).decode_many(paths)
+    def read(objects: list[StoredObject]) -> pl.DataFrame:
+        reads.append([one.path.split("/")[1].removeprefix("day=") for one in objects])
+        return ParquetIOManager(store).decode_many(objects)
 
     every = DAYS.get_partition_keys()
     return StoredPartitions("rows", "day", every[:1], every, stored_partitions(store, "rows"), read)

@@ -1,0 +1,188 @@
+"""Copies of a year's partitions in one file on this machine's disk, to read many at once.
+
+What a long range costs is opening its objects: from 3,272 sessions' objects, 800 tickers take
+seventeen times as long to read as from a copy per year. The objects stay the only truth: a copy
+names those it was made of with their entity tags, and an object whose tag is another by now is read
+itself. So no copy is ever out of date, several processes may make them at once, and who deletes
+them loses nothing but time.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from io import BytesIO
+from itertools import accumulate, groupby
+from pathlib import Path, PurePosixPath
+
+import polars as pl
+
+from stock_assets.resources.object_store import CacheFolder, ObjectStore, StoredObject
+
+_FEW = 50
+"""Objects of one year that are opened each for itself: no copy is made or renewed for so few."""
+_ENTRIES = "stock_assets.objects"
+
+_log = logging.getLogger(__name__)
+
+
+def read_rows(store: ObjectStore, objects: Sequence[StoredObject], *columns: str) -> pl.DataFrame:
+    """Rows of Parquet objects in the given order, all columns or some.
+
+    A column that the first object lacks is left out, one that only a later lacks is null there.
+    """
+    if store.cache:
+        try:
+            return _collected(_pieces(store, store.cache, objects), columns)
+        except FileNotFoundError:
+            pass  # a copy is gone since it was looked up: another process made room
+    return _collected([store.scan_parquet([stored.path for stored in objects])], columns)
+
+
+def _collected(pieces: Sequence[pl.LazyFrame], columns: Sequence[str]) -> pl.DataFrame:
+    rows, *others = pieces
+    if others:
+        schema = rows.collect_schema()
+        alike = (
+            other.match_to_schema(schema, missing_columns="insert", extra_columns="ignore")
+            for other in others
+        )
+        rows = pl.concat([rows, *alike])
+    return (rows.select(columns) if columns else rows).collect()
+
+
+def _pieces(
+    store: ObjectStore, cache: CacheFolder, objects: Sequence[StoredObject]
+) -> list[pl.LazyFrame]:
+    """The rows of the objects in parts: of a copy, or of neighbours that are in none."""
+    sources: list[tuple[StoredObject, _Copy | None]] = []
+    for year, of_year in groupby(objects, _year_of):
+        asked = list(of_year)
+        copy = _copy(store, cache, year, asked)
+        sources += [(one, copy if copy and copy.holds(one) else None) for one in asked]
+    pieces: list[pl.LazyFrame] = []
+    for source, group in groupby(sources, key=lambda pair: pair[1]):
+        paths = [stored.path for stored, _ in group]
+        pieces += source.scans(paths) if source else [store.scan_parquet(paths)]
+    return pieces or [store.scan_parquet([])]
+
+
+def _year_of(stored: StoredObject) -> str:
+    """What goes into one copy: features/session=2012-01-03/part.parquet into features-2012."""
+    asset, partition = PurePosixPath(stored.path).parts[:2]
+    return f"{asset}-{partition.partition('=')[2][:4]}"
+
+
+@dataclass(frozen=True, eq=False)
+class _Copy:
+    """The rows of many objects in one file, which is never changed.
+
+    `tags`: of each object as it was copied. `spans`: its first row, and the one after its last.
+    """
+
+    file: Path
+    tags: dict[str, str]
+    spans: dict[str, tuple[int, int]]
+
+    @classmethod
+    def opened(cls, file: Path) -> "_Copy":
+        paths, tags, heights = json.loads(pl.read_parquet_metadata(file)[_ENTRIES])
+        ends = list(accumulate(heights))
+        spans = zip([0, *ends], ends, strict=False)
+        return cls(file, dict(zip(paths, tags, strict=True)), dict(zip(paths, spans, strict=True)))
+
+    def holds(self, stored: StoredObject) -> bool:
+        """Whether an object is in it as it is now; never sure of a server that gives no tags."""
+        return bool(stored.tag) and self.tags.get(stored.path) == stored.tag
+
+    def scans(self, paths: Sequence[str]) -> list[pl.LazyFrame]:
+        """The rows of some of its objects; one scan of those that lie side by side."""
+        spans: list[tuple[int, int]] = []
+        for start, end in (self.spans[path] for path in paths):
+            if spans and spans[-1][1] == start:
+                spans[-1] = (spans[-1][0], end)
+            else:
+                spans.append((start, end))
+        return [pl.scan_parquet(self.file).slice(start, end - start) for start, end in spans]
+
+    def parts(self) -> dict[str, tuple[str, pl.DataFrame]]:
+        """Of each object its tag and its rows."""
+        rows = pl.read_parquet(self.file)
+        return {
+            path: (self.tags[path], rows[start:end]) for path, (start, end) in self.spans.items()
+        }
+
+
+def _copy(
+    store: ObjectStore, cache: CacheFolder, year: str, asked: Sequence[StoredObject]
+) -> _Copy | None:
+    """The copy of a year, made or renewed if more than a few of the objects asked for lack."""
+    folder = cache.path / sha256(store.uri.encode()).hexdigest()[:16]
+    copy = _newest(folder, year)
+    lacking = [stored for stored in asked if not (copy and copy.holds(stored))]
+    if len(lacking) > _FEW:
+        try:
+            copy = _written(folder, year, _merged(store, copy, lacking))
+            _make_room(cache, copy.file)
+        except (pl.exceptions.SchemaError, pl.exceptions.ShapeError):
+            pass  # objects of before and after a column was added are read themselves
+        except OSError as error:
+            _log.warning("no copy of %s to read faster next time: %s", year, error)
+    elif copy:
+        os.utime(copy.file)  # what was not used for the longest time makes room first
+    return copy
+
+
+def _newest(folder: Path, year: str) -> _Copy | None:
+    files = sorted(folder.glob(f"{year}.*.parquet"), key=lambda file: file.stat().st_mtime)
+    try:
+        return _Copy.opened(files[-1]) if files else None
+    except (pl.exceptions.PolarsError, KeyError, ValueError):
+        return None  # cut off when the machine lost power: as good as none
+
+
+def _merged(
+    store: ObjectStore, copy: _Copy | None, lacking: Sequence[StoredObject]
+) -> dict[str, tuple[str, pl.DataFrame]]:
+    """Of each object its tag and rows: those of the copy, and those that it lacks."""
+    paths = [stored.path for stored in lacking]
+    contents, tags = zip(*store.get_with_tags(paths), strict=True)
+    rows = pl.collect_all([pl.scan_parquet(BytesIO(content)) for content in contents])
+    fetched = dict(zip(paths, zip(tags, rows, strict=True), strict=True))
+    return (copy.parts() if copy else {}) | fetched
+
+
+def _written(folder: Path, year: str, parts: dict[str, tuple[str, pl.DataFrame]]) -> _Copy:
+    """A new file in place of the year's older ones."""
+    paths = sorted(parts)
+    rows = [parts[path][1] for path in paths]
+    entries = json.dumps([paths, [parts[path][0] for path in paths], [one.height for one in rows]])
+    content = BytesIO()
+    # Four times faster to read than zstd, and 15 % larger.
+    pl.concat(rows).write_parquet(
+        content, compression="lz4", statistics=False, metadata={_ENTRIES: entries}
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    # A name of its own, so that nobody finds other rows than those whose places were looked up.
+    file = folder / f"{year}.{sha256(entries.encode()).hexdigest()[:16]}.parquet"
+    draft = folder / f"{file.stem}.{os.getpid()}.draft"
+    draft.write_bytes(content.getbuffer())
+    draft.replace(file)
+    for other in folder.glob(f"{year}.*.parquet"):
+        if other != file:
+            other.unlink(missing_ok=True)
+    return _Copy.opened(file)
+
+
+def _make_room(cache: CacheFolder, newest: Path) -> None:
+    """Removes copies of any store until they fit, those used longest ago first."""
+    used = {file: file.stat() for file in cache.path.glob("*/*")}
+    left = sum(stat.st_size for stat in used.values())
+    for file in sorted(used, key=lambda file: used[file].st_mtime):
+        if left <= cache.most_bytes:
+            return
+        if file != newest:
+            file.unlink(missing_ok=True)
+            left -= used[file].st_size
