@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
 from itertools import accumulate, groupby
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import polars as pl
 
@@ -71,7 +71,7 @@ def _pieces(
 
 def _year_of(stored: StoredObject) -> str:
     """What goes into one copy: features/session=2012-01-03/part.parquet into features-2012."""
-    asset, partition = PurePosixPath(stored.path).parts[:2]
+    asset, partition, _ = stored.path.split("/", 2)
     return f"{asset}-{partition.partition('=')[2][:4]}"
 
 

@@ -128,8 +128,10 @@ def _factors(rows: Any, same: Any) -> list[Any]:
 
     columns = {name: rows[name].to_numpy() for name in FIELDS}
     first_row = ~same.to_numpy()
-    made = [np.full(rows.height, np.nan) for _ in EXPRESSIONS]
     window = 63
+    made = [np.empty(rows.height) for _ in EXPRESSIONS]
+    for column in made:
+        column[:window] = np.nan  # the first rows of all have no window, like those of each ticker
 
     def block(first: int, last: int) -> None:
         size, lead = last - first, first - window
@@ -166,7 +168,6 @@ def _factors(rows: Any, same: Any) -> list[Any]:
         for column, result in zip(made, results, strict=True):
             column[first:last] = result[-size:]
 
-    # The first rows of all have no window, like those of every ticker.
     in_blocks(block, window, rows.height)
     return made
 
