@@ -10,6 +10,7 @@ them loses nothing but time.
 import json
 import logging
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -23,6 +24,7 @@ from stock_assets.resources.object_store import CacheFolder, ObjectStore, Stored
 
 _FEW = 50
 """Objects of one year that are opened each for itself: no copy is made or renewed for so few."""
+_KEPT_SECONDS = 24 * 3600
 _ENTRIES = "stock_assets.objects"
 
 _log = logging.getLogger(__name__)
@@ -122,16 +124,15 @@ def _copy(
     folder = cache.path / sha256(store.uri.encode()).hexdigest()[:16]
     copy = _newest(folder, year)
     lacking = [stored for stored in asked if not (copy and copy.holds(stored))]
-    if len(lacking) > _FEW:
+    if len(lacking) > _FEW and _has_room(cache):
         try:
             copy = _written(folder, year, _merged(store, copy, lacking))
-            _make_room(cache, copy.file)
         except (pl.exceptions.SchemaError, pl.exceptions.ShapeError):
             pass  # objects of before and after a column was added are read themselves
         except OSError as error:
             _log.warning("no copy of %s to read faster next time: %s", year, error)
     elif copy:
-        os.utime(copy.file)  # what was not used for the longest time makes room first
+        os.utime(copy.file)
     return copy
 
 
@@ -176,13 +177,17 @@ def _written(folder: Path, year: str, parts: dict[str, tuple[str, pl.DataFrame]]
     return _Copy.opened(file)
 
 
-def _make_room(cache: CacheFolder, newest: Path) -> None:
-    """Removes copies of any store until they fit, those used longest ago first."""
+def _has_room(cache: CacheFolder) -> bool:
+    """Whether the folder is not full, after copies of any store that nobody reads made room.
+
+    What was read within a day stays: where a range is larger than the folder, each of its years
+    would make room for the next, and none be there when the range is read again.
+    """
     used = {file: file.stat() for file in cache.path.glob("*/*")}
-    left = sum(stat.st_size for stat in used.values())
+    size = sum(stat.st_size for stat in used.values())
     for file in sorted(used, key=lambda file: used[file].st_mtime):
-        if left <= cache.most_bytes:
-            return
-        if file != newest:
-            file.unlink(missing_ok=True)
-            left -= used[file].st_size
+        if size < cache.most_bytes or time.time() - used[file].st_mtime < _KEPT_SECONDS:
+            break
+        file.unlink(missing_ok=True)
+        size -= used[file].st_size
+    return size < cache.most_bytes

@@ -1,6 +1,8 @@
 """Reading through copies gives what reading the objects gives, whatever happened in between."""
 
+import os
 import random
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -140,19 +142,30 @@ def test_a_copy_cut_off_by_a_power_failure_is_made_again(
     assert all(file.stat().st_size > 1_000 for file in files)
 
 
-def test_copies_used_longest_ago_make_room(store: ObjectStore, tmp_path: Path):
-    objects = everything(store)
-    read_rows(store, objects)
-    sizes = {
-        file.name[:9]: file.stat().st_size for file in folder(tmp_path).path.rglob("*.parquet")
-    }
-    assert sorted(sizes) == ["rows-2019", "rows-2020"]
-    read_rows(store, objects[:120])  # 2019 was used last
-    store.cache = folder(tmp_path, sum(sizes.values()))
-    store.put_many({f"others/{stored.path[5:]}": store.get(stored.path) for stored in objects[:60]})
+def test_a_full_folder_takes_no_more_until_copies_were_not_read_for_a_day(
+    store: ObjectStore, tmp_path: Path
+):
+    read_rows(store, everything(store))
+    copies = sorted(folder(tmp_path).path.rglob("*.parquet"))
+    assert years(tmp_path) == ["rows-2019", "rows-2020"]
+    store.cache = folder(tmp_path, sum(file.stat().st_size for file in copies))
+    others = {f"others/{path[5:]}": store.get(path) for path in store.keys("rows")[:60]}
+    store.put_many(others)
+    for _ in range(2):
+        rows = read_rows(store, list(stored_partitions(store, "others").values()))
+        assert rows.height == 60 * 3 - 18
+        assert years(tmp_path) == ["rows-2019", "rows-2020"]
+    two_days_ago = time.time() - 2 * 24 * 3600
+    for file in copies:
+        os.utime(file, (two_days_ago, two_days_ago))
+    read_rows(store, everything(store)[:120])  # 2019 is in use again
     read_rows(store, list(stored_partitions(store, "others").values()))
-    left = sorted(file.name.split(".")[0] for file in folder(tmp_path).path.rglob("*.parquet"))
-    assert left == ["others-2019", "rows-2019"]
+    assert years(tmp_path) == ["others-2019", "rows-2019"]
+
+
+def years(tmp_path: Path) -> list[str]:
+    """Which copies there are."""
+    return sorted(file.name.split(".")[0] for file in folder(tmp_path).path.rglob("*.parquet"))
 
 
 def test_copies_removed_while_they_are_read_lose_nothing(
