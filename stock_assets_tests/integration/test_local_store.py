@@ -66,7 +66,6 @@ def test_a_copy_of_its_objects_knows_which_of_them_changed(tmp_path: Path):
     with open_store(settings) as store:
         put(store, days, 1)
         assert read(store) == [1] * 120
-    with open_store(settings) as store:
         put(store, days[:2], 2)
         (copy,) = (tmp_path / "var" / "read_cache").rglob("*.parquet")
         of_copy = pl.read_parquet(copy)["value"].to_list()
