@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from stock_assets.forecasting.evaluation import mean
+
 BASELINES = ("expanding_normal", "ewma_normal")
 LEAST_RETURNS = 63
 """Returns of a ticker before which its baselines say nothing."""
@@ -120,10 +122,10 @@ def summarise_baselines(rows: pl.DataFrame) -> dict[str, Any]:
         if both.height:
             found[name] = {
                 "forecasts": both.height,
-                "crps": both[f"crps_{name}"].mean(),
-                "crps_forecast": both["crps"].mean(),
-                "interval_score_95": both[f"interval_score_95_{name}"].mean(),
-                "interval_score_95_forecast": both["interval_score_95"].mean(),
-                "coverage_95": both[f"covered_95_{name}"].mean(),
+                "crps": mean(both[f"crps_{name}"]),
+                "crps_forecast": mean(both["crps"]),
+                "interval_score_95": mean(both[f"interval_score_95_{name}"]),
+                "interval_score_95_forecast": mean(both["interval_score_95"]),
+                "coverage_95": mean(both[f"covered_95_{name}"]),
             }
     return found

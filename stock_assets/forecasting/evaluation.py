@@ -53,6 +53,14 @@ def rmse(errors: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(errors)))) if len(errors) else math.nan
 
 
+def mean(values: pl.Series) -> Any:
+    """Of the known values, None without any; the same to the last bit in whatever chunks they are.
+
+    How many a column has depends on what it was read from.
+    """
+    return values.rechunk().mean()
+
+
 def score_forecasts(forecasts: pl.DataFrame, bars: pl.DataFrame, horizon: int = 1) -> pl.DataFrame:
     """Errors of the forecasts whose target session has a bar.
 
@@ -272,15 +280,15 @@ def summarise(scores: pl.DataFrame, horizon: int = 1) -> dict[str, Any]:
         "rmse_return_random_walk": naive,
         "skill": 1 - own / naive if naive else math.nan,
         "dm_t": diebold_mariano_t(daily["own"].to_numpy(), daily["naive"].to_numpy(), horizon),
-        "mae_return": scores["error_return"].abs().mean(),
-        "mae_return_random_walk": scores["error_return_random_walk"].abs().mean(),
+        "mae_return": mean(scores["error_return"].abs()),
+        "mae_return_random_walk": mean(scores["error_return_random_walk"].abs()),
         "rmse_usd": rmse(scores["error_usd"].to_numpy()),
         "rmse_usd_random_walk": rmse(scores["error_usd_random_walk"].to_numpy()),
-        "coverage": {str(c): scores[f"covered_{c}"].mean() for c in COVERAGES},
-        "crps": scores["crps"].mean(),
-        "interval_score_95": scores["interval_score_95"].mean(),
-        "fallback_share": scores["is_fallback"].mean(),
-        "random_walk_share": (scores["model"] == RANDOM_WALK).mean(),
+        "coverage": {str(c): mean(scores[f"covered_{c}"]) for c in COVERAGES},
+        "crps": mean(scores["crps"]),
+        "interval_score_95": mean(scores["interval_score_95"]),
+        "fallback_share": mean(scores["is_fallback"]),
+        "random_walk_share": mean(scores["model"] == RANDOM_WALK),
         "versions": sorted(scores["model_version"].drop_nulls().unique().to_list()),
     }
     return {

@@ -1,5 +1,6 @@
 import math
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -210,6 +211,36 @@ def test_baselines_are_normal_laws_of_what_was_known():
         assert found[name]["crps_forecast"] == scored["crps"][0]
     assert summarise_baselines(beside_baselines(scored, past.head(62))) == {}
     assert summarise_baselines(beside_baselines(scored.clear(), past)) == {}
+
+
+def test_summaries_do_not_depend_on_the_chunks_of_their_rows():
+    draw = np.random.default_rng(5)
+    days = [D1 + timedelta(days=n) for n in range(400)]
+    whole = scores({(ticker, day): 1.0 for day in days for ticker in "ABCD"})
+    past = whole.select("ticker", "session", return_1d=draw.normal(0, 0.01, whole.height))
+    whole = whole.with_columns(
+        pl.Series(name, draw.normal(0, 0.01, whole.height))
+        for name, kind in SCORE_SCHEMA.items()
+        if kind == pl.Float64
+    ).with_columns(as_of_session=pl.col("session") - pl.duration(days=1))
+
+    def cut(rows: pl.DataFrame, sizes: int) -> pl.DataFrame:
+        return pl.concat([rows[n : n + sizes] for n in range(0, rows.height, sizes)], rechunk=False)
+
+    def summaries(sizes: int) -> list[Any]:
+        rows, known = cut(whole, sizes), cut(past, sizes + 3)
+        return [
+            summarise(rows),
+            summarise_by_ticker(rows),
+            summarise_by_month(rows),
+            summarise_baselines(beside_baselines(rows, known)),
+        ]
+
+    expected = summaries(whole.height)
+    assert expected[3]["ewma_normal"]["forecasts"] > 1_000
+    for sizes in (4, 7, 100, 1_000):
+        assert cut(whole, sizes).n_chunks() > 1
+        assert summaries(sizes) == expected
 
 
 def test_diebold_mariano_by_hand():
