@@ -38,8 +38,10 @@ def read_rows(store: ObjectStore, objects: Sequence[StoredObject], *columns: str
     if store.cache:
         try:
             return _collected(_pieces(store, store.cache, objects), columns)
-        except FileNotFoundError:
-            pass  # a copy is gone since it was looked up: another process made room
+        except OSError as error:
+            # A copy is gone since it was looked up, another process made room; or it is another
+            # user's. An object that can't be read fails once more below.
+            _log.info("copies are left out: %s", error)
     return _collected([store.scan_parquet([stored.path for stored in objects])], columns)
 
 

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from stock_assets.errors import ObjectStoreError
 from stock_assets.resources import read_cache
 from stock_assets.resources.io_managers import ParquetIOManager, stored_partitions
 from stock_assets.resources.object_store import CacheFolder, ObjectStore, StoredObject
@@ -182,6 +183,24 @@ def test_copies_removed_while_they_are_read_lose_nothing(
 
     monkeypatch.setattr(read_cache, "_collected", removed_first)
     assert_frame_equal(read_rows(store, everything(store)), before)
+
+
+def test_copies_of_another_user_are_left_out(store: ObjectStore, monkeypatch: pytest.MonkeyPatch):
+    before = read_rows(store, everything(store))
+
+    def refuse(path: Path, *_: object) -> None:
+        raise PermissionError(f"not yours: {path}")
+
+    monkeypatch.setattr(os, "utime", refuse)
+    assert_frame_equal(read_rows(store, everything(store)), before)
+
+
+def test_an_object_that_is_gone_is_an_error(store: ObjectStore):
+    objects = everything(store)
+    store.delete([objects[3].path])
+    for asked in (objects[:10], objects[:100]):
+        with pytest.raises((FileNotFoundError, ObjectStoreError), match="2019-01-04"):
+            read_rows(store, asked)
 
 
 def test_a_full_disk_costs_the_copy_and_nothing_else(
