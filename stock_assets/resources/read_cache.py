@@ -38,10 +38,10 @@ def read_rows(store: ObjectStore, objects: Sequence[StoredObject], *columns: str
     if store.cache:
         try:
             return _collected(_pieces(store, store.cache, objects), columns)
-        except OSError as error:
-            # A copy is gone since it was looked up, another process made room; or it is another
-            # user's. An object that can't be read fails once more below.
-            _log.info("copies are left out: %s", error)
+        except (OSError, pl.exceptions.ComputeError) as error:
+            # A copy is gone since it was looked up, another process made room; it is another
+            # user's; or it is damaged. An object that can't be read fails once more below.
+            _log.warning("copies in %s are left out: %s", store.cache.path, error)
     return _collected([store.scan_parquet([stored.path for stored in objects])], columns)
 
 
@@ -171,7 +171,9 @@ def _written(folder: Path, year: str, parts: dict[str, tuple[str, pl.DataFrame]]
     # A name of its own, so that nobody finds other rows than those whose places were looked up.
     file = folder / f"{year}.{sha256(entries.encode()).hexdigest()[:16]}.parquet"
     draft = folder / f"{file.stem}.{os.getpid()}.draft"
-    draft.write_bytes(content.getbuffer())
+    with draft.open("wb") as stream:
+        stream.write(content.getbuffer())
+        os.fsync(stream.fileno())  # or a power failure could leave its end without its middle
     draft.replace(file)
     for other in folder.glob(f"{year}.*.parquet"):
         if other != file:

@@ -185,6 +185,17 @@ def test_copies_removed_while_they_are_read_lose_nothing(
     assert_frame_equal(read_rows(store, everything(store)), before)
 
 
+def test_a_damaged_copy_is_left_out(
+    store: ObjectStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    before = read_rows(store, everything(store))
+    for file in folder(tmp_path).path.rglob("*.parquet"):
+        content = file.read_bytes()
+        file.write_bytes(content[:4] + bytes(500) + content[504:])
+    assert_frame_equal(read_rows(store, everything(store)), before)
+    assert f"copies in {folder(tmp_path).path} are left out" in caplog.text
+
+
 def test_copies_of_another_user_are_left_out(store: ObjectStore, monkeypatch: pytest.MonkeyPatch):
     before = read_rows(store, everything(store))
 
