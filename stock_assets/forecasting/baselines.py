@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from stock_assets.forecasting.evaluation import mean
+from stock_assets.market.bars import by_ticker
 
 BASELINES = ("expanding_normal", "ewma_normal")
 LEAST_RETURNS = 63
@@ -34,8 +35,7 @@ def baseline_laws(returns: pl.DataFrame, horizon: int = 1) -> pl.DataFrame:
     value = pl.col("return_1d")
     count, total, squares = value.cum_count(), value.cum_sum(), (value**2).cum_sum()
     return (
-        returns.drop_nulls("return_1d")
-        .sort("ticker", "session")
+        by_ticker(returns.drop_nulls("return_1d"))
         .with_columns(
             known=count.over("ticker"),
             centre_expanding_normal=(total / count).over("ticker"),

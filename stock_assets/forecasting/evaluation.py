@@ -14,6 +14,7 @@ import polars as pl
 
 from stock_assets.forecasting.intervals import COVERAGES, GRID
 from stock_assets.forecasting.promotion import RANDOM_WALK
+from stock_assets.market.bars import by_ticker
 
 SCORE_SCHEMA: dict[str, pl.DataType] = {
     "ticker": pl.String(),
@@ -108,7 +109,7 @@ def _outcomes(bars: pl.DataFrame, horizon: int) -> pl.DataFrame:
         `ticker, target_session, outcome_usd`; with more than one session also `as_of_session`, the
         ticker's own bar that many bars earlier.
     """
-    outcomes = bars.sort("ticker", "session").select(
+    outcomes = by_ticker(bars).select(
         "ticker",
         "session",
         pl.col("session").alias("target_session"),

@@ -11,6 +11,7 @@ import polars as pl
 
 from stock_assets.errors import NotEnoughHistoryError
 from stock_assets.forecasting.features import FEATURES, MARKET_VARIANCES, complete_rows
+from stock_assets.market.bars import by_ticker
 from stock_assets.market.sessions import ExchangeCalendar
 
 LABELLED_COLUMNS = (
@@ -87,7 +88,7 @@ def labelled_rows(
         from it.
     """
     ordinals = calendar.ordinals(features["session"].unique().to_list())
-    ordered = features.sort("ticker", "session").with_columns(
+    ordered = by_ticker(features).with_columns(
         ordinal=pl.col("session").replace_strict(ordinals, return_dtype=pl.Int64)
     )
     # Sorted and without repeats: the h-th row after is h sessions after only if none is missing.

@@ -59,8 +59,15 @@ def sound_bars(bars: pl.DataFrame) -> pl.DataFrame:
     """The bars that may enter features, sorted by ticker and session, one per pair."""
     if "quarantine_reason" not in bars.columns:
         bars = bars.with_columns(quarantine_reason())
-    # In one piece: a scan leaves a chunk per partition, and gathering from thousands is slow.
-    sound = bars.filter(pl.col("quarantine_reason").is_null()).select(*BAR_SCHEMA).rechunk()
-    # One number per row sorts three times as fast as a string and a date.
-    rank = pl.col("ticker").cast(pl.Enum(sound["ticker"].unique().sort())).to_physical()
-    return sound.sort(rank.cast(pl.Int64) * 2**32 + pl.col("session").to_physical())
+    return by_ticker(bars.filter(pl.col("quarantine_reason").is_null()).select(*BAR_SCHEMA))
+
+
+def by_ticker(rows: pl.DataFrame) -> pl.DataFrame:
+    """The same rows, of whatever columns, sorted by ticker and session.
+
+    One number per row sorts three times as fast as a string and a date. In one piece: a scan
+    leaves a chunk per partition, and gathering from thousands is slow.
+    """
+    rows = rows.rechunk()
+    rank = pl.col("ticker").cast(pl.Enum(rows["ticker"].unique().sort())).to_physical()
+    return rows.sort(rank.cast(pl.Int64) * 2**32 + pl.col("session").to_physical())

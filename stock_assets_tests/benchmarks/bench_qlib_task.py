@@ -55,7 +55,7 @@ def prepare(folder: Path, size: Size) -> None:
             for (session,), part in stored.partition_by("session", as_dict=True).items()
         }
     )
-    _stored_bars(_store(folder))
+    _stored_bars(_store(folder), "ticker")  # makes the copies
     root = folder / "qlib"
     (root / "calendars").mkdir(parents=True)
     (root / "instruments").mkdir()
@@ -82,13 +82,12 @@ def _store(folder: Path, *, copies: bool = True) -> Any:
     return ObjectStore(f"file://{folder / 'objects'}", None, cache)
 
 
-def _stored_bars(store: Any) -> Any:
-    from stock_assets.market.bars import BAR_SCHEMA
+def _stored_bars(store: Any, *columns: str) -> Any:
     from stock_assets.resources.io_managers import stored_partitions
     from stock_assets.resources.read_cache import read_rows
 
     objects = list(stored_partitions(store, "raw_prices").values())
-    return read_rows(store, objects, *BAR_SCHEMA, "quarantine_reason")
+    return read_rows(store, objects, *columns, "quarantine_reason")
 
 
 def project(folder: Path, _size: Size) -> Measurement:
@@ -105,12 +104,13 @@ def _project(store: Any) -> Measurement:
     import stock_assets.market.windows
     import stock_assets.resources.io_managers  # pyqlib's imports are not timed either
     import stock_assets.resources.read_cache  # noqa: F401
-    from stock_assets.market.bars import sound_bars
+    from stock_assets.market.bars import by_ticker
 
     with measured() as result:
         with measured() as reading:
-            bars = _stored_bars(store)
-        rows = sound_bars(bars)
+            bars = _stored_bars(store, "ticker", "session", *FIELDS)
+        sound = bars.filter(pl.col("quarantine_reason").is_null()).drop("quarantine_reason")
+        rows = by_ticker(sound)
         same = (rows["ticker"] == rows["ticker"].shift(1)).fill_null(False)
         made = rows.select("ticker", "session").with_columns(
             pl.Series(f"factor_{n}", values)
@@ -176,11 +176,12 @@ def whole_path(folder: Path, _size: Size) -> Measurement:
     import stock_assets.resources.io_managers  # as above
     import stock_assets.resources.read_cache  # noqa: F401
     from stock_assets.forecasting.features import build_features
+    from stock_assets.market.bars import BAR_SCHEMA
     from stock_assets.market.plausibility import judge_bars
     from stock_assets_tests.benchmarks.simulated import CALENDAR
 
     with measured() as result:
-        bars = _stored_bars(_store(folder))
+        bars = _stored_bars(_store(folder), *BAR_SCHEMA)
         features = build_features(judge_bars(bars, CALENDAR), CALENDAR)
     return result | {"rows": features.height}
 

@@ -3,8 +3,9 @@ from typing import Any
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
-from stock_assets.market.bars import BAR_SCHEMA, quarantine_reason, sound_bars
+from stock_assets.market.bars import BAR_SCHEMA, by_ticker, quarantine_reason, sound_bars
 
 SOUND = {
     "ticker": "A",
@@ -52,3 +53,14 @@ def test_only_sound_bars_enter_features_sorted():
         ("A", date(2013, 1, 3)),
         ("B", date(2013, 1, 2)),
     ]
+
+
+def test_rows_by_ticker_are_those_that_sorting_by_two_columns_gives():
+    days = [date(1969, 12, 30), date(1970, 1, 1), date(2013, 1, 2), date(1901, 1, 2)]
+    rows = pl.DataFrame({"ticker": ["B", "^GSPC", "A", "BRK-B"]}).join(
+        pl.DataFrame({"session": days, "return_1d": [0.1, None, float("nan"), -0.2]}), how="cross"
+    )
+    for seed in range(5):
+        shuffled = rows.sample(fraction=1, shuffle=True, seed=seed)
+        assert_frame_equal(by_ticker(shuffled), rows.sort("ticker", "session"))
+    assert_frame_equal(by_ticker(rows.clear()), rows.clear())
