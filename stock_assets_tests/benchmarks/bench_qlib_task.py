@@ -240,6 +240,7 @@ def pyqlib(folder: Path, size: Size) -> Measurement:
 
 CASE = Case(
     title="Factor task of Qlib's data server: 14 factors, 800 tickers, 2007-2020",
+    repeats=5,
     sizes={
         "full": {"tickers": 800, "sessions": 3272},
         "tiny": {"tickers": 3, "sessions": 150},
