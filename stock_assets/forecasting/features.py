@@ -84,12 +84,11 @@ def build_features(bars: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFra
     """
     judged = bars if "jump_finding" in bars.columns else judge_bars(bars, calendar)
     # After the changes: a quarantined bar has none of its own, and is where the next one starts.
+    # Eagerly: where nothing is quarantined, nothing is copied.
     rows = (
-        judged.lazy()
-        .select(*_GIVEN, "ordinal", "quarantine_reason", volume_ratio=_volume_ratio())
+        judged.select(*_GIVEN, "ordinal", "quarantine_reason", volume_ratio=_volume_ratio())
         .filter(pl.col("quarantine_reason").is_null())
         .with_columns(known=_has_whole_window())
-        .collect()
         .rechunk()
     )
     columns, log_variances = _computed(rows)
