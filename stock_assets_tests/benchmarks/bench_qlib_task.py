@@ -4,12 +4,13 @@ Yang et al. (2020), "Qlib: An AI-oriented Quantitative Investment Platform", sec
 daily OHLCV to a frame of 14 factors "e.g. Std($close, 5)/$close". The paper does not list the other
 thirteen; here they are those of this project's features that Qlib's expressions can say.
 
-`project` makes the same 14 with the project's reading, sorting and windows (63 values long where
-Qlib's exponential means remember everything). `whole path` is what the project does in earnest: it
-knows splits and dividends, judges every bar, and makes all its 23 columns. Both list the 3,272
-partitions and read them as every reading but the first does, through copies; `from objects` opens
-each partition. `pyqlib` reads its own binary files, which bars were converted to, with one kernel
-and no cache of expressions; `pandas` reads one Parquet file. All from a folder.
+`project` makes the same 14 of the five fields that they need, with the project's reading, sorting
+and windows (63 values long where Qlib's exponential means remember everything). `whole path` is
+what the project does in earnest: it knows splits and dividends, judges every bar, and makes all its
+23 columns. Both list the 3,272 partitions and read them as every reading but the first does,
+through copies; `from objects` opens each partition. `pyqlib` reads its own binary files, which bars
+were converted to, with one kernel and no cache of expressions; `pandas` reads one Parquet file. All
+from a folder.
 """
 
 from pathlib import Path

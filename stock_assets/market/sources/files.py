@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from stock_assets.errors import EmptyAnswerError, InvalidFileError, UnknownTickerError
-from stock_assets.market.bars import BAR_SCHEMA
+from stock_assets.market.bars import BAR_SCHEMA, by_ticker
 
 _FORMATS = (".parquet", ".csv")
 
@@ -123,12 +123,8 @@ class FilesSource:
         return self._bound(pl.col("session").max())
 
     def fetch_bars(self, tickers: Sequence[str], first: date, last: date) -> pl.DataFrame:
-        bars = (
-            self._scan()
-            .filter(pl.col("ticker").is_in(tickers), pl.col("session").is_between(first, last))
-            .collect()
-            .sort("ticker", "session")
-        )
+        wanted = (pl.col("ticker").is_in(tickers), pl.col("session").is_between(first, last))
+        bars = by_ticker(self._scan().filter(*wanted).collect())
         # Neighbours, as the rows are sorted: a struct per row took longer than reading the file.
         same = (pl.col(name) == pl.col(name).shift(1) for name in ("ticker", "session"))
         repeated = bars.filter(pl.all_horizontal(same))
