@@ -70,6 +70,7 @@ def _daily_forecast(settings: Settings, partitions: Partitions) -> dg.AssetsDefi
                 _with_history(features, served_sessions, history),
                 {session: calendar.offset(session, horizon) for session in served_sessions},
                 model_registry.load(version) if version else None,
+                calendar,
                 horizon,
             )
             for version, served_sessions in serving.items()

@@ -59,11 +59,12 @@ def decide_month(
     ]
     champion = version_for(registry.versions(), date.fromisoformat(study["trained_through"]))
     if champion:
-        unseen = test.filter(pl.col("session") >= champion.trained_through)
-        forecast = np.zeros(unseen.height)
-        if champion.family != RANDOM_WALK and unseen.height:
-            forecast = registry.load(champion).model.predict(feature_matrix(unseen))
-        both = losses.join(daily_losses(unseen, forecast), on="session").sort("session")
+        # Of all test rows, so that tickers weigh as they do in the candidate's losses.
+        forecast = np.zeros(test.height)
+        if champion.family != RANDOM_WALK:
+            forecast = registry.load(champion).model.predict(feature_matrix(test))
+        unseen = daily_losses(test, forecast).filter(pl.col("session") >= champion.trained_through)
+        both = losses.join(unseen, on="session").sort("session")
         name = f"champion, version {champion.version}"
         comparisons.append(
             compare(name, both["candidate"].to_numpy(), both["own"].to_numpy(), horizon)

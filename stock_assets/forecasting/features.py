@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from stock_assets.market.plausibility import JUDGING_SESSIONS, judge_bars
+from stock_assets.market.plausibility import JUDGING_SESSIONS, LONGEST_GAP, judge_bars
 from stock_assets.market.sessions import ExchangeCalendar
 from stock_assets.market.windows import Values, decaying_sums, in_blocks, ramp_sums
 
@@ -49,8 +49,13 @@ FEATURES: tuple[str, ...] = (
 """What a model sees, in this order. Returns and gaps are in units of `volatility_1d`."""
 
 MARKET_VARIANCES: tuple[str, ...] = tuple(f"market_log_variance_{n}" for n in VARIANCE_SPANS)
-"""Mean over the session's tickers of the log of their exponential mean variance: what the market's
-volatility is, for volatility forecasts and for tickers without a history of their own."""
+"""Mean over the session's tickers of the log of their exponential mean variance, each no farther
+than MOST_APART from the median: what the market's volatility is, for volatility forecasts and for
+tickers without a history of their own."""
+MOST_APART = 3.0
+"""Of a ticker's log variance from the session's median: twenty times the variance or a twentieth.
+Beyond it a bar that is hardly a bar (a price that does not move, a wild one) would count for more
+than one ticker; a share's log variance is seldom 2 away."""
 
 FEATURE_SCHEMA: dict[str, pl.DataType] = {
     "ticker": pl.String(),
@@ -72,27 +77,41 @@ def build_features(bars: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFra
         calendar: The exchange's sessions, to see how many a ticker missed.
 
     Returns:
-        FEATURE_SCHEMA, one row per bar that is neither incoherent nor quarantined, sorted by ticker
+        FEATURE_SCHEMA, one row per bar that `judge_bars` gives no reason against, sorted by ticker
         and session. All of FEATURES and `volatility_1d` are null together where fewer than
         WINDOW + 1 such bars lie within the last HISTORY_SESSIONS sessions; MARKET_VARIANCES where
-        they are so for all; `return_1d` is null on a ticker's first row. No NaN.
+        they are so for all; `return_1d` is null on a ticker's first row. Where a ticker missed
+        sessions, `return_1d` spans them, and counts in variances and features as that of an average
+        one of them; beyond LONGEST_GAP `range_variance_1d` is null. No NaN.
 
     Raises:
         UnsortedBarsError: Two bars share ticker and session.
 
     Row t uses bars up to t only, and none from more than BAR_SESSIONS before it.
     """
-    judged = bars if "jump_finding" in bars.columns else judge_bars(bars, calendar)
+    judged = bars if "confirmed" in bars.columns else judge_bars(bars, calendar)
     # After the changes: a quarantined bar has none of its own, and is where the next one starts.
+    # A confirmed one is in the windows of later rows, but has no row: it was doubted on its day.
     # Eagerly: where nothing is quarantined, nothing is copied.
+    is_row = pl.col("quarantine_reason").is_null()
     rows = (
-        judged.select(*_GIVEN, "ordinal", "quarantine_reason", volume_ratio=_volume_ratio())
-        .filter(pl.col("quarantine_reason").is_null())
+        judged.select(
+            *_GIVEN,
+            "ordinal",
+            "quarantine_reason",
+            "confirmed",
+            volume_ratio=_volume_ratio(),
+            # Of a first row it is not known, and no window needs it.
+            spanned=pl.col("spanned").fill_null(1).cast(pl.Float64),
+        )
+        .filter(is_row | pl.col("confirmed"))
         .with_columns(known=_has_whole_window())
+        .with_columns(known=pl.col("known") & is_row)
         .rechunk()
     )
     columns, log_variances = _computed(rows)
-    return rows.select(
+    found = rows.select(
+        is_row.alias("is_row"),
         "ticker",
         "session",
         pl.col("close").alias("close_usd"),
@@ -100,7 +119,8 @@ def build_features(bars: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFra
         pl.Series("range_variance_1d", columns.pop("range_variance_1d"), nan_to_null=True),
         *(pl.when("known").then(pl.Series(name, v)).alias(name) for name, v in columns.items()),
         *_market_means(rows, log_variances),
-    ).select(pl.col(n).cast(t) for n, t in FEATURE_SCHEMA.items())
+    )
+    return found.filter("is_row").select(pl.col(n).cast(t) for n, t in FEATURE_SCHEMA.items())
 
 
 _PRICED = ("open", "high", "low", "close", "dividend")
@@ -128,7 +148,8 @@ def _computed(rows: pl.DataFrame) -> tuple[dict[str, Values], dict[int, Values]]
     The latter two are right where a row's window is whole, else without meaning: hence no grouping
     by ticker. In blocks, so that what is between bars and features never leaves the caches.
     """
-    given = {name: rows[name].to_numpy() for name in (*_PRICED, "log_growth", "volume_ratio")}
+    inputs = (*_PRICED, "log_growth", "volume_ratio", "spanned")
+    given = {name: rows[name].to_numpy() for name in inputs}
     names = ("range_variance_1d", "volatility_1d", *FEATURES)
     columns = {name: np.full(rows.height, np.nan) for name in names}
     log_variances = {n: np.full(rows.height, np.nan) for n in VARIANCE_SPANS}
@@ -159,13 +180,17 @@ def _changes(rows: Mapping[str, Values]) -> dict[str, Values]:
     # The same as from the close before, which may be quarantined, to the open.
     paid = rows["dividend"]
     overnight = rows["log_growth"] + np.log((opened + paid) / (close + paid))
+    # A return over several sessions is what each of them moved, times the root of their number.
+    spanned = rows["spanned"]
+    per_session = np.where(spanned <= LONGEST_GAP, spanned**-0.5, np.nan)
     return {
         **rows,
-        "overnight": overnight,
+        "one_return": rows["log_growth"] * per_session,
+        "overnight": overnight * per_session,
         "intraday": intraday,
         "log_range": log_range,
         "log_volume": np.log(rows["volume_ratio"]),
-        "range_variance_1d": overnight**2 + garman_klass,
+        "range_variance_1d": (overnight * per_session) ** 2 + garman_klass,
     }
 
 
@@ -211,7 +236,7 @@ def _features_of(rows: Mapping[str, Values]) -> tuple[dict[str, Values], dict[in
     volumes = rows["log_volume"][-size - _VOLUME_SESSIONS + 2 :]
     features = {
         "volatility_1d": volatility,
-        "scaled_return_1d": now["log_growth"] * per_volatility,
+        "scaled_return_1d": now["one_return"] * per_volatility,
         **momenta,
         **gaps,
         "overnight_return": now["overnight"] * per_volatility,
@@ -233,12 +258,18 @@ def _market_means(rows: pl.DataFrame, log_variances: Mapping[int, Values]) -> li
     ordinals = rows["ordinal"].to_numpy()
     at = ordinals - ordinals.min(initial=2**31)
     known = rows["known"].to_numpy()
-    counts = np.bincount(at, weights=known)
+    sessions = at[known]
+    counts = np.bincount(sessions, minlength=at.max(initial=0) + 1)
     means = []
     for name, values in zip(MARKET_VARIANCES, log_variances.values(), strict=True):
+        median = np.full(len(counts), np.nan)
+        groups = pl.DataFrame({"at": sessions, "value": values[known]}).group_by("at")
+        found = groups.agg(pl.col("value").median())
+        median[found["at"].to_numpy()] = found["value"].to_numpy()
+        apart = np.clip(values[known] - median[sessions], -MOST_APART, MOST_APART)
         # Added up in the order of the tickers, whatever other sessions there are.
-        sums = np.bincount(at, weights=np.where(known, values, 0.0))
-        mean = np.divide(sums, counts, out=np.full(len(counts), np.nan), where=counts > 0)
+        sums = np.bincount(sessions, weights=apart, minlength=len(counts))
+        mean = median + sums / np.maximum(counts, 1)
         means.append(pl.Series(name, mean.take(at, out=values), nan_to_null=True))
     return means
 

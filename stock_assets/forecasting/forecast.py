@@ -21,6 +21,7 @@ from stock_assets.forecasting.intervals import (
 from stock_assets.forecasting.model import ShrunkRegressor, feature_matrix
 from stock_assets.forecasting.promotion import RANDOM_WALK, ModelVersion
 from stock_assets.forecasting.volatility import young_volatility
+from stock_assets.market.sessions import ExchangeCalendar
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ def forecast_sessions(
     features: pl.DataFrame,
     target_of: Mapping[date, date],
     served: ServedModel | None,
+    calendar: ExchangeCalendar,
     horizon: int = 1,
 ) -> pl.DataFrame:
     """Forecasts the session that lies `horizon` sessions after each row's.
@@ -54,6 +56,7 @@ def forecast_sessions(
             `adaptive_history` before them: what is missing there the intervals do without.
         target_of: Each session to forecast from, and the session that it forecasts.
         served: The version; None lets the random walk forecast all rows.
+        calendar: Counts the sessions that the intervals follow.
         horizon: Sessions to the target.
 
     Returns:
@@ -66,14 +69,14 @@ def forecast_sessions(
     parts = []
     if served and able.height:
         scaled = served.model.predict(feature_matrix(able))
-        widths = _version_widths(able, features, served.intervals)
+        widths = _version_widths(able, features, served.intervals, calendar)
         parts.append(_rows(able, scaled, widths, served.version, None))
     if rest.height:
         reason = "history too short for features"
         if served is None:
             reason, widths = "no approved version trained before it", _normal_widths(rest, horizon)
         else:
-            widths = _newcomer_widths(rest, features, served.intervals)
+            widths = _newcomer_widths(rest, features, served.intervals, calendar)
         parts.append(_rows(rest, np.zeros(rest.height), widths, None, reason))
     if not parts:
         return pl.DataFrame(schema=FORECAST_SCHEMA)
@@ -88,7 +91,10 @@ def forecast_sessions(
 
 
 def _version_widths(
-    rows: pl.DataFrame, features: pl.DataFrame, intervals: IntervalModel
+    rows: pl.DataFrame,
+    features: pl.DataFrame,
+    intervals: IntervalModel,
+    calendar: ExchangeCalendar,
 ) -> _Widths:
     """The version's law, its bounds moved by each ticker's newest returns."""
     sessions = rows["session"].unique().sort().to_list()
@@ -96,7 +102,7 @@ def _version_widths(
     session_of = {session: n for n, session in enumerate(sessions)}
     ticker_of = {ticker: n for n, ticker in enumerate(tickers)}
     unit = intervals.volatility.volatility(features)
-    newest = newest_returns(features, unit, sessions, tickers, intervals.horizon)
+    newest = newest_returns(features, unit, sessions, tickers, calendar, intervals.horizon)
     grid, bounds = intervals.quantiles_of(tickers)
     adapted = adapt(np.broadcast_to(bounds, (len(sessions), *bounds.shape)), newest)
     at = [session_of[session] for session in rows["session"]]
@@ -105,12 +111,15 @@ def _version_widths(
 
 
 def _newcomer_widths(
-    rows: pl.DataFrame, features: pl.DataFrame, intervals: IntervalModel
+    rows: pl.DataFrame,
+    features: pl.DataFrame,
+    intervals: IntervalModel,
+    calendar: ExchangeCalendar,
 ) -> _Widths:
     """The law of any ticker in units of the market's volatility, or of what is known of its own."""
     quantiles, shape = intervals.newcomers, (rows.height, 1)
     return _Widths(
-        young_volatility(rows, features),
+        young_volatility(rows, features, calendar),
         np.tile(quantiles.grid, shape),
         np.tile(quantiles.bounds, shape),
     )

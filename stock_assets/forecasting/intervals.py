@@ -9,6 +9,7 @@ The bounds of the intervals, and only these, then follow each ticker's newest re
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import date
 from statistics import NormalDist
 from typing import Any, Self
 
@@ -20,6 +21,7 @@ from stock_assets.forecasting.volatility import (
     fit_volatility,
     market_volatility,
 )
+from stock_assets.market.sessions import ExchangeCalendar
 
 COVERAGES = (50, 80, 95)
 """Per cent of the targets that an interval is meant to hold."""
@@ -201,42 +203,44 @@ def adaptive_history(horizon: int) -> int:
 def newest_returns(
     rows: pl.DataFrame,
     volatility: np.ndarray,
-    sessions: Sequence[Any],
+    sessions: Sequence[date],
     tickers: Sequence[str],
+    calendar: ExchangeCalendar,
     horizon: int = 1,
 ) -> np.ndarray:
     """Each ticker's last standardised returns known at each session.
 
     Args:
-        rows: FEATURE_SCHEMA of consecutive sessions, `adaptive_history` of them before the first
-            of `sessions` where they exist.
+        rows: FEATURE_SCHEMA, of `adaptive_history` sessions before the first of `sessions` where
+            they exist; a session may have no row.
         volatility: What the version forecasts from each row, shape (n_rows,).
         sessions: From which forecasts are made, ascending.
         tickers: Of the forecasts.
+        calendar: Counts sessions, those without a row too.
         horizon: Sessions that a return spans; neighbours overlap.
 
     Returns:
         Shape (ADAPTIVE_SESSIONS, n_sessions, n_tickers), oldest first; NaN where a ticker had no
         bar in one of the sessions that a return spans, or in the one from which it starts.
     """
-    days = rows["session"].unique().sort()
-    day_of = {day: n for n, day in enumerate(days.to_list())}
+    ordinals = calendar.ordinals([*rows["session"].unique().to_list(), *sessions])
+    oldest, newest = min(ordinals.values()), max(ordinals.values())
+    # Rows of NaN before the first session: a window may begin before the history does.
+    row_of = {day: n - oldest + ADAPTIVE_SESSIONS for day, n in ordinals.items()}
     column_of = {ticker: n for n, ticker in enumerate(tickers)}
     wanted = rows["ticker"].is_in(list(tickers)).to_numpy()
     chosen = rows.filter(pl.Series(wanted))
-    at = [day_of[day] for day in chosen["session"]]
+    at = np.array([row_of[day] for day in chosen["session"]], dtype=int)
     column = [column_of[ticker] for ticker in chosen["ticker"]]
-    shape = (len(days) + ADAPTIVE_SESSIONS, len(tickers))
+    shape = (newest - oldest + 1 + ADAPTIVE_SESSIONS, len(tickers))
     realised, forecast = np.full(shape, np.nan), np.full(shape, np.nan)
-    # Rows of NaN before the first session: a window may begin before the history does.
-    offset = ADAPTIVE_SESSIONS
-    realised[np.array(at, dtype=int) + offset, column] = chosen["return_1d"].to_numpy()
-    forecast[np.array(at, dtype=int) + offset, column] = volatility[wanted]
+    realised[at, column] = chosen["return_1d"].to_numpy()
+    forecast[at, column] = volatility[wanted]
     scaled = np.full(shape, np.nan)
     spanned = realised.copy()
     for earlier in range(1, horizon):
         spanned[earlier:] += realised[:-earlier]
     scaled[horizon:] = spanned[horizon:] / forecast[:-horizon]
-    first = np.array([day_of[day] for day in sessions], dtype=int) + offset
+    first = np.array([row_of[day] for day in sessions], dtype=int)
     windows = first[None, :] + np.arange(1 - ADAPTIVE_SESSIONS, 1)[:, None]
     return np.asarray(scaled[windows])

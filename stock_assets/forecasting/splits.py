@@ -4,6 +4,7 @@ The label of session t is the return up to session t+horizon. It is therefore no
 session's close, and every boundary here counts from the session in which a label was *realised*.
 """
 
+import math
 from dataclasses import dataclass
 from datetime import date
 
@@ -26,6 +27,12 @@ LABELLED_COLUMNS = (
     *FEATURES,
     *MARKET_VARIANCES,
 )
+
+LABEL_BOUND = 6.0
+"""Of a label, times the root of the horizon: earnings move a share by as much, few days by more. A
+label of hundreds, as after a price that did not move, would outweigh all others of its month."""
+
+_LEAST_SQUARE = 0.25  # of labels, in squared units of volatility
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,7 @@ def labelled_rows(
     Returns:
         LABELLED_COLUMNS sorted by session and ticker. `return_next` is the log return from the
         row's close to that of `label_session`, `label` the same in units of `volatility_1d`,
+        no farther from zero than LABEL_BOUND times the root of the horizon,
         `range_variance_next` the mean range variance of the sessions in between, the last one
         included. A row whose ticker has no bar in one of them is dropped: there is nothing to learn
         from it.
@@ -107,10 +115,28 @@ def labelled_rows(
     return (
         complete_rows(labelled)
         .drop_nulls("return_next")
-        .with_columns(label=pl.col("return_next") / pl.col("volatility_1d"))
+        .with_columns(
+            label=(pl.col("return_next") / pl.col("volatility_1d")).clip(
+                -LABEL_BOUND * math.sqrt(horizon), LABEL_BOUND * math.sqrt(horizon)
+            )
+        )
         .select(LABELLED_COLUMNS)
         .sort("session", "ticker")
     )
+
+
+def ticker_weights(rows: pl.DataFrame) -> pl.Series:
+    """What a row's squared error counts for: one over the mean square label of its ticker.
+
+    So the random walk's mean loss is the same for every ticker, and none outweighs the others
+    because its volatility is misjudged, labels at their bound included. Labels of an honest
+    volatility have a mean square of about one; below _LEAST_SQUARE they do not count for more.
+
+    Args:
+        rows: `ticker, label`, shape (n_rows, …).
+    """
+    square = (pl.col("label") ** 2).mean().over("ticker")
+    return rows.select((1 / square.clip(lower_bound=_LEAST_SQUARE)).alias("weight")).to_series()
 
 
 def rows_between(rows: pl.DataFrame, first: date, last: date) -> pl.DataFrame:

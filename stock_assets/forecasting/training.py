@@ -17,6 +17,7 @@ from stock_assets.forecasting.fingerprint import code_hash, data_hash, fingerpri
 from stock_assets.forecasting.intervals import COVERAGES, IntervalModel, fit_intervals
 from stock_assets.forecasting.model import ShrunkRegressor, feature_matrix, fit_one
 from stock_assets.forecasting.promotion import RANDOM_WALK
+from stock_assets.forecasting.splits import ticker_weights
 from stock_assets.forecasting.tuning import Tuning, TuningBudget, search
 
 
@@ -67,16 +68,20 @@ def training_identity(train: pl.DataFrame, test: pl.DataFrame, **knobs: Any) -> 
 def daily_losses(rows: pl.DataFrame, forecast: np.ndarray) -> pl.DataFrame:
     """Mean squared error over tickers, one row per session: `session`, `own`, `random_walk`.
 
+    Each ticker's errors count in units of its own mean square label, see `ticker_weights`: one
+    whose volatility was misjudged decides no more than any other. The weights are those of all of
+    `rows`, so losses are compared on the same rows only.
+
     Args:
         rows: Labelled rows.
         forecast: Of `label`, in units of volatility, shape (n_rows,).
     """
     return (
-        rows.select("session", "label", forecast=pl.Series(forecast))
+        rows.select("session", "label", forecast=pl.Series(forecast), weight=ticker_weights(rows))
         .group_by("session")
         .agg(
-            own=((pl.col("label") - pl.col("forecast")) ** 2).mean(),
-            random_walk=(pl.col("label") ** 2).mean(),
+            own=(pl.col("weight") * (pl.col("label") - pl.col("forecast")) ** 2).mean(),
+            random_walk=(pl.col("weight") * pl.col("label") ** 2).mean(),
         )
         .sort("session")
     )

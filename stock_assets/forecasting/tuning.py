@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from stock_assets.forecasting.families import Means, family_named
 from stock_assets.forecasting.model import feature_matrix, fit_one
 from stock_assets.forecasting.shrinkage import Slope, cautious_slope
-from stock_assets.forecasting.splits import Fold, walk_forward_folds
+from stock_assets.forecasting.splits import Fold, ticker_weights, walk_forward_folds
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Tuning:
 
     `slope`: of the best trial's out-of-fold forecasts, see `shrinkage`.
     `trials`: one row each: number, parameters, `mse` and `slope` out of fold.
-    `mse_random_walk`: out-of-fold loss of forecasting no change, in squared units of volatility.
+    `mse_random_walk`: out-of-fold loss of forecasting no change, in units of each ticker's own.
     """
 
     params: dict[str, Any]
@@ -55,6 +55,7 @@ class _FoldData:
     x_validate: Any
     y_validate: np.ndarray
     sessions: np.ndarray
+    weights: np.ndarray
 
 
 def _fold_data(train: pl.DataFrame, fold: Fold) -> _FoldData:
@@ -66,6 +67,7 @@ def _fold_data(train: pl.DataFrame, fold: Fold) -> _FoldData:
         feature_matrix(validated),
         validated["label"].to_numpy(),
         validated["session"].to_numpy(),
+        ticker_weights(validated).to_numpy(),
     )
 
 
@@ -78,7 +80,9 @@ def search(
     study_name: str | None = None,
     on_trial: Callable[[int, float], None] | None = None,
 ) -> Tuning:
-    """Finds parameters with the least out-of-fold squared error of the scaled return.
+    """Finds parameters with the least out-of-fold squared error of the label.
+
+    Tickers weigh alike in it, see `splits.ticker_weights`.
 
     Args:
         train: Labelled rows of the train set, sorted by session and ticker; never the test set.
@@ -99,6 +103,9 @@ def search(
     ]
     truth = np.concatenate([fold.y_validate for fold in folds])
     validated = np.concatenate([fold.sessions for fold in folds])
+    weights = np.concatenate([fold.weights for fold in folds])
+    # Parameters that another month's search found were chosen among as many, on nearly these rows.
+    candidates = budget.trials if family.searched else 1
 
     def objective(trial: optuna.Trial) -> float:
         tried = dict(params) if params is not None else family.suggest(trial)
@@ -109,9 +116,11 @@ def search(
             fit_one(model, fold.x_train, fold.y_train)
             forecasts.append(model.predict(fold.x_validate))
         forecast = np.concatenate(forecasts)
-        slope = cautious_slope(forecast, truth, validated, budget.horizon)
+        slope = cautious_slope(
+            forecast, truth, validated, weights, candidates=candidates, horizon=budget.horizon
+        )
         trial.set_user_attr("slope", vars(slope))
-        return float(np.mean((truth - forecast) ** 2))
+        return float(np.mean(weights * (truth - forecast) ** 2))
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(storage=storage, study_name=study_name, load_if_exists=True)
@@ -130,7 +139,7 @@ def search(
         params=best.user_attrs["params"],
         slope=Slope(**best.user_attrs["slope"]),
         mse=best.value,
-        mse_random_walk=float(np.mean(truth**2)),
+        mse_random_walk=float(np.mean(weights * truth**2)),
         trials=pl.DataFrame(
             [
                 {

@@ -1,8 +1,10 @@
 """The volatility of the next sessions: a HAR model on range variances, pooled over tickers.
 
 The log of the next session's range variance (the mean of the next ones' where a forecast spans
-several) is regressed on logs of exponential means of past range variances, the ticker's own and the
-market's. After Corsi (2009), "A Simple Approximate Long-Memory
+several), less that of the ticker's usual one, is regressed on logs of exponential means of past
+range variances, the ticker's own and the market's. Target and regressors are bounded, so that no
+ticker has more leverage than its share: a price that hardly moves would otherwise bend the
+coefficients of all. After Corsi (2009), "A Simple Approximate Long-Memory
 Model of Realized Volatility", with exponential means and a market factor as in Bollerslev, Hood,
 Huss & Pedersen (2018), "Risk Everywhere: Modeling and Managing Volatility". The log makes the level
 biased; the quantiles of standardised returns (see `intervals`) put it right.
@@ -13,21 +15,37 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from stock_assets.forecasting.features import MARKET_VARIANCES, VARIANCE_SPANS, WINDOW
+from stock_assets.forecasting.features import (
+    MARKET_VARIANCES,
+    VARIANCE_SPANS,
+    WINDOW,
+)
+from stock_assets.market.sessions import ExchangeCalendar
 
+_MARKET = MARKET_VARIANCES[-1]
 REGRESSORS: tuple[str, ...] = (
     "constant",
-    "log_variance_32",
+    "log_variance_32 - market",
     *(f"volatility_ratio_{n}" for n in VARIANCE_SPANS),
-    *MARKET_VARIANCES,
+    *(f"{name} - market" for name in MARKET_VARIANCES[:-1]),
+    _MARKET,
+    "volatility_ratio_1",
+    "overnight_ratio_1",
 )
+"""`market` is the slowest of MARKET_VARIANCES."""
+_MOST_APART = 4.0  # of a ticker's log variance from the market's: 55 times it, or a 55th
+_MOST_RATIO = 2.0  # of a log volatility: seven times the usual one, or a seventh
+_LEAST_DAY, _LEAST_NIGHT = 0.02, 0.002  # of the usual variance: its log has no bottom
 _MARKET_WEIGHT = 5  # sessions
 _LEAST, _MOST = 0.01, 100.0  # of the ticker's usual variance: a session without trading has none
 
 
 @dataclass(frozen=True)
 class VolatilityModel:
-    """Coefficients of REGRESSORS, in this order, for the log variance of the next return."""
+    """Coefficients of REGRESSORS, in this order, for the next return's log variance.
+
+    They say by how much it differs from that of `volatility_1d`.
+    """
 
     coefficients: tuple[float, ...]
 
@@ -37,16 +55,30 @@ class VolatilityModel:
         NaN where a regressor is not known. A row's value does not depend on the other rows, to the
         last bit: terms are added one by one, as a matrix product would add them in blocks.
         """
-        log_variance = np.zeros(rows.height)
+        log_variance = 2 * np.log(rows["volatility_1d"].to_numpy())
         for coefficient, values in zip(self.coefficients, _regressors(rows), strict=True):
             log_variance = log_variance + coefficient * values
         return np.asarray(np.exp(log_variance / 2))
 
 
 def _regressors(rows: pl.DataFrame) -> list[np.ndarray]:
-    own = rows["volatility_1d"].to_numpy()
-    others = REGRESSORS[2:]
-    return [np.ones(rows.height), 2 * np.log(own), *(rows[name].to_numpy() for name in others)]
+    """Values of REGRESSORS, each of shape (n_rows,); NaN where one is not known."""
+    log_variance = 2 * np.log(rows["volatility_1d"].to_numpy())
+    market = rows[_MARKET].to_numpy()
+    # The last session's variance in units of the usual one, all of it and what came overnight.
+    night = rows["overnight_return"].to_numpy() ** 2
+    spread, body = rows["range_ratio"].to_numpy(), rows["intraday_return"].to_numpy()
+    day = night + np.maximum(0.5 * spread**2 - (2 * np.log(2) - 1) * body**2, 0)
+    ratios = (rows[f"volatility_ratio_{n}"].to_numpy() for n in VARIANCE_SPANS)
+    return [
+        np.ones(rows.height),
+        np.clip(log_variance - market, -_MOST_APART, _MOST_APART),
+        *(np.clip(ratio, -_MOST_RATIO, _MOST_RATIO) for ratio in ratios),
+        *(rows[name].to_numpy() - market for name in MARKET_VARIANCES[:-1]),
+        market,
+        np.clip(0.5 * np.log(np.maximum(day, _LEAST_DAY)), -_MOST_RATIO, _MOST_RATIO),
+        np.clip(0.5 * np.log(np.maximum(night, _LEAST_NIGHT)), -_MOST_RATIO, _MOST_RATIO),
+    ]
 
 
 def fit_volatility(rows: pl.DataFrame) -> VolatilityModel:
@@ -57,7 +89,7 @@ def fit_volatility(rows: pl.DataFrame) -> VolatilityModel:
     """
     variance = rows["volatility_1d"].to_numpy() ** 2
     ratio = np.clip(rows["range_variance_next"].to_numpy() / variance, _LEAST, _MOST)
-    target = np.log(ratio * variance)
+    target = np.log(ratio)
     design = np.column_stack(_regressors(rows))
     known = np.isfinite(target) & np.isfinite(design).all(axis=1)
     # One ticker is its own market: least squares of smallest norm does not mind.
@@ -70,10 +102,12 @@ def market_volatility(rows: pl.DataFrame) -> np.ndarray:
 
     For a ticker without a history of its own.
     """
-    return np.asarray(np.exp(rows[MARKET_VARIANCES[-1]].to_numpy() / 2))
+    return np.asarray(np.exp(rows[_MARKET].to_numpy() / 2))
 
 
-def young_volatility(rows: pl.DataFrame, features: pl.DataFrame) -> np.ndarray:
+def young_volatility(
+    rows: pl.DataFrame, features: pl.DataFrame, calendar: ExchangeCalendar
+) -> np.ndarray:
     """The volatility of tickers with too few bars for features, shape (n_rows,).
 
     The mean of a ticker's own range variances of the last WINDOW sessions and of the market's,
@@ -82,8 +116,9 @@ def young_volatility(rows: pl.DataFrame, features: pl.DataFrame) -> np.ndarray:
     Args:
         rows: FEATURE_SCHEMA, few.
         features: The same with the sessions before them.
+        calendar: Counts sessions, those without a row too.
     """
-    days = {day: n for n, day in enumerate(features["session"].unique().sort().to_list())}
+    days = calendar.ordinals(features["session"].unique().to_list())
     known = features.drop_nulls("range_variance_1d").filter(
         pl.col("ticker").is_in(rows["ticker"].unique().to_list())
     )

@@ -6,6 +6,8 @@ applied. Adjustment is a function of the bars (see `corporate_actions`), never a
 
 import polars as pl
 
+from stock_assets.market.corporate_actions import carry_events
+
 BAR_SCHEMA: dict[str, pl.DataType] = {
     "ticker": pl.String(),
     "session": pl.Date(),
@@ -21,6 +23,8 @@ BAR_SCHEMA: dict[str, pl.DataType] = {
 the session from which a 2-for-1 split is in the price, else 1."""
 
 PRICES = ("open", "high", "low", "close")
+_UNMOVED = 1e-9
+"""Relative: a close that was stored and read again, or divided by a split ratio, is the same."""
 
 
 def empty_bars() -> pl.DataFrame:
@@ -55,11 +59,36 @@ def quarantine_reason() -> pl.Expr:
     )
 
 
+def nothing_traded() -> pl.Expr:
+    """Whether a bar only repeats the close before it: no range, no volume, no move.
+
+    Vendors fill the sessions of a suspended share so. Such a bar says nothing: taken for a session
+    it would be the calmest ever seen. A fund's price is as flat and without volume, but moves, so
+    it stays; so does a bar without volume that has a range, as an index has. Never of a ticker's
+    first bar. Of coherent bars sorted by ticker and session.
+    """
+    before = pl.col("close").shift(1)
+    unmoved = (pl.col("close") * pl.col("split_ratio") - before).abs() <= _UNMOVED * before
+    return (
+        (pl.col("high") == pl.col("low"))
+        & (pl.col("volume").fill_null(0.0) == 0)
+        & (pl.col("ticker") == pl.col("ticker").shift(1)).fill_null(False)
+        & unmoved.fill_null(False)
+    )
+
+
 def sound_bars(bars: pl.DataFrame) -> pl.DataFrame:
-    """The bars that may enter features, sorted by ticker and session, one per pair."""
+    """The bars that features can be made of, in BAR_SCHEMA, sorted by ticker and session.
+
+    Left out are bars with a `quarantine_reason` (of that column, or judged here where there is
+    none) and those in which nothing traded. Their dividends and splits are on the ticker's next
+    bar, whose `dividend` is null where one of them can't be read.
+    """
     if "quarantine_reason" not in bars.columns:
         bars = bars.with_columns(quarantine_reason())
-    return by_ticker(bars.filter(pl.col("quarantine_reason").is_null()).select(*BAR_SCHEMA))
+    bars = by_ticker(bars)
+    bars = carry_events(bars, bars["quarantine_reason"].is_null()).select(*BAR_SCHEMA)
+    return carry_events(bars, ~bars.select(nothing_traded()).to_series())
 
 
 def by_ticker(rows: pl.DataFrame) -> pl.DataFrame:

@@ -1,8 +1,12 @@
 """Splits and dividends: returns that include them, and prices adjusted as of any session.
 
-Formula: CRSP's holding-period return, G[t] = (close[t] + dividend[t]) * split[t] / close[t-1].
+Formula: G[t] = (close[t] + dividend[t]) * split[t] / close[t-1]. A dividend is counted per share as
+it stands after that session's split, which is how vendors of as-traded prices list it. CRSP's
+holding-period return counts it per share as held before, (close * split + dividend) / close before;
+the two differ only where a split and a dividend take effect in the same session.
 """
 
+import math
 from datetime import date
 
 import polars as pl
@@ -33,6 +37,58 @@ def growth_factor() -> pl.Expr:
     """
     previous = pl.when(pl.col("ticker") == pl.col("ticker").shift(1)).then(pl.col("close").shift(1))
     return (pl.col("close") + pl.col("dividend")) * pl.col("split_ratio") / previous
+
+
+def carry_events(bars: pl.DataFrame, kept: pl.Series) -> pl.DataFrame:
+    """The kept bars, each with the events of the bars that were left out just before it.
+
+    A dividend or split happened whether or not the prices beside it can be used. A holder of one
+    share owns `split_ratio` shares after it and was paid `dividend` on each of those; that is told
+    in terms of the next kept bar's shares, so that `growth_factor` across the gap is what the
+    holder earned. The cash waits: it is not reinvested at a price that nobody trusts.
+
+    Args:
+        bars: At least `ticker, close, dividend, split_ratio`, sorted by ticker and session.
+        kept: Which of them stay, boolean, shape (n_bars,).
+
+    Returns:
+        The rows of `bars` that are kept. `dividend` is null where an event since the kept bar
+        before can't be read (null, not finite, negative, a split ratio of zero): what the holder
+        earned is unknown. A left-out row without close and events claims nothing and is passed
+        over. Events after a ticker's last kept bar go with the bars that held them.
+    """
+    rows = bars.filter(kept)
+    events = bars.select(
+        "ticker",
+        "dividend",
+        "split_ratio",
+        following=kept.cast(pl.Int64).cum_sum(),  # the kept row that comes next
+        is_event=~kept
+        & ((pl.col("dividend") != 0) | (pl.col("split_ratio") != 1)).fill_null(True)
+        & ~pl.all_horizontal(pl.col("close", "dividend", "split_ratio").is_null()),
+    ).filter("is_event")
+    if events.is_empty():
+        return rows
+    owed: dict[int, tuple[float, float]] = {}
+    for ticker, dividend, ratio, following, _ in events.iter_rows():
+        if following < rows.height and rows["ticker"][following] == ticker:
+            owed[following] = _after(*owed.get(following, (0.0, 1.0)), dividend, ratio)
+    dividends, ratios = rows["dividend"].to_list(), rows["split_ratio"].to_list()
+    for at, (paid, shares) in owed.items():
+        total = _after(paid, shares, dividends[at], ratios[at])
+        dividends[at], ratios[at] = total if math.isfinite(sum(total)) else (None, 1.0)
+    return rows.with_columns(
+        pl.Series("dividend", dividends, pl.Float64), pl.Series("split_ratio", ratios, pl.Float64)
+    )
+
+
+def _after(
+    paid: float, shares: float, dividend: float | None, ratio: float | None
+) -> tuple[float, float]:
+    """Cash per share and shares after one more event; NaN where it can't be read."""
+    if dividend is None or ratio is None or not (0 <= dividend < math.inf and 0 < ratio < math.inf):
+        return math.nan, math.nan
+    return paid / ratio + dividend, shares * ratio
 
 
 def realised_returns(bars: pl.DataFrame) -> pl.DataFrame:

@@ -12,6 +12,10 @@ third: it is reported, not quarantined.
 A quarantined jump costs its own row and no other. The return across it is unknown, so it enters no
 window; its close is the base of the next return, so a level that stays shifted is judged once, not
 for ever. A single wild close costs two rows: the jump there and the jump back.
+
+A collapse may be true and yet look impossible. It is quarantined on its day, and accepted the day
+after (`confirmed`) if it came with a crowd and the next bar stays at the new level: from then on
+the volatility of the features knows it, although the session itself keeps no row.
 """
 
 import math
@@ -45,6 +49,7 @@ _LARGEST_DIVIDEND = 0.5
 _LARGEST_RATIO = 200.0
 _VOLUME_TIMES, _LARGEST_VOLUME = 1000.0, 1e12
 
+LOST_EVENT = "a dividend or split since the close before can't be read"
 IMPOSSIBLE = "the return is too large to be true"
 MISSED_SPLIT = "the return is that of a split or decimal error that is not recorded"
 IMPOSSIBLE_RANGE = "high or low is too far from the close to be true"
@@ -57,52 +62,62 @@ INSANE_VOLUME = "more than a thousand times the ticker's median volume, or than 
 
 
 def judge_bars(bars: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFrame:
-    """Every coherent bar with what speaks against it.
+    """Every usable bar with what speaks against it.
 
     Args:
-        bars: Rows of BAR_SCHEMA, any order; incoherent ones are left out.
+        bars: Rows of BAR_SCHEMA, any order; those that `sound_bars` leaves out are left out.
         calendar: The exchange's sessions.
 
     Returns:
-        BAR_SCHEMA and `ordinal` (of the session), `log_growth` (the return with corporate actions;
-        null on a ticker's first row), `robust_volatility` (of one session, from the median absolute
-        return of the VOLATILITY_SESSIONS before), `jump_finding`, `event_finding`,
-        `volume_finding` (null where there is none) and `quarantine_reason` (null where the row may
-        enter features), sorted by ticker and session.
+        BAR_SCHEMA, `dividend` and `split_ratio` with the events of bars left out just before;
+        `ordinal` (of the session), `spanned` (sessions since the ticker's bar before; null on its
+        first row), `log_growth` (the return over them with corporate actions; null on a first row),
+        `robust_volatility` (of one session, from the median absolute return of the
+        VOLATILITY_SESSIONS before), `jump_finding`, `event_finding`, `volume_finding` (null where
+        there is none), `quarantine_reason` (null where the row may enter features) and `confirmed`
+        (a quarantined return that the next bar showed to be true), sorted by ticker and session.
 
     Raises:
         UnsortedBarsError: Two bars share ticker and session.
 
     Row t uses bars up to t and those of JUDGING_SESSIONS before it only, and no other verdict: one
-    session and ten years are judged alike.
+    session and ten years are judged alike. `confirmed` alone uses the ticker's next bar too, so it
+    may be used from that bar's session on.
     """
     bars = sound_bars(bars)
     check_sorted(bars)
     ordinals = calendar.ordinals(bars["session"].unique().to_list())
+    same = pl.col("ticker") == pl.col("ticker").shift(1)
     return (
         bars.with_columns(
             ordinal=pl.col("session").replace_strict(ordinals, return_dtype=pl.Int64),
             log_growth=growth_factor().log(),
         )
-        .with_columns(near=pl.col("ordinal") - pl.col("ordinal").shift(1) <= LONGEST_GAP)
-        .with_columns(judged_growth=pl.when("near").then("log_growth"))
-        .with_columns(size=pl.col("judged_growth").abs())
+        .with_columns(spanned=pl.when(same).then(pl.col("ordinal") - pl.col("ordinal").shift(1)))
+        .with_columns(
+            judged_growth=pl.when(pl.col("spanned") <= LONGEST_GAP).then("log_growth"),
+        )
+        .with_columns(
+            size=pl.col("judged_growth").abs(),
+            size_of_one=pl.col("judged_growth").abs() * pl.col("spanned").pow(-0.5),
+        )
         .pipe(_with_medians)
         .with_columns(_jump(), _wrong_event(), _volume())
         .with_columns(
-            quarantine_reason=pl.coalesce("jump", "wrong_event"),
+            quarantine_reason=pl.coalesce(_lost_event(), "jump", "wrong_event"),
             jump_finding=pl.when(pl.col("wrong_event").is_null()).then(
                 pl.coalesce("jump", _large_move())
             ),
-            event_finding=pl.coalesce("wrong_event", _implausible_event()),
+            event_finding=pl.coalesce(_lost_event(), "wrong_event", _implausible_event()),
         )
-        .drop("near", "judged_growth", "size", "median_volume", "jump", "wrong_event")
+        .with_columns(confirmed=_confirmed())
+        .drop("judged_growth", "size", "size_of_one", "median_volume", "jump", "wrong_event")
     )
 
 
 def plausible_bars(bars: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFrame:
-    """The bars whose closes and returns can be trusted, in BAR_SCHEMA, sorted."""
-    return sound_bars(judge_bars(bars, calendar))
+    """What `judge_bars` says of the bars whose closes and returns can be trusted."""
+    return judge_bars(bars, calendar).filter(pl.col("quarantine_reason").is_null())
 
 
 def _before(bars: pl.DataFrame, column: str) -> pl.Series:
@@ -119,7 +134,7 @@ def _before(bars: pl.DataFrame, column: str) -> pl.Series:
 
 def _with_medians(bars: pl.DataFrame) -> pl.DataFrame:
     # The median of absolute returns: one jump, or ten of them, hardly move it.
-    volatility = (_MAD_TO_SIGMA * _before(bars, "size")).fill_null(_UNKNOWN_VOLATILITY)
+    volatility = (_MAD_TO_SIGMA * _before(bars, "size_of_one")).fill_null(_UNKNOWN_VOLATILITY)
     return bars.with_columns(
         robust_volatility=volatility.clip(lower_bound=_VOLATILITY_FLOOR),
         median_volume=_before(bars, "volume"),
@@ -128,6 +143,33 @@ def _with_medians(bars: pl.DataFrame) -> pl.DataFrame:
 
 def _beyond(move: pl.Expr, sigmas: float, at_least: float) -> pl.Expr:
     return move > pl.max_horizontal(sigmas * pl.col("robust_volatility"), pl.lit(at_least))
+
+
+def _lost_event() -> pl.Expr:
+    return pl.when(pl.col("dividend").is_null()).then(pl.lit(LOST_EVENT))
+
+
+def _crowded(ratio: pl.Expr) -> pl.Expr:
+    """Whether far more was traded than `ratio` times as many shares explain."""
+    crowd = pl.col("volume") > _CROWD * ratio * pl.col("median_volume")
+    return crowd.fill_null(False)
+
+
+def _confirmed() -> pl.Expr:
+    """Whether the ticker's next bar says that an impossible return was none.
+
+    A decimal error goes back the next day, and nobody trades on it; a collapse stays where it fell,
+    and everybody does.
+    """
+    growth = pl.col("judged_growth")
+    follows = pl.col("ticker") == pl.col("ticker").shift(-1)
+    next_growth = growth.shift(-1)
+    stays = next_growth.abs() < growth.abs() / 2
+    traded_on = pl.col("volume").shift(-1) > pl.col("median_volume")
+    sound_after = pl.col("quarantine_reason").shift(-1).is_null()
+    impossible = pl.col("quarantine_reason") == IMPOSSIBLE
+    crowded = _crowded(growth.abs().exp())
+    return (impossible & crowded & follows & stays & traded_on & sound_after).fill_null(False)
 
 
 def _jump() -> pl.Expr:
@@ -144,9 +186,8 @@ def _jump() -> pl.Expr:
     )
     # A split moves the price overnight by a whole ratio, and the day after that is like any other.
     # A fall by half that is true brings a crowd with it (AAPL 2000-09-29: 19 times the volume).
-    crowded = pl.col("volume") > _CROWD * ratio.exp() * pl.col("median_volume")
     like_a_split = (
-        ~crowded.fill_null(False)
+        ~_crowded(ratio.exp())
         & ((opened.abs() - ratio).abs() < tolerance)
         & ((size - ratio).abs() < tolerance)
         & (opened.sign() == pl.col("judged_growth").sign())

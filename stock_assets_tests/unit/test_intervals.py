@@ -60,7 +60,7 @@ def walk(features: pl.DataFrame, horizon: int = 1) -> pl.DataFrame:
         )
         targets = {day: XNYS.offset(day, horizon) for day in block}
         model = served(fit_intervals(known, horizon), days[start - 1])
-        parts.append(forecast_sessions(history, targets, model, horizon))
+        parts.append(forecast_sessions(history, targets, model, XNYS, horizon))
     outcome = rows.select("ticker", pl.col("session").alias("as_of_session"), "return_next")
     return pl.concat(parts).join(outcome, on=["ticker", "as_of_session"])
 
@@ -127,7 +127,7 @@ def test_a_session_alone_has_the_intervals_that_a_backfill_gives_it(
     window = features.filter(
         pl.col("session").is_between(days[start + 17 - ADAPTIVE_SESSIONS], day)
     )
-    alone = forecast_sessions(window, {day: XNYS.next_session(day)}, model)
+    alone = forecast_sessions(window, {day: XNYS.next_session(day)}, model, XNYS)
     backfilled = walked.filter(pl.col("as_of_session") == day).drop("return_next")
     assert alone.equals(backfilled)
 
@@ -142,7 +142,7 @@ def test_a_ticker_too_young_for_features_has_the_markets_intervals(features: pl.
         if name not in ("ticker", "session", "close_usd") and not name.startswith("market")
     )
     model = served(fit_intervals(labelled_rows(young, XNYS)), days[-3])
-    row = forecast_sessions(young, {days[-2]: days[-1]}, model).row(0, named=True)
+    row = forecast_sessions(young, {days[-2]: days[-1]}, model, XNYS).row(0, named=True)
     assert (row["ticker"], row["is_fallback"]) == ("T000", True)
     assert row["fallback_reason"] == "history too short for features"
     assert row["lower_95_usd"] < row["lower_50_usd"] < row["close_usd"] < row["upper_95_usd"]
@@ -161,7 +161,7 @@ def test_a_young_ticker_is_as_wild_as_its_few_bars_and_the_market_say(xnys: Exch
     )
     # Two variances and five times the market's, over seven; on the first session the market's only.
     expected = [0.01, math.sqrt(0.0013 / 6), math.sqrt(0.0025 / 7)]
-    np.testing.assert_allclose(young_volatility(rows, rows), expected)
+    np.testing.assert_allclose(young_volatility(rows, rows, xnys), expected)
 
 
 def test_bounds_move_by_the_steps_of_the_pinball_loss():
@@ -195,7 +195,7 @@ def test_newest_returns_are_those_known_at_the_session(xnys: ExchangeCalendar):
             "return_1d": [None, 0.01, 0.02, 0.03, 0.04, None, 0.1, 0.2, 0.3],
         }
     )
-    found = newest_returns(rows, np.full(9, 0.1), [days[3], days[4]], ["A", "B"])
+    found = newest_returns(rows, np.full(9, 0.1), [days[3], days[4]], ["A", "B"], xnys)
     assert found.shape == (250, 2, 2)
     np.testing.assert_allclose(found[-3:, 0, 0], [0.1, 0.2, 0.3])
     np.testing.assert_allclose(found[-3:, 1, 0], [0.2, 0.3, 0.4])
@@ -213,7 +213,7 @@ def test_newest_returns_over_two_sessions_overlap(xnys: ExchangeCalendar):
         }
     )
     units = np.array([0.1, 0.1, 0.1, 0.2, 0.2, 0.2])
-    found = newest_returns(rows, units, [days[4], days[5]], ["A"], horizon=2)
+    found = newest_returns(rows, units, [days[4], days[5]], ["A"], xnys, horizon=2)
     np.testing.assert_allclose(found[-3:, 0, 0], [0.3, 0.5, 0.7])
     np.testing.assert_allclose(found[-3:, 1, 0], [0.5, 0.7, 0.45])
     assert np.isnan(found[:-3, 0]).all()

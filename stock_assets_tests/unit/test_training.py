@@ -159,13 +159,13 @@ def test_the_slope_is_the_lower_bound_clustered_by_session():
     sessions = np.repeat([1, 2, 3, 4], 2)
     forecast = np.ones(8)
     truth = np.array([1.0, 1.0, 0.6, 0.6, 1.0, 1.0, 0.6, 0.6])
-    found = cautious_slope(forecast, truth, sessions)
+    found = cautious_slope(forecast, truth, sessions, np.ones(8))
     assert found.estimate == pytest.approx(0.8)
     # Four sessions, each off by 0.4 over a sum of squares of 8: sqrt(4 * 0.4**2) / 8 = 0.1.
     assert found.standard_error == pytest.approx(0.1)
-    assert found.used == pytest.approx(0.8 - 1.645 * 0.1)
-    assert cautious_slope(forecast, -truth, sessions).used == 0.0
-    assert cautious_slope(np.zeros(8), truth, sessions).used == 0.0
+    assert found.used == pytest.approx(0.8 - 1.644854 * 0.1)
+    assert cautious_slope(forecast, -truth, sessions, np.ones(8)).used == 0.0
+    assert cautious_slope(np.zeros(8), truth, sessions, np.ones(8)).used == 0.0
 
 
 def test_pictures_are_png(trained: TrainedModel, signal: tuple[pl.DataFrame, pl.DataFrame]):
