@@ -33,7 +33,8 @@ REGRESSORS: tuple[str, ...] = (
     "overnight_ratio_1",
 )
 """`market` is the slowest of MARKET_VARIANCES."""
-_MOST_APART = 4.0  # of a ticker's log variance from the market's: 55 times it, or a 55th
+_APART = REGRESSORS.index("log_variance_32 - market")
+_MOST_APART = 6.0  # of a ticker's log variance from the market's: 400 times it, or a 400th
 _MOST_RATIO = 2.0  # of a log volatility: seven times the usual one, or a seventh
 _LEAST_DAY, _LEAST_NIGHT = 0.02, 0.002  # of the usual variance: its log has no bottom
 _MARKET_WEIGHT = 5  # sessions
@@ -85,13 +86,16 @@ def fit_volatility(rows: pl.DataFrame) -> VolatilityModel:
     """Ordinary least squares over all rows.
 
     Args:
-        rows: Labelled rows; those without `range_variance_next` or a regressor are left out.
+        rows: Labelled rows; those without `range_variance_next` or a regressor are left out, and
+            those of a ticker that moves twenty times as much as the market or a twentieth: as few
+            as they are, they lie so far out that they would turn the plane for all others.
     """
     variance = rows["volatility_1d"].to_numpy() ** 2
     ratio = np.clip(rows["range_variance_next"].to_numpy() / variance, _LEAST, _MOST)
     target = np.log(ratio)
     design = np.column_stack(_regressors(rows))
     known = np.isfinite(target) & np.isfinite(design).all(axis=1)
+    known &= np.abs(design[:, _APART]) < _MOST_APART
     # One ticker is its own market: least squares of smallest norm does not mind.
     coefficients, *_ = np.linalg.lstsq(design[known], target[known], rcond=None)
     return VolatilityModel(tuple(float(c) for c in coefficients))

@@ -86,7 +86,9 @@ def judge_bars(bars: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFrame:
     """
     bars = sound_bars(bars)
     check_sorted(bars)
-    ordinals = calendar.ordinals(bars["session"].unique().to_list())
+    # The calendar's first session keeps the mapping from being empty where no bar is usable, which
+    # replace_strict takes for one without a type.
+    ordinals = calendar.ordinals([calendar.first, *bars["session"].unique().to_list()])
     same = pl.col("ticker") == pl.col("ticker").shift(1)
     return (
         bars.with_columns(
@@ -165,7 +167,7 @@ def _confirmed() -> pl.Expr:
     follows = pl.col("ticker") == pl.col("ticker").shift(-1)
     next_growth = growth.shift(-1)
     stays = next_growth.abs() < growth.abs() / 2
-    traded_on = pl.col("volume").shift(-1) > pl.col("median_volume")
+    traded_on = pl.col("volume").shift(-1) >= pl.col("median_volume")
     sound_after = pl.col("quarantine_reason").shift(-1).is_null()
     impossible = pl.col("quarantine_reason") == IMPOSSIBLE
     crowded = _crowded(growth.abs().exp())

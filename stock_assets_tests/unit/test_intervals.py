@@ -26,6 +26,7 @@ from stock_assets.forecasting.model import ShrunkRegressor
 from stock_assets.forecasting.promotion import ModelVersion
 from stock_assets.forecasting.splits import labelled_rows, rows_between
 from stock_assets.forecasting.volatility import young_volatility
+from stock_assets.market.bars import PRICES
 from stock_assets.market.sessions import ExchangeCalendar, load_calendar
 from stock_assets_tests.simulated_prices import simulated_bars
 
@@ -162,6 +163,65 @@ def test_a_young_ticker_is_as_wild_as_its_few_bars_and_the_market_say(xnys: Exch
     # Two variances and five times the market's, over seven; on the first session the market's only.
     expected = [0.01, math.sqrt(0.0013 / 6), math.sqrt(0.0025 / 7)]
     np.testing.assert_allclose(young_volatility(rows, rows, xnys), expected)
+
+
+def test_a_halt_of_120_sessions_is_no_wild_session(xnys: ExchangeCalendar):
+    """A share listed for 20 sessions is halted for 120 and comes back at twice its price."""
+    sessions = list(xnys.between(date(2010, 1, 4), date(2010, 12, 31)))
+    bars = simulated_bars(xnys, "2010-01-04", 160, 5, seed=4)
+    young = (pl.col("ticker") == "T000").and_
+    back = pl.col("session") >= sessions[140]
+    halted = bars.filter(
+        ~young(pl.col("session").is_between(sessions[20], sessions[139]))
+    ).with_columns(pl.when(young(back)).then(pl.col(c) * 2).otherwise(c).alias(c) for c in PRICES)
+    features = build_features(halted, xnys)
+    rows = features.filter(young(back))
+    usual = build_features(bars, xnys).filter(young(back))["volatility_1d"].mean()
+    found = young_volatility(rows, features, xnys)
+    assert rows["range_variance_1d"][0] is None
+    assert rows["return_1d"][0] > math.log(1.5)
+    assert 0.5 * usual < found.max() < 2 * usual
+
+
+def test_a_return_over_several_sessions_counts_as_that_of_one_of_them(xnys: ExchangeCalendar):
+    """After three missed sessions the return is that of four: half of it in units of one."""
+    bars = simulated_bars(xnys, "2010-01-04", 120, 1, seed=4)
+    sessions = bars["session"].to_list()
+    kept = bars.filter(~pl.col("session").is_in(sessions[100:103]))
+    features = build_features(kept, xnys)
+    row = features.row(by_predicate=pl.col("session") == sessions[103], named=True)
+    assert row["return_1d"] == pytest.approx(
+        math.log(bars["close"][103] / bars["close"][99]), rel=1e-12
+    )
+    assert row["scaled_return_1d"] == pytest.approx(row["return_1d"] / 2 / row["volatility_1d"])
+    night = math.log(bars["open"][103] / bars["close"][99]) / 2
+    assert row["overnight_return"] == pytest.approx(night / row["volatility_1d"])
+
+
+def test_a_session_without_any_row_leaves_a_daily_run_equal_to_a_backfill(
+    features: pl.DataFrame,
+):
+    """Its neighbours lie two sessions apart, whichever of them the history begins with."""
+    days = features["session"].unique().sort().to_list()
+    holey = features.filter(~pl.col("session").is_in([days[500], days[700]]))
+    model = served(fit_intervals(labelled_rows(holey, XNYS)), days[750])
+    targets = {day: XNYS.next_session(day) for day in days[755:760]}
+    backfilled = forecast_sessions(holey, targets, model, XNYS)
+    for day, target in targets.items():
+        window = holey.filter(pl.col("session") >= XNYS.offset(day, -adaptive_history(1)))
+        alone = forecast_sessions(
+            window.filter(pl.col("session") <= day), {day: target}, model, XNYS
+        )
+        assert alone.equals(backfilled.filter(pl.col("as_of_session") == day))
+
+
+def test_no_return_is_measured_from_a_session_without_a_row(xnys: ExchangeCalendar):
+    days = list(xnys.between(date(2012, 1, 3), date(2012, 1, 6)))
+    rows = pl.DataFrame(
+        {"ticker": "A", "session": [days[0], days[2], days[3]], "return_1d": [0.1, 0.2, 0.3]}
+    )
+    found = newest_returns(rows, np.full(3, 0.1), [days[3]], ["A"], xnys)
+    np.testing.assert_allclose(found[-3:, 0, 0], [np.nan, np.nan, 3.0])
 
 
 def test_bounds_move_by_the_steps_of_the_pinball_loss():

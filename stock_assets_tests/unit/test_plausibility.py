@@ -1,5 +1,6 @@
 """Verdicts on made-up bars around a price of 100 that moves by one percent a session."""
 
+import math
 from datetime import date
 from typing import Any
 
@@ -16,6 +17,7 @@ from stock_assets.market.plausibility import (
     LARGE_DIVIDEND,
     LARGE_MOVE,
     LARGE_RATIO,
+    LOST_EVENT,
     MISSED_SPLIT,
     WRONG_DIVIDEND,
     WRONG_SPLIT,
@@ -204,3 +206,122 @@ def test_closes_to_score_against_are_those_that_can_be_trusted(xnys: ExchangeCal
     bars = changed(calm_bars(xnys), DAY, DAY, 10.0)
     missing = set(bars["session"]) - set(plausible_bars(bars, xnys)["session"])
     assert missing == {DAY, date(2012, 6, 4)}
+
+
+def return_after(bars: pl.DataFrame, xnys: ExchangeCalendar, ticker: str, session: date) -> float:
+    """The return from the last usable bar to that session, as a fraction."""
+    judged = judge_bars(bars, xnys).filter(pl.col("ticker") == ticker)
+    return math.expm1(
+        judged.row(by_predicate=pl.col("session") == session, named=True)["log_growth"]
+    )
+
+
+def test_the_largest_dividend_of_the_sample_outlives_a_wrong_low(xnys: ExchangeCalendar):
+    """MSFT paid $3.08 on 2004-11-15 and had closed at 29.97 before."""
+    paid = pl.col("session") == date(2004, 11, 15)
+    bars = (
+        sample_bars()
+        .filter(pl.col("ticker") == "MSFT")
+        .with_columns(low=pl.when(paid).then(pl.col("high") + 1).otherwise("low"))
+    )
+    closes = dict(bars.filter(pl.col("session").is_between(date(2004, 11, 12), date(2004, 11, 16)))
+                  .select("session", "close").iter_rows())  # fmt: skip
+    assert closes[date(2004, 11, 12)] == 29.97
+    found = return_after(bars, xnys, "MSFT", date(2004, 11, 16))
+    # What was paid, and the price of two sessions on.
+    assert found == pytest.approx((closes[date(2004, 11, 16)] + 3.08) / 29.97 - 1)
+    assert abs(found) < 0.02
+
+
+def test_a_split_outlives_the_null_close_of_its_session(xnys: ExchangeCalendar):
+    """AAPL split 2:1 on 2005-02-28; without its bar the next return was that of half a share."""
+    split = pl.col("session") == date(2005, 2, 28)
+    bars = (
+        sample_bars()
+        .filter(pl.col("ticker") == "AAPL")
+        .with_columns(close=pl.when(split).then(None).otherwise("close"))
+    )
+    assert abs(return_after(bars, xnys, "AAPL", date(2005, 3, 1))) < 0.06
+    assert judge_bars(bars, xnys)["quarantine_reason"].null_count() == bars.height - 1
+
+
+def test_a_return_across_an_event_that_cannot_be_read_costs_one_row(xnys: ExchangeCalendar):
+    bars = changed(calm_bars(xnys), DAY, DAY, dividend=-1.0)
+    after = xnys.next_session(DAY)
+    assert findings(bars, xnys) == {after: quarantined(LOST_EVENT, "event_finding")}
+    assert after not in build_features(bars, xnys)["session"].to_list()
+
+
+def crashed(xnys: ExchangeCalendar) -> pl.DataFrame:
+    """A fall to 0.22 on thirty times the volume, after which the price stays there."""
+    bars = changed(calm_bars(xnys), DAY, date.max, 0.22)
+    # It opened where it had closed, and fell within the session.
+    return changed(bars, DAY, DAY, open=100.5, high=101.5, volume=30e6)
+
+
+def test_a_collapse_is_doubted_on_its_day_and_believed_the_day_after(xnys: ExchangeCalendar):
+    bars = crashed(xnys)
+    assert findings(bars, xnys)[DAY]["quarantine_reason"] == IMPOSSIBLE
+    features = build_features(bars, xnys)
+    assert DAY not in features["session"].to_list()
+    after = features.row(by_predicate=pl.col("session") == xnys.next_session(DAY), named=True)
+    assert after["volatility_1d"] > 0.1
+    calm = build_features(bars.filter(pl.col("session") < DAY), xnys)
+    assert after["volatility_1d"] > 8 * calm["volatility_1d"][-1]
+
+
+def test_a_collapse_changes_nothing_that_was_known_before_it_was_believed(xnys: ExchangeCalendar):
+    bars = crashed(xnys)
+    on_the_day = build_features(bars.filter(pl.col("session") <= DAY), xnys)
+    later = build_features(bars, xnys).filter(pl.col("session") <= DAY)
+    assert later.equals(on_the_day)
+
+
+@pytest.mark.parametrize(
+    ("what", "last", "volume"),
+    [
+        ("back the next day", DAY, 30e6),
+        ("without a crowd", date.max, 1e6),
+        ("more shares, as of a split of 1:5", date.max, 5e6),
+    ],
+)
+def test_an_error_is_not_believed(xnys: ExchangeCalendar, what: str, last: date, volume: float):
+    bars = changed(changed(calm_bars(xnys), DAY, last, 0.2), DAY, DAY, volume=volume)
+    features = build_features(bars, xnys)
+    assert judge_bars(bars, xnys)["confirmed"].sum() == 0, what
+    assert features["volatility_1d"].max() < 0.02
+
+
+def test_a_session_in_which_nothing_traded_is_no_bar(xnys: ExchangeCalendar):
+    """A vendor fills a suspended share's sessions with its last close."""
+    calm = calm_bars(xnys)
+    last = date(2012, 6, 8)
+    close = calm.filter(pl.col("session") < DAY)["close"][-1]
+    filled = changed(calm, DAY, last, volume=0.0, **dict.fromkeys(PRICES, close))
+    held = calm.filter(~pl.col("session").is_between(DAY, last))
+    assert judge_bars(filled, xnys).equals(judge_bars(held, xnys))
+    # A fund's price is as flat and has no volume, but it moves.
+    fund = calm.with_columns(
+        open=pl.col("close"), high=pl.col("close"), low=pl.col("close"), volume=0.0
+    )
+    assert judge_bars(fund, xnys).height == calm.height
+
+
+def test_a_dividend_paid_while_nothing_traded_is_not_lost(xnys: ExchangeCalendar):
+    calm = calm_bars(xnys)
+    close = calm.filter(pl.col("session") < DAY)["close"][-1]
+    filled = changed(calm, DAY, DAY, volume=0.0, **dict.fromkeys(PRICES, close))
+    paid = changed(filled, DAY, DAY, dividend=2.0)
+    judged = judge_bars(paid, xnys)
+    after = judged.row(by_predicate=pl.col("session") == xnys.next_session(DAY), named=True)
+    assert after["dividend"] == 2.0
+    assert after["log_growth"] == pytest.approx(math.log((after["close"] + 2.0) / close))
+
+
+@pytest.mark.parametrize("wrong", [{"close": None}, {"high": 1.0}, {"split_ratio": 0.0}])
+def test_a_range_of_unsound_bars_has_no_verdicts_and_no_features(
+    xnys: ExchangeCalendar, wrong: dict[str, Any]
+):
+    bars = changed(calm_bars(xnys), date.min, date.max, **wrong)
+    assert judge_bars(bars, xnys).is_empty()
+    assert build_features(bars, xnys).is_empty()
