@@ -80,7 +80,11 @@ class UnsettledSessionError(SourceError):
 
 
 class InvalidFileError(SourceError):
-    """A price file lacks a column or holds a value that can't be read."""
+    """A file lacks a column, or holds a value that can't be read or contradicts another."""
+
+
+class OffSessionError(SourceError):
+    """Too many bars lie on days on which the calendar's exchange does not trade."""
 
 
 # --- storage and registry -------------------------------------------------------------------------

@@ -63,6 +63,11 @@ class Settings(BaseSettings):
         None, description="One ticker per line; what follows a # is left out."
     )
     files_uri: str | None = Field(None, description="Of the files source: file, folder, s3://…")
+    members_uri: str | None = Field(
+        None,
+        description="Of the files source: a CSV or Parquet file (ticker, first, last) of who was a"
+        " member when; unset: every ticker, always.",
+    )
     calendar: str = Field("XNYS", description="Exchange whose sessions key the assets (ISO 10383).")
     first_session: date | None = Field(None, description="First partition; default: the source's.")
     last_session: date | None = Field(None, description="Last partition, for sources that end.")
@@ -194,7 +199,7 @@ class Settings(BaseSettings):
     def _split_tickers(cls, value: object) -> object:
         return _distinct(value.split(",")) if isinstance(value, str) else value
 
-    @field_validator("files_uri")
+    @field_validator("files_uri", "members_uri")
     @classmethod
     def _absolute_path(cls, value: str | None) -> str | None:
         """The same files have the same name from whatever folder they are named."""
@@ -218,6 +223,8 @@ class Settings(BaseSettings):
     def _files_need_a_uri(self) -> "Settings":
         if self.source == "files" and not self.files_uri:
             raise ValueError("source=files needs STOCK_ASSETS_FILES_URI (a file, folder or s3://…)")
+        if self.members_uri and self.source != "files":
+            raise ValueError("STOCK_ASSETS_MEMBERS_URI needs STOCK_ASSETS_SOURCE=files; unset one")
         return self
 
     @cached_property
@@ -264,11 +271,12 @@ class Settings(BaseSettings):
     def dataset_name(self) -> str:
         """Prices of two sources never mix: each has its own objects, registry name and versions.
 
-        Nor do forecasts of two horizons.
+        Nor do forecasts of two horizons, nor of two tables of members.
         """
         name = self.dataset or self.source
         if not self.dataset and self.source == "files":
-            name = f"files-{hashlib.sha256((self.files_uri or '').encode()).hexdigest()[:8]}"
+            given = "\n".join(filter(None, (self.files_uri, self.members_uri)))
+            name = f"files-{hashlib.sha256(given.encode()).hexdigest()[:8]}"
         return name if self.horizon == 1 else f"{name}-{self.horizon}-sessions"
 
     @property

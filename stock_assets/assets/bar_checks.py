@@ -13,6 +13,7 @@ import dagster as dg
 import polars as pl
 
 from stock_assets.assets.attributes import preview
+from stock_assets.market.off_session import has_event
 from stock_assets.market.revisions import Merged
 from stock_assets.market.universe import empty_sessions, expected_bars, missing_bars
 from stock_assets.resources.price_history import StoredPrices
@@ -22,7 +23,10 @@ PRICE_CHECKS: Mapping[str, str] = {
     "every_bar_is_coherent": "Prices are positive and finite, low and high contain open and close,"
     " no event or volume is negative; a bar that is not so is quarantined.",
     "every_ticker_was_fetched": "The source gave all tickers that were asked for.",
-    "every_expected_ticker_has_a_bar": "Each ticker has a bar in every session from its first on.",
+    "every_bar_lies_on_a_session": "No bar is dated on a day on which the exchange does not trade;"
+    " such a bar is left out, its events go to the ticker's next bar.",
+    "every_expected_ticker_has_a_bar": "Each ticker has a bar in every session from its first on,"
+    " or of its spells as a member.",
     "sessions_are_complete": "No session is without any bar. Blocks for a live source: what follows"
     " would compute with a hole.",
     "no_stored_bar_was_revised": "The answer says what was stored; what it changed is listed.",
@@ -68,7 +72,9 @@ def check_prices(
         newest: The newest session that there is.
     """
     bad = merged.bars.filter(pl.col("quarantine_reason").is_not_null())
-    expected = expected_bars(merged.bars, sessions, prices.tickers, stored.recent_tickers)
+    expected = expected_bars(
+        merged.bars, sessions, prices.tickers, stored.recent_tickers, prices.membership
+    )
     missing = missing_bars(expected, merged.bars)
     empty = empty_sessions(expected, merged.bars)
     newest_bar: date = merged.bars.select(pl.col("session").max()).item()
@@ -89,6 +95,11 @@ def check_prices(
             {"failure": f"{type(answer.failure).__name__}: {answer.failure}"}
             if answer.failure
             else {},
+        ),
+        warning(
+            "every_bar_lies_on_a_session",
+            answer.off_session.is_empty(),
+            _off_session(answer.off_session, prices.calendar.exchange),
         ),
         warning(
             "every_expected_ticker_has_a_bar",
@@ -131,6 +142,19 @@ def check_prices(
             {"newest_stored": str(held), "newest_session": str(newest), "source_goes_on": is_live},
         ),
     ]
+
+
+def _off_session(off: pl.DataFrame, exchange: str) -> dict[str, Any]:
+    """What was left out, and which events no bar could take."""
+    lost = off.filter(has_event() & pl.col("carried_to").is_null())
+    return {
+        "calendar": exchange,
+        "left_out": off.height,
+        "events_carried": off["carried_to"].count(),
+        "events_lost": lost.height,
+        **_table("off_session", off),
+        **_table("lost_events", lost),
+    }
 
 
 def check_plausibility(judged: pl.DataFrame) -> list[dg.AssetCheckResult]:

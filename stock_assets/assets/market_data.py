@@ -62,6 +62,13 @@ def market_data_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
         asked = config.tickers or prices.tickers
         stored = price_history.look_up(sessions)
         answer = prices.fetch(asked, sessions)
+        if answer.off_session.height:
+            days = answer.off_session["session"].unique().sort()
+            context.log.warning(
+                f"{answer.off_session.height} bars left out, on {len(days)} days without a session"
+                f" of {prices.calendar.exchange}: {', '.join(map(str, days.head(3)))}"
+                f"{', …' if len(days) > 3 else ''}"
+            )
         fetched = stored_form(answer.bars, prices.source.name, datetime.now(UTC))
         merged = merge_bars(
             stored.bars,

@@ -10,7 +10,7 @@ from stock_assets.partitions import load_partitions
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.notifier import Notifier
 from stock_assets.resources.object_store import ObjectStore, open_store
-from stock_assets.resources.prices import price_source
+from stock_assets.resources.prices import open_prices
 from stock_assets.resources.s3_account import bucket_exists
 from stock_assets.settings import Settings
 
@@ -51,13 +51,13 @@ def _look(part: str, see: Callable[[], str]) -> Finding:
 
 
 def _source(settings: Settings) -> str:
-    source = price_source(settings)
-    tickers = settings.tickers or source.default_tickers()
+    with open_prices(settings) as prices:
+        source, tickers, table = prices.source.name, len(prices.tickers), settings.members_uri
     partitions = load_partitions(settings)
     last = partitions.sessions.get_last_partition_key()
     return (
-        f"{source.name}: {len(tickers)} tickers, sessions {partitions.first}..{last} of"
-        f" {settings.calendar}"
+        f"{source}: {tickers} tickers, sessions {partitions.first}..{last} of {settings.calendar}"
+        f"{f', members after {table}' if table else ''}"
     )
 
 

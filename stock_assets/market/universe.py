@@ -1,13 +1,15 @@
 """Which tickers ought to have a bar in which session.
 
-There is no list of listing dates: a ticker is expected from its first bar on (FB has none before
-2012-05-18), and never before.
+Without a table of members there is no list of listing dates: a ticker is expected from its first
+bar on (FB has none before 2012-05-18), and never before. With one, its spells say when.
 """
 
 from collections.abc import Collection, Sequence
 from datetime import date
 
 import polars as pl
+
+from stock_assets.market.membership import Membership, members_on
 
 _KEY = ("ticker", "session")
 
@@ -17,6 +19,7 @@ def expected_bars(
     sessions: Sequence[date],
     tickers: Sequence[str],
     known_before: Collection[str] = (),
+    membership: Membership | None = None,
 ) -> pl.DataFrame:
     """`ticker, session` of every bar that ought to be there.
 
@@ -25,7 +28,13 @@ def expected_bars(
         sessions: Ascending.
         tickers: The universe; other tickers' bars say nothing.
         known_before: Tickers that had a bar in the sessions just before these.
+        membership: Where there is a table, a ticker is expected within its spells, whether it ever
+            had a bar or not, and at no other time.
     """
+    days = pl.DataFrame({"session": list(sessions)}, schema={"session": pl.Date})
+    if membership is not None:
+        everyone = pl.DataFrame({"ticker": list(tickers)}, schema={"ticker": pl.String})
+        return members_on(everyone.join(days, how="cross"), membership).sort(*_KEY)
     first = pl.DataFrame(
         {
             "ticker": list(tickers),
@@ -35,9 +44,7 @@ def expected_bars(
     ).join(bars.group_by("ticker").agg(listed=pl.col("session").min()), on="ticker", how="left")
     since = first.select("ticker", since=pl.coalesce("before", "listed")).drop_nulls("since")
     return (
-        since.join(
-            pl.DataFrame({"session": list(sessions)}, schema={"session": pl.Date}), how="cross"
-        )
+        since.join(days, how="cross")
         .filter(pl.col("session") >= pl.col("since"))
         .select(*_KEY)
         .sort(*_KEY)

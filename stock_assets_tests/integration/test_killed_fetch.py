@@ -94,12 +94,11 @@ import dataclasses, dagster as dg
 from datetime import UTC, datetime
 from stock_assets.definitions import build_definitions
 from stock_assets.market.sources.yahoo import YahooSource
-from stock_assets.resources.prices import Prices
 from stock_assets_tests.yahoo_stand_in import StandInSession
 def on_stand_in(project):
     now = datetime(2020, 9, 1, 22, tzinfo=UTC)
     source = YahooSource(StandInSession({origin!r}), now=lambda: now)
-    prices = Prices(source, project.settings.tickers)
+    prices = dataclasses.replace(project.prices, source=source)
     overrides = {{"prices": dg.ResourceDefinition.hardcoded_resource(prices)}}
     definitions = build_definitions(project.settings, overrides)
     return dataclasses.replace(project, definitions=definitions, prices=prices)

@@ -168,6 +168,36 @@ def test_a_quarantined_bar_is_stored_with_its_reason_and_the_others_go_on(tmp_pa
         assert features["return_1d"].abs().max() < 0.14  # Apple fell by 12 % on 2013-01-24
 
 
+def test_bars_off_session_are_counted_said_and_leave_their_events(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    bars = sample_file(["AAPL", "IBM"])
+    saturday, monday = date(2013, 1, 5), date(2013, 1, 7)
+    is_friday = pl.col("session") == date(2013, 1, 4)
+    # AAPL's bar of Monday is missing, and so is every later one: nothing can take its dividend.
+    bars = bars.filter((pl.col("ticker") == "IBM") | (pl.col("session") < monday))
+    odd = bars.filter(is_friday).with_columns(session=pl.lit(saturday), dividend=pl.lit(0.85))
+    pl.concat([bars, odd]).write_parquet(tmp_path / "prices.parquet")
+    with open_project(files_settings(tmp_path)) as project:
+        materialise(project, ["raw_prices"], FIRST, monday)
+        assert stored(project, monday, monday).select("ticker", "dividend").rows() == [
+            ("IBM", 0.85)
+        ]
+        assert "2 bars left out, on 1 days without a session of XNYS: 2013-01-05" in (
+            capsys.readouterr().err
+        )
+        found = check(project, "raw_prices", "every_bar_lies_on_a_session")
+        assert not found.passed
+        assert found.severity is dg.AssetCheckSeverity.WARN
+        counts = ("left_out", "events_carried", "events_lost")
+        assert [found.metadata[name].value for name in counts] == [2, 1, 1]
+        assert "| IBM | 2013-01-05 |" in text(found, "off_session")
+        assert "| AAPL | 2013-01-05 |" in text(found, "lost_events")
+        assert "IBM" not in text(found, "lost_events")
+        materialise(project, ["raw_prices"], date(2013, 1, 8), LAST)
+        assert check(project, "raw_prices", "every_bar_lies_on_a_session").passed
+
+
 def test_bars_stored_before_revisions_were_recorded_are_read_and_merged(tmp_path: Path):
     bars = sample_file(["AAPL", "IBM"])
     bars.write_parquet(tmp_path / "prices.parquet")
@@ -222,6 +252,22 @@ def test_a_ticker_that_drops_out_is_missed(tmp_path: Path):
         assert not missed.passed
         assert "| IBM | 1 | 2013-01-17 | 2013-01-17 |" in text(missed, "missing_bars")
         assert check(project, "raw_prices", "sessions_are_complete").passed
+
+
+def test_members_are_missed_within_their_spells_alone_and_all_bars_are_stored(tmp_path: Path):
+    sample_file(["AAPL", "IBM"]).filter(
+        (pl.col("ticker") == "AAPL") | (pl.col("session") < DAY)
+    ).write_parquet(tmp_path / "prices.parquet")
+    members = tmp_path / "members.csv"
+    settings = files_settings(tmp_path, members_uri=str(members))
+    for spell, missing in (("IBM,2000-01-03,2013-01-16", 0), ("IBM,2000-01-03,2013-01-18", 2)):
+        members.write_text(f"ticker,first,last\nAAPL,2013-01-22,\n{spell}\n")
+        with open_project(settings) as project:
+            materialise(project, ["raw_prices"], DAY, LAST)
+            expected = check(project, "raw_prices", "every_expected_ticker_has_a_bar")
+            assert expected.metadata["missing"].value == missing
+            assert expected.passed is not bool(missing)
+            assert stored(project, DAY, DAY)["ticker"].to_list() == ["AAPL"]
 
 
 def test_london_is_one_setting(tmp_path: Path):
@@ -288,7 +334,7 @@ def live(yahoo: YahooStandIn, tmp_path: Path) -> Iterator[Project]:
     )
     retries = RetryPolicy(attempts=2, first_wait=0.001, longest_wait=0.002, timeout=0.4)
     source = YahooSource(yahoo.session(), now=lambda: EVENING, retries=retries)
-    prices = Prices(source, settings.tickers)
+    prices = Prices(source, settings.tickers, load_calendar("XNYS"))
     overrides = {"prices": dg.ResourceDefinition.hardcoded_resource(prices)}
     with open_project(settings) as project:
         definitions = build_definitions(settings, overrides)
@@ -330,7 +376,7 @@ def test_nothing_fetched_is_an_error_and_stores_nothing(
 
 def test_a_ticker_that_yahoo_does_not_know_is_named_when_it_is_added(live: Project):
     fill_prices(live, DAYS, Progress())
-    prices = Prices(live.prices.source, ("AAPL", "GONE"))
+    prices = dataclasses.replace(live.prices, tickers=("AAPL", "GONE"))
     with pytest.raises(UnknownTickerError, match="GONE"):
         fill_prices(dataclasses.replace(live, prices=prices), DAYS, Progress())
 
@@ -345,7 +391,7 @@ def test_a_gap_in_stored_bars_does_not_need_the_network_and_is_said(
     capsys.readouterr()
     assert fill_prices(live, DAYS, Progress()) == []
     assert "prices     not asked for late bars: " in capsys.readouterr().err
-    added = Prices(live.prices.source, ("AAPL", "IBM"))
+    added = dataclasses.replace(live.prices, tickers=("AAPL", "IBM"))
     with pytest.raises(SourceUnreachableError):
         fill_prices(dataclasses.replace(live, prices=added), DAYS, Progress())
 

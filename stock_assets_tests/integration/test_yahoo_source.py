@@ -285,6 +285,17 @@ def test_a_range_that_is_not_settled_is_not_asked_for(yahoo):
     assert yahoo.requests.total() == 0
 
 
+def test_a_weekend_before_a_session_that_is_not_settled_settles_nothing(yahoo):
+    monday_noon = datetime(2020, 8, 31, 16, 0, tzinfo=UTC)
+    saturday = date(2020, 8, 29)
+    with pytest.raises(UnsettledSessionError, match=r"bars of 2020-08-31 .* 2020-08-31 17:00"):
+        source_of(yahoo, monday_noon).fetch_bars(["AAPL"], saturday, MONDAY)
+    assert yahoo.requests.total() == 0
+    evening = datetime(2020, 8, 31, 22, 0, tzinfo=UTC)
+    bars = source_of(yahoo, evening).fetch_bars(["AAPL"], saturday, MONDAY)
+    assert bars["session"].to_list() == [MONDAY]
+
+
 # --- faults that stay -----------------------------------------------------------------------------
 
 

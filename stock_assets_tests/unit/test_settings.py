@@ -97,3 +97,23 @@ def test_a_threshold_that_can_not_be_read_is_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("STOCK_ASSETS_RMSE_THRESHOLD_USD_BY_TICKER", value)
     with pytest.raises(SettingsError, match="STOCK_ASSETS_RMSE_THRESHOLD_USD_BY_TICKER"):
         load_settings()
+
+
+def test_a_table_of_members_makes_a_dataset_of_its_own(tmp_path: Path):
+    plain = load_settings(source="files", files_uri="/a")
+    # Of sha256("/a"): what was stored before there were tables stays where it is.
+    assert plain.dataset_name == "files-6a50dc85"
+    names = {
+        load_settings(source="files", files_uri="/a", members_uri=uri).dataset_name
+        for uri in ("/m.csv", "/n.csv")
+    }
+    assert len(names | {plain.dataset_name}) == 3
+    relative = load_settings(source="files", files_uri="/a", members_uri="m.csv")
+    assert relative.members_uri == str(tmp_path / "m.csv")
+
+
+def test_a_table_of_members_is_never_left_out_in_silence():
+    with pytest.raises(
+        SettingsError, match="STOCK_ASSETS_MEMBERS_URI needs STOCK_ASSETS_SOURCE=fi"
+    ):
+        load_settings(source="yahoo", members_uri="/m.csv")

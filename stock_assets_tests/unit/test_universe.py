@@ -2,6 +2,7 @@ from datetime import date
 
 import polars as pl
 
+from stock_assets.market.membership import MEMBER_SCHEMA, Membership
 from stock_assets.market.sessions import ExchangeCalendar
 from stock_assets.market.sources.sample import TICKERS, sample_bars
 from stock_assets.market.universe import empty_sessions, expected_bars, missing_bars
@@ -38,3 +39,17 @@ def test_a_session_is_empty_when_all_who_are_expected_are_missing():
     # Before anybody was listed there was nothing to miss.
     late = bars.filter(pl.col("session") == FRIDAY)
     assert empty_sessions(expected_bars(late, sessions, ["A"]), late) == []
+
+
+def test_a_member_is_expected_within_its_spells_and_at_no_other_time():
+    spells = [("A", WEDNESDAY, WEDNESDAY), ("A", FRIDAY, None), ("B", THURSDAY, THURSDAY)]
+    membership = Membership(pl.DataFrame(spells, MEMBER_SCHEMA, orient="row"))
+    sessions = (WEDNESDAY, THURSDAY, FRIDAY)
+    bars = pl.DataFrame({"ticker": ["A"] * 3, "session": sessions})
+    # B never had a bar; without a table nobody would miss it.
+    expected = expected_bars(bars, sessions, ["A", "B", "C"], {"A", "C"}, membership)
+    assert expected.rows() == [("A", WEDNESDAY), ("A", FRIDAY), ("B", THURSDAY)]
+    assert missing_bars(expected, bars).rows() == [("B", THURSDAY)]
+    assert expected_bars(bars, sessions, ["A"], (), membership)["ticker"].unique().to_list() == [
+        "A"
+    ]

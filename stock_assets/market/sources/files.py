@@ -4,16 +4,18 @@ Long format, as traded: `ticker, session, open, high, low, close, volume, divide
 Other columns are ignored.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
+from typing import NoReturn
 
 import polars as pl
 
 from stock_assets.errors import EmptyAnswerError, InvalidFileError, UnknownTickerError
 from stock_assets.market.bars import BAR_SCHEMA, by_ticker
+from stock_assets.market.sources.tables import FORMATS, Table, is_missing
 
-_FORMATS = (".parquet", ".csv")
+_REQUIRED = ("ticker", "session")
 
 
 class FilesSource:
@@ -23,98 +25,90 @@ class FilesSource:
         uri: A path (or file:// URI) of a file or folder, or an s3:// URI that ends in a file's name
             or in a prefix. Folders and prefixes are searched at every depth.
         storage_options: What polars needs to reach an s3:// URI.
+        time_zone: The exchange's. Time stamps that are its midnights are dates, as are midnights of
+            a column's own zone; any other is refused.
     """
 
     name = "files"
 
-    def __init__(self, uri: str, storage_options: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        uri: str,
+        storage_options: Mapping[str, str] | None = None,
+        *,
+        time_zone: str | None = None,
+    ) -> None:
         self.uri = uri
+        self._time_zone = time_zone
         self._storage_options = dict(storage_options or {})
         self._remote = uri.startswith("s3://")
         self._path = uri if self._remote else str(Path(uri.removeprefix("file://")).expanduser())
 
-    def _scan(self) -> pl.LazyFrame:
-        """All files as one lazy frame in BAR_SCHEMA's order and types."""
-        parts = [self._scan_format(suffix) for suffix in _FORMATS]
-        found = [part for part in parts if part is not None]
+    def _tables(self) -> list[Table]:
+        """Every file; the remote ones of a format are one."""
+        found = [table for suffix in FORMATS for table in self._of_format(suffix)]
         if not found:
             raise InvalidFileError(
                 f"no .parquet or .csv file at {self.uri}; set STOCK_ASSETS_FILES_URI to a file, a"
                 " folder or an s3:// prefix"
             )
-        return pl.concat(found)
+        return found
 
-    def _scan_format(self, suffix: str) -> pl.LazyFrame | None:
+    def _of_format(self, suffix: str) -> list[Table]:
         if self._path.endswith(suffix):
             pattern: str = self._path
-        elif self._path.endswith(_FORMATS):
-            return None
+        elif self._path.endswith(FORMATS):
+            return []
         else:
             pattern = f"{self._path.rstrip('/')}/**/*{suffix}"
         if not self._remote:
             path = Path(pattern)
-            anchor = Path(self._path)
-            files = [path] if path.is_file() else sorted(anchor.glob(f"**/*{suffix}"))
-            if not files:
-                return None
-            return pl.concat([self._typed(self._open(str(f), suffix), str(f)) for f in files])
+            files = [path] if path.is_file() else sorted(Path(self._path).glob(f"**/*{suffix}"))
+            return [self._table(str(file)) for file in files]
+        table = self._table(pattern)
         try:
-            frame = self._open(pattern, suffix)
-            frame.collect_schema()
+            table.open().collect_schema()
         except (pl.exceptions.ComputeError, FileNotFoundError):
-            return None  # a prefix may hold files of the other format only; none at all is an error
-        return self._typed(frame, pattern)
+            return []  # a prefix may hold files of the other format only; none at all is an error
+        return [table]
 
-    def _open(self, path: str, suffix: str) -> pl.LazyFrame:
-        options = self._storage_options if self._remote else None
-        if suffix == ".csv":
-            # As text: a value that can't be read must be named, not turned into a null or a type.
-            return pl.scan_csv(path, infer_schema=False, storage_options=options)
-        return pl.scan_parquet(path, hive_partitioning=False, storage_options=options)
+    def _table(self, path: str) -> Table:
+        return Table(
+            path,
+            BAR_SCHEMA,
+            _REQUIRED,
+            time_zone=self._time_zone,
+            storage_options=self._storage_options if self._remote else None,
+        )
 
-    def _typed(self, frame: pl.LazyFrame, path: str) -> pl.LazyFrame:
-        schema = frame.collect_schema()
-        missing = [name for name in BAR_SCHEMA if name not in schema]
-        if missing:
-            raise InvalidFileError(
-                f"{path}: no column {', '.join(missing)}; needed: {', '.join(BAR_SCHEMA)}"
-            )
-        casts = []
-        for name, dtype in BAR_SCHEMA.items():
-            column = pl.col(name)
-            if schema[name] == pl.String and dtype == pl.Date():
-                casts.append(column.str.to_date("%Y-%m-%d", strict=False))
-            else:
-                casts.append(column.cast(dtype, strict=False))
-        if path.endswith(".csv"):
-            self._check_readable(frame, casts, path)
-        return frame.select(casts)
+    def _read(self, what: Callable[[pl.LazyFrame], pl.LazyFrame]) -> pl.DataFrame:
+        """What is asked of all files as one lazy frame in BAR_SCHEMA's order and types."""
+        try:
+            return what(pl.concat([table.scan() for table in self._tables()])).collect()
+        except pl.exceptions.PolarsError as error:
+            # Damaged, cut off, or of columns that differ from file to file.
+            raise InvalidFileError(f"{self.uri} can't be read: {str(error).strip()}") from error
 
-    @staticmethod
-    def _check_readable(frame: pl.LazyFrame, casts: list[pl.Expr], path: str) -> None:
-        """Names the first value of a CSV file that is there and can't be read."""
-        bad = [
-            (cast.is_null() & pl.col(name).is_not_null()).arg_true().first().alias(name)
-            for name, cast in zip(BAR_SCHEMA, casts, strict=True)
-        ]
-        rows = frame.select(bad).collect(engine="streaming").row(0, named=True)
-        for name, row in rows.items():
-            if row is not None:
-                value = frame.select(name).slice(row, 1).collect().item()
-                raise InvalidFileError(
-                    f"{path}: row {row + 2}, column {name}: {value!r} can't be read as"
-                    f" {BAR_SCHEMA[name]}"
-                )
+    def _refuse_missing(self) -> NoReturn:
+        for table in self._tables():
+            table.refuse_missing()
+        raise InvalidFileError(f"{self.uri} changed while it was read; try again")
 
     def default_tickers(self) -> tuple[str, ...]:
-        tickers = self._scan().select(pl.col("ticker").unique().sort()).collect()["ticker"]
-        return tuple(tickers.drop_nulls())
+        tickers = self._read(lambda rows: rows.select(pl.col("ticker").unique().sort()))
+        if tickers.select(is_missing("ticker").any()).item():
+            self._refuse_missing()
+        return tuple(tickers["ticker"])
 
     def _bound(self, which: pl.Expr) -> date:
-        bound: date | None = self._scan().select(which).collect().item()
+        missing = pl.col("session").null_count().alias("missing")
+        bound, n_missing = self._read(lambda rows: rows.select(which, missing)).row(0)
+        if n_missing:
+            self._refuse_missing()
         if bound is None:
             raise EmptyAnswerError(f"{self.uri} has no rows")
-        return bound
+        found: date = bound
+        return found
 
     def first_session(self) -> date:
         return self._bound(pl.col("session").min())
@@ -123,8 +117,13 @@ class FilesSource:
         return self._bound(pl.col("session").max())
 
     def fetch_bars(self, tickers: Sequence[str], first: date, last: date) -> pl.DataFrame:
-        wanted = (pl.col("ticker").is_in(tickers), pl.col("session").is_between(first, last))
-        bars = by_ticker(self._scan().filter(*wanted).collect())
+        wanted = pl.col("ticker").is_in(tickers) & pl.col("session").is_between(first, last)
+        # Rows that name no ticker or session come along: found in the same scan, they are refused.
+        missing = pl.any_horizontal(is_missing("ticker"), pl.col("session").is_null())
+        bars = self._read(lambda rows: rows.filter(wanted | missing))
+        if bars.select(missing.any()).item():
+            self._refuse_missing()
+        bars = by_ticker(bars)
         # Neighbours, as the rows are sorted: a struct per row took longer than reading the file.
         same = (pl.col(name) == pl.col(name).shift(1) for name in ("ticker", "session"))
         repeated = bars.filter(pl.all_horizontal(same))

@@ -129,11 +129,13 @@ class YahooSource:
         """
         now = self._now()
         settled = last_settled_day(self._calendar, now, self._settle_minutes)
-        if first > settled:
-            close = datetime.combine(first, time.fromisoformat(self._calendar.close))
+        # A range may begin on the days without trading before its first session.
+        opening = next(iter(self._calendar.between(first, last)), first)
+        if opening > settled:
+            close = datetime.combine(opening, time.fromisoformat(self._calendar.close))
             settles = close + timedelta(minutes=self._settle_minutes)
             raise UnsettledSessionError(
-                f"bars of {first} are not settled before {settles:%Y-%m-%d %H:%M}"
+                f"bars of {opening} are not settled before {settles:%Y-%m-%d %H:%M}"
                 f" {self._calendar.time_zone}; ask again then, or for earlier sessions"
             )
         today = now.astimezone(ZoneInfo(self._calendar.time_zone)).date()
