@@ -15,7 +15,7 @@ def all_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDefi
     """Every asset, in the order in which data flows."""
     return [
         *market_data_assets(partitions),
-        *feature_assets(partitions),
+        *feature_assets(settings, partitions),
         *training_data_assets(settings, partitions),
         *model_assets(settings, partitions),
         *forecast_assets(settings, partitions),

@@ -14,9 +14,11 @@ from stock_assets.forecasting.features import (
 from stock_assets.market.plausibility import judge_bars
 from stock_assets.partitions import Partitions, session_of
 from stock_assets.resources.io_managers import HISTORY
+from stock_assets.resources.prices import load_membership
+from stock_assets.settings import Settings
 
 
-def feature_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
+def feature_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDefinition]:
     @dg.asset(
         **by_session(partitions, FEATURE_SCHEMA),
         group_name="features",
@@ -34,12 +36,13 @@ def feature_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
 
         Training and serving read these same rows. They do not depend on the day from which prices
         are adjusted, nor on the range of the run that computed them. A bar whose return can't be
-        true has no row.
+        true has no row, nor has one of a ticker that was no member in that session.
         """
         sessions = [session_of(key) for key in context.partition_keys]
         judged = judge_bars(raw_prices, partitions.calendar)
         wanted = pl.col("session").is_in(sessions)
-        value = build_features(judged, partitions.calendar).filter(wanted)
+        membership = load_membership(settings)
+        value = build_features(judged, partitions.calendar, membership).filter(wanted)
         incomplete = value["volatility_1d"].null_count()
         context.log.info(f"{value.height} rows, {incomplete} with too little history")
         newest = value.filter(pl.col("session") == sessions[-1])

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
+from stock_assets.market.membership import Membership, are_members
 from stock_assets.market.plausibility import JUDGING_SESSIONS, LONGEST_GAP, judge_bars
 from stock_assets.market.sessions import ExchangeCalendar
 from stock_assets.market.windows import Values, decaying_sums, in_blocks, ramp_sums
@@ -69,12 +70,16 @@ FEATURE_SCHEMA: dict[str, pl.DataType] = {
 }
 
 
-def build_features(bars: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFrame:
+def build_features(
+    bars: pl.DataFrame, calendar: ExchangeCalendar, membership: Membership | None = None
+) -> pl.DataFrame:
     """Features of every bar.
 
     Args:
         bars: Rows of BAR_SCHEMA, any order, or what `judge_bars` made of them.
         calendar: The exchange's sessions, to see how many a ticker missed.
+        membership: Who has a row in which session, and is part of the market; a new member's row
+            is made of its bars from before too. None: everyone.
 
     Returns:
         FEATURE_SCHEMA, one row per bar that `judge_bars` gives no reason against, sorted by ticker
@@ -94,24 +99,26 @@ def build_features(bars: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFra
     # A confirmed one is in the windows of later rows, but has no row: it was doubted on its day.
     # Eagerly: where nothing is quarantined, nothing is copied.
     is_row = pl.col("quarantine_reason").is_null()
+    if membership is not None:
+        is_row &= pl.lit(are_members(judged, membership))
     rows = (
         judged.select(
             *_GIVEN,
             "ordinal",
-            "quarantine_reason",
-            "confirmed",
+            is_usable=pl.col("quarantine_reason").is_null() | pl.col("confirmed"),
+            is_row=is_row,
             volume_ratio=_volume_ratio(),
             # Of a first row it is not known, and no window needs it.
             spanned=pl.col("spanned").fill_null(1).cast(pl.Float64),
         )
-        .filter(is_row | pl.col("confirmed"))
+        .filter(pl.col("is_usable"))
         .with_columns(known=_has_whole_window())
-        .with_columns(known=pl.col("known") & is_row)
+        .with_columns(known=pl.col("known") & pl.col("is_row"))
         .rechunk()
     )
     columns, log_variances = _computed(rows)
     found = rows.select(
-        is_row.alias("is_row"),
+        "is_row",
         "ticker",
         "session",
         pl.col("close").alias("close_usd"),

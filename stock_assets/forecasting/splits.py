@@ -95,7 +95,8 @@ def labelled_rows(
         included. A row whose ticker has no bar in one of them is dropped: there is nothing to learn
         from it.
     """
-    ordinals = calendar.ordinals(features["session"].unique().to_list())
+    # The calendar's first session keeps the mapping from being empty where there is no row.
+    ordinals = calendar.ordinals([calendar.first, *features["session"].unique().to_list()])
     ordered = by_ticker(features).with_columns(
         ordinal=pl.col("session").replace_strict(ordinals, return_dtype=pl.Int64)
     )

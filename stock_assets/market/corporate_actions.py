@@ -33,7 +33,8 @@ def check_sorted(bars: pl.DataFrame) -> None:
 def growth_factor() -> pl.Expr:
     """Gross return of holding the share over the session, of bars sorted by ticker and session.
 
-    Null on a ticker's first row. Where a ticker missed sessions, it spans them.
+    Null on a ticker's first row and where the dividend is not known. Where a ticker missed
+    sessions, it spans them.
     """
     previous = pl.when(pl.col("ticker") == pl.col("ticker").shift(1)).then(pl.col("close").shift(1))
     return (pl.col("close") + pl.col("dividend")) * pl.col("split_ratio") / previous

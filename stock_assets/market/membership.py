@@ -7,6 +7,7 @@ features of a new member need its prices from before.
 from dataclasses import dataclass
 from datetime import date
 
+import numpy as np
 import polars as pl
 
 MEMBER_SCHEMA: dict[str, pl.DataType] = {
@@ -62,19 +63,26 @@ def wrong_spell(spells: pl.DataFrame) -> tuple[int, str, str] | None:
     return None
 
 
+def are_members(rows: pl.DataFrame, membership: Membership) -> pl.Series:
+    """Whether each row's ticker was a member on its session, shape (n_rows,).
+
+    Row t uses the spells that hold t only, so what a ticker became later decides nothing.
+    """
+    spells = membership.spells.select(
+        "ticker", member_from="first", member_to=pl.col("last").fill_null(date.max)
+    )
+    inside = pl.col("session").is_between("member_from", "member_to")
+    found = rows.select("ticker", "session").with_row_index(_ROW).join(spells, on="ticker")
+    held = np.zeros(rows.height, dtype=bool)
+    held[found.filter(inside)[_ROW].to_numpy()] = True
+    return pl.Series(held)
+
+
 def members_on(rows: pl.DataFrame, membership: Membership | None) -> pl.DataFrame:
     """The rows of tickers that were members on the row's session, in the same order.
 
     Args:
         rows: At least `ticker, session`.
         membership: None: everyone always is a member.
-
-    Row t uses the spells that hold t only, so what a ticker became later decides nothing.
     """
-    if membership is None:
-        return rows
-    spells = membership.spells.select(
-        "ticker", member_from="first", member_to=pl.col("last").fill_null(date.max)
-    )
-    inside = pl.col("session").is_between("member_from", "member_to")
-    return rows.join(spells, on="ticker", maintain_order="left").filter(inside).select(rows.columns)
+    return rows if membership is None else rows.filter(are_members(rows, membership))

@@ -10,6 +10,7 @@ import polars as pl
 
 from stock_assets.errors import OffSessionError, OutsideCalendarError
 from stock_assets.market.bars import BAR_SCHEMA
+from stock_assets.market.corporate_actions import carry_events
 from stock_assets.market.sessions import ExchangeCalendar
 
 OFF_SESSION_SCHEMA: dict[str, pl.DataType] = {**BAR_SCHEMA, "carried_to": pl.Date()}
@@ -47,21 +48,25 @@ def set_apart(bars: pl.DataFrame, calendar: ExchangeCalendar) -> tuple[pl.DataFr
         The bars on sessions in BAR_SCHEMA and in the same order, the next one of a ticker with the
         events of those off session before it, so that a holder's wealth is what it was. And
         OFF_SESSION_SCHEMA, sorted by ticker and session. A null or unsound event is not carried.
-
-    Of a dividend d[k] on day k, a share of session t has d[k] over all splits after k up to t; the
-    splits multiply. Formula: CRSP's return, (close + dividend) * split / previous close.
     """
     days = bars.select(pl.col("session").unique().sort())["session"].to_list()
     off_days = [day for day in days if not calendar.is_session(day)]
     if not off_days:
         return bars, pl.DataFrame(schema=OFF_SESSION_SCHEMA)
     is_off = pl.col("session").is_in(off_days)
-    kept, off = bars.filter(~is_off), bars.filter(is_off)
     can_be_carried = pl.all_horizontal(
         has_event(),
         (pl.col("dividend") >= 0) & pl.col("dividend").is_finite(),
         (pl.col("split_ratio") > 0) & pl.col("split_ratio").is_finite(),
     ).fill_null(False)
+    # What can't be carried is reported: it must not cost the next session's bar its own events.
+    lost = is_off & ~can_be_carried
+    readable = bars.with_columns(
+        pl.when(lost).then(nothing).otherwise(event).alias(event)
+        for event, nothing in (("dividend", 0.0), ("split_ratio", 1.0))
+    )
+    kept = carry_events(readable, ~bars.select(is_off).to_series())
+    off = bars.filter(is_off)
     off = off.join_asof(
         kept.select(*_KEY, carried_to="session"),
         on="session",
@@ -69,28 +74,6 @@ def set_apart(bars: pl.DataFrame, calendar: ExchangeCalendar) -> tuple[pl.DataFr
         strategy="forward",
         check_sortedness=False,  # by ticker they are
     ).with_columns(pl.when(can_be_carried).then("carried_to"))
-    receiver = ["ticker", "carried_to"]
-    later_splits = pl.col("split_ratio").shift(-1, fill_value=1.0).cum_prod(reverse=True)
-    carried = (
-        off.drop_nulls("carried_to")
-        .with_columns(later_splits=later_splits.over(receiver))
-        .group_by(receiver)
-        .agg(
-            # In shares of the day before the receiver's own split.
-            carried_dividend=(pl.col("dividend") / pl.col("later_splits")).sum(),
-            carried_ratio=pl.col("split_ratio").product(),
-        )
-        .rename({"carried_to": "session"})
-    )
-    if carried.height:
-        receives = pl.col("carried_ratio").is_not_null()
-        per_share = pl.col("carried_dividend") / pl.col("split_ratio")
-        kept = kept.join(carried, on=_KEY, how="left", maintain_order="left").with_columns(
-            dividend=pl.when(receives).then(pl.col("dividend") + per_share).otherwise("dividend"),
-            split_ratio=pl.when(receives)
-            .then(pl.col("split_ratio") * pl.col("carried_ratio"))
-            .otherwise("split_ratio"),
-        )
     return kept.select(*BAR_SCHEMA), off.select(*OFF_SESSION_SCHEMA)
 
 

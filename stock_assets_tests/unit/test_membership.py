@@ -8,8 +8,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from stock_assets.errors import InvalidFileError
+from stock_assets.forecasting.features import build_features
 from stock_assets.market.membership import MEMBER_SCHEMA, Membership, members_on
+from stock_assets.market.sessions import ExchangeCalendar
 from stock_assets.market.sources.members import read_members
+from stock_assets.market.sources.sample import sample_bars
 
 TABLE = """ticker,first,last,note
 LEH,2000-01-03,2008-09-16,delisted
@@ -131,3 +134,37 @@ def test_members_are_those_of_a_list_day_by_day(days: dict[str, set[int]], order
         pl.DataFrame(rows, {"ticker": pl.String, "session": pl.Date}, orient="row"), membership
     )
     assert found.rows() == [(t, d) for t, d in rows if (d - START).days in days.get(t, ())]
+
+
+def test_a_session_knows_its_members_alone(xnys: ExchangeCalendar):
+    """GOOG joins on 2012-06-01 with a whole window of its own; IBM leaves on 2012-08-31."""
+    bars = sample_bars().filter(pl.col("session") >= date(2012, 1, 3))
+    spells = [
+        ("AAPL", date(2012, 1, 3), None),
+        ("GOOG", date(2012, 6, 1), None),
+        ("IBM", date(2012, 1, 3), date(2012, 8, 31)),
+    ]
+    membership = Membership(pl.DataFrame(spells, MEMBER_SCHEMA, orient="row"))
+    rows = build_features(bars, xnys, membership)
+    seen = rows.group_by("ticker").agg(first=pl.col("session").min(), last=pl.col("session").max())
+    assert sorted(seen.rows()) == [
+        ("AAPL", date(2012, 1, 3), date(2013, 3, 1)),
+        ("GOOG", date(2012, 6, 1), date(2013, 3, 1)),
+        ("IBM", date(2012, 1, 3), date(2012, 8, 31)),
+    ]
+    assert rows.filter(pl.col("ticker") == "GOOG")["volatility_1d"].null_count() == 0
+    # Who is no member is no part of the market either: after August, that is two tickers.
+    late = pl.col("session") > date(2012, 8, 31)
+    two = build_features(bars.filter(pl.col("ticker").is_in(["AAPL", "GOOG"])), xnys)
+    assert rows.filter(late).equals(two.filter(late))
+
+
+def test_what_became_of_a_member_later_changes_nothing(xnys: ExchangeCalendar):
+    bars = sample_bars().filter(pl.col("session") >= date(2012, 1, 3))
+
+    def known_in_june(last: date | None) -> pl.DataFrame:
+        spells = [(t, date(2012, 1, 3), last if t == "IBM" else None) for t in ("AAPL", "IBM")]
+        table = Membership(pl.DataFrame(spells, MEMBER_SCHEMA, orient="row"))
+        return build_features(bars, xnys, table).filter(pl.col("session") <= date(2012, 6, 29))
+
+    assert known_in_june(date(2012, 6, 29)).equals(known_in_june(None))

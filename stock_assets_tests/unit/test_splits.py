@@ -11,6 +11,7 @@ from stock_assets.forecasting.splits import (
     labelled_rows,
     rows_between,
     split_sessions,
+    ticker_weights,
     walk_forward_folds,
 )
 from stock_assets.market.sessions import ExchangeCalendar
@@ -114,3 +115,24 @@ def test_too_few_sessions_for_the_folds_are_refused():
     days = [date(2020, 1, 1) + timedelta(days=n) for n in range(19)]
     with pytest.raises(NotEnoughHistoryError, match="19 train sessions are too few for 3 folds"):
         walk_forward_folds(days, 3)
+
+
+def test_a_label_is_bounded(xnys: ExchangeCalendar):
+    """A price that stood still for a while would give labels of hundreds."""
+    features = build_features(sample_bars(), xnys).with_columns(
+        volatility_1d=pl.when(pl.col("ticker") == "MSFT").then(1e-4).otherwise("volatility_1d")
+    )
+    rows = labelled_rows(features, xnys)
+    assert rows["label"].abs().max() == 6.0
+    assert rows["return_next"].abs().max() > 0.1
+    assert labelled_rows(features, xnys, 4)["label"].abs().max() == 12.0
+
+
+def test_no_ticker_outweighs_the_others():
+    """The random walk's loss of each ticker is the same, whatever its labels are."""
+    rows = pl.DataFrame({"ticker": ["A"] * 4 + ["B"] * 4, "label": [1.0, -1, 1, -1, 6.0, -6, 6, 6]})
+    weighed = rows.with_columns(loss=ticker_weights(rows) * pl.col("label") ** 2)
+    assert weighed.group_by("ticker").agg(pl.col("loss").mean())["loss"].to_list() == [1.0, 1.0]
+    # One that never moves would otherwise be infinitely important.
+    still = pl.DataFrame({"ticker": ["A"] * 2, "label": [0.0, 0.01]})
+    assert ticker_weights(still).to_list() == [4.0, 4.0]
