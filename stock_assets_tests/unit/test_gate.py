@@ -1,11 +1,17 @@
 """The gate held to its word on losses whose law is known, and on trained models."""
 
 import math
+from datetime import date
 
 import numpy as np
+import polars as pl
 import pytest
 
+from stock_assets.forecasting.features import FEATURES, MARKET_VARIANCES
 from stock_assets.forecasting.gate import LEVEL, Comparison, compare, critical_value, decide
+from stock_assets.forecasting.splits import labelled_rows
+from stock_assets.forecasting.training import daily_losses
+from stock_assets.market.sessions import load_calendar
 
 SESSIONS, TICKERS, TRIES = 30, 40, 4000
 
@@ -121,3 +127,34 @@ def test_too_few_sessions_show_nothing():
     decision = decide([equal, compare("champion, version 3", np.ones(9), np.ones(9))], margin=0.0)
     assert decision.approved
     assert "not compared with the champion, version 3" in decision.reason
+
+
+@pytest.mark.parametrize("odd_volatility", [0.01, 1e-5])
+def test_one_odd_ticker_does_not_blind_the_gate(odd_volatility: float):
+    """Noise is turned away by as much, whether one of six volatilities is right or far too small.
+
+    Its labels would be hundreds: beside them the noise of all other forecasts was nothing.
+    """
+    rng = np.random.default_rng(6)
+    calendar = load_calendar("XNYS")
+    sessions = calendar.between(date(2012, 1, 3), date(2012, 12, 31))
+    features = pl.concat(
+        pl.DataFrame(
+            {
+                "ticker": ticker,
+                "session": sessions,
+                "close_usd": 100.0,
+                "return_1d": 0.01 * rng.standard_normal(len(sessions)),
+                "volatility_1d": odd_volatility if ticker == "F" else 0.01,
+                "range_variance_1d": 1e-4,
+                **dict.fromkeys((*FEATURES, *MARKET_VARIANCES), 0.0),
+            }
+        )
+        for ticker in "ABCDEF"
+    )
+    rows = labelled_rows(features, calendar).filter(pl.col("session") > sessions[-32])
+    losses = daily_losses(rows, 0.5 * rng.standard_normal(rows.height))
+    found = compare("random walk", losses["own"].to_numpy(), losses["random_walk"].to_numpy())
+    assert found.excess_loss == pytest.approx(0.25, abs=0.1)
+    assert found.upper_bound > 0.2
+    assert not decide([found], margin=0.02).approved
