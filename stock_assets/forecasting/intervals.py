@@ -18,6 +18,7 @@ import polars as pl
 
 from stock_assets.forecasting.volatility import (
     VolatilityModel,
+    are_typical,
     fit_volatility,
     market_volatility,
 )
@@ -146,10 +147,14 @@ def fit_intervals(rows: pl.DataFrame, horizon: int = 1) -> IntervalModel:
     """
     model = fit_volatility(rows)
     returns = rows["return_next"].to_numpy()
-    scaled = rows.select("ticker", z=pl.Series(returns / model.volatility(rows)))
-    scaled = scaled.filter(pl.col("z").is_finite())
-    pooled = empirical_quantiles(scaled["z"].to_numpy())
-    in_market_units = returns / market_volatility(rows)
+    typical = are_typical(rows)
+    if not typical.any():
+        typical = np.ones(rows.height, dtype=bool)
+    scaled = rows.select(
+        "ticker", z=pl.Series(returns / model.volatility(rows)), typical=pl.Series(typical)
+    ).filter(pl.col("z").is_finite())
+    pooled = empirical_quantiles(scaled.filter("typical")["z"].to_numpy())
+    in_market_units = (returns / market_volatility(rows))[typical]
     return IntervalModel(
         horizon=horizon,
         volatility=model,

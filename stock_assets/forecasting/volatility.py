@@ -33,7 +33,6 @@ REGRESSORS: tuple[str, ...] = (
     "overnight_ratio_1",
 )
 """`market` is the slowest of MARKET_VARIANCES."""
-_APART = REGRESSORS.index("log_variance_32 - market")
 _MOST_APART = 6.0  # of a ticker's log variance from the market's: 400 times it, or a 400th
 _MOST_RATIO = 2.0  # of a log volatility: seven times the usual one, or a seventh
 _LEAST_DAY, _LEAST_NIGHT = 0.02, 0.002  # of the usual variance: its log has no bottom
@@ -87,18 +86,28 @@ def fit_volatility(rows: pl.DataFrame) -> VolatilityModel:
 
     Args:
         rows: Labelled rows; those without `range_variance_next` or a regressor are left out, and
-            those of a ticker that moves twenty times as much as the market or a twentieth: as few
-            as they are, they lie so far out that they would turn the plane for all others.
+            those that are not typical: few as they are, they lie so far out that they would turn
+            the plane for all others.
     """
     variance = rows["volatility_1d"].to_numpy() ** 2
     ratio = np.clip(rows["range_variance_next"].to_numpy() / variance, _LEAST, _MOST)
     target = np.log(ratio)
     design = np.column_stack(_regressors(rows))
     known = np.isfinite(target) & np.isfinite(design).all(axis=1)
-    known &= np.abs(design[:, _APART]) < _MOST_APART
+    known &= are_typical(rows)
     # One ticker is its own market: least squares of smallest norm does not mind.
     coefficients, *_ = np.linalg.lstsq(design[known], target[known], rcond=None)
     return VolatilityModel(tuple(float(c) for c in coefficients))
+
+
+def are_typical(rows: pl.DataFrame) -> np.ndarray:
+    """Whether a row's ticker moves as the market's do, shape (n_rows,); False where not known.
+
+    One that moves twenty times as much or a twentieth (a price that stands still and yet trades, a
+    wild one) is forecast like the others, and teaches nothing about them.
+    """
+    apart = 2 * np.log(rows["volatility_1d"].to_numpy()) - rows[_MARKET].to_numpy()
+    return np.asarray(np.abs(apart) < _MOST_APART)
 
 
 def market_volatility(rows: pl.DataFrame) -> np.ndarray:
