@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stock_assets.forecasting.evaluation import bartlett_sum
+from stock_assets.forecasting.long_run_variance import bartlett_sum
 
 CONFIDENCE_Z = 1.645
 """Standard errors below the estimate: one-sided 95 %. On real daily returns the slope of most
