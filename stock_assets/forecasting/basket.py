@@ -40,16 +40,18 @@ def basket_returns(rows: pl.DataFrame) -> pl.DataFrame:
         tickers. NaN where there is no such ticker.
     """
     sessions, tickers = rows["session"].unique().sort(), rows["ticker"].unique().sort()
-    at = (
-        rows["ticker"].cast(pl.Enum(tickers)).to_physical().to_numpy(),
+    place = pl.Series(range(len(sessions)), dtype=pl.Int64)
+    row = rows["ticker"].cast(pl.Enum(tickers)).to_physical().to_numpy().astype(np.int64)
+    column = (
         rows["session"]
-        .replace_strict(sessions, pl.Series(range(len(sessions))), return_dtype=pl.Int32)
-        .to_numpy(),
+        .replace_strict(sessions, place, return_dtype=pl.Int64)
+        .to_numpy()
+        .astype(np.int64)
     )
 
     def grid(name: str) -> np.ndarray:
         values = np.full((len(tickers), len(sessions)), np.nan)
-        values[at] = rows[name].to_numpy()
+        values[row, column] = rows[name].to_numpy()
         return values
 
     volatility, simple = grid("volatility_1d"), np.expm1(grid("return_1d"))
