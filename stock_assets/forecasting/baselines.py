@@ -46,6 +46,10 @@ def baseline_laws(returns: pl.DataFrame, horizon: int = 1) -> pl.DataFrame:
         by_ticker(returns.drop_nulls("return_1d"))
         .with_columns(
             known=count.over("ticker"),
+            size=sum((value.shift(n) for n in range(1, horizon)), start=value).abs().over("ticker"),
+        )
+        .pipe(_with_conformal, horizon)
+        .with_columns(
             centre_expanding_normal=(total / count).over("ticker"),
             width_expanding_normal=(squares / count - (total / count) ** 2)
             .clip(lower_bound=0)
@@ -53,10 +57,7 @@ def baseline_laws(returns: pl.DataFrame, horizon: int = 1) -> pl.DataFrame:
             .over("ticker"),
             centre_ewma_normal=pl.lit(0.0),
             width_ewma_normal=(value**2).ewm_mean(alpha=1 - _DECAY).sqrt().over("ticker"),
-            size=sum((value.shift(n) for n in range(1, horizon)), start=value).abs().over("ticker"),
         )
-        .with_columns(sizes=pl.col("size").cum_count().over("ticker"))
-        .pipe(_with_conformal)
         .filter(pl.col("known") >= LEAST_RETURNS)
         .select(
             "ticker",
@@ -76,11 +77,12 @@ def conformal_rank(n: int) -> int:
     return -(-19 * (n + 1) // 20)
 
 
-def _with_conformal(rows: pl.DataFrame) -> pl.DataFrame:
-    """Adds `half_width_split_conformal`, of `size` and how many `sizes` of the ticker there are.
+def _with_conformal(rows: pl.DataFrame, horizon: int) -> pl.DataFrame:
+    """Puts `half_width_split_conformal` in place of `size`, the absolute return over the horizon.
 
     Args:
-        rows: Sorted by ticker and session; `size` is null on a ticker's first rows only.
+        rows: Sorted by ticker and session, with how many returns of the ticker are `known`.
+        horizon: `size` is null on a ticker's first rows but one for each session of it.
     """
     whole = (
         pl.col("size")
@@ -92,10 +94,12 @@ def _with_conformal(rows: pl.DataFrame) -> pl.DataFrame:
         )
         .over("ticker")
     )
-    early = pl.col("sizes").is_between(1, CONFORMAL_RETURNS - 1)
-    young = rows.select("ticker", "size", "sizes", row=pl.int_range(pl.len())).filter(early)
+    nth_size = pl.col("known").cast(pl.Int64) - (horizon - 1)
+    young = rows.select("ticker", "size", nth=nth_size - 1, row=pl.int_range(pl.len())).filter(
+        pl.col("nth").is_between(0, CONFORMAL_RETURNS - 2)
+    )
     newcomer = young["ticker"].rle_id().to_numpy().astype(np.int64)
-    nth = young["sizes"].to_numpy().astype(np.int64) - 1
+    nth = young["nth"].to_numpy()
     sizes = np.full((newcomer.max(initial=-1) + 1, CONFORMAL_RETURNS - 1), np.inf)
     sizes[newcomer, nth] = young["size"].to_numpy()
     widths = np.full_like(sizes, np.nan)
@@ -106,7 +110,7 @@ def _with_conformal(rows: pl.DataFrame) -> pl.DataFrame:
     first[young["row"].to_numpy()] = widths[newcomer, nth]
     return rows.with_columns(
         half_width_split_conformal=pl.coalesce(whole, pl.Series(first).fill_nan(None))
-    )
+    ).drop("size")
 
 
 def normal_crps(realised: np.ndarray, centre: np.ndarray, width: np.ndarray) -> np.ndarray:

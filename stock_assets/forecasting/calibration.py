@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from stock_assets.forecasting.evaluation import is_scored
+from stock_assets.forecasting.evaluation import scored_columns
 from stock_assets.forecasting.gate import LEAST_SESSIONS
 from stock_assets.forecasting.intervals import COVERAGES
 from stock_assets.forecasting.long_run_variance import confidence_factor, ratio_error
@@ -83,16 +83,19 @@ def calibration_tests(scores: pl.DataFrame, horizon: int = 1) -> dict[str, dict[
         then, and the tests are of such that don't.
     """
     found: dict[str, dict[str, float | None]] = {f"{test}_p": {} for test in TESTS}
-    columns = ("session", "as_of_session", *(f"covered_{c}" for c in COVERAGES))
-    rows = scores.filter(is_scored()).select(columns).sort("session")
+    scored = scored_columns(scores)
+    session = scored("session").to_physical().to_numpy()
+    order = np.argsort(session)
+    session, as_of = session[order], scored("as_of_session").to_physical().to_numpy()[order]
     for coverage in COVERAGES:
-        judged = rows.drop_nulls(f"covered_{coverage}")
+        hits = scored(f"covered_{coverage}").cast(pl.Float64).to_numpy()[order]
+        judged = ~np.isnan(hits)
         values: tuple[float | None, ...] = (None, None, None)
-        if horizon == 1 and judged.height >= LEAST_FORECASTS:
-            missed = ~judged[f"covered_{coverage}"].to_numpy()
+        if horizon == 1 and judged.sum() >= LEAST_FORECASTS:
             # A pair is neighbouring forecasts: across a session without one, nothing follows.
-            follows = (judged["as_of_session"] == judged["session"].shift(1)).fill_null(False)
-            values = likelihood_ratio_tests(missed, follows.to_numpy(), 1 - coverage / 100)
+            follows = np.zeros(int(judged.sum()), dtype=bool)
+            follows[1:] = as_of[judged][1:] == session[judged][:-1]
+            values = likelihood_ratio_tests(hits[judged] == 0, follows, 1 - coverage / 100)
         for test, value in zip(TESTS, values, strict=True):
             found[f"{test}_p"][str(coverage)] = value
     return found

@@ -30,28 +30,33 @@ def session_sums(scores: pl.DataFrame) -> pl.DataFrame:
     counts = np.bincount(days)
     there = np.flatnonzero(counts)
 
-    def sums(values: pl.Series) -> np.ndarray:
-        weights = values.cast(pl.Float64).fill_null(0.0).to_numpy()
-        return np.bincount(days, weights=weights, minlength=len(counts))[there]
+    def values(name: str) -> np.ndarray:
+        return scored(name).cast(pl.Float64).to_numpy()  # NaN where it is null
 
-    def known(name: str) -> np.ndarray:
-        return sums(scored(name).is_not_null())
+    def sums(of: np.ndarray) -> np.ndarray:
+        return np.bincount(days, weights=of, minlength=len(counts))[there]
+
+    def both(name: str) -> tuple[np.ndarray, np.ndarray]:
+        """How many of a column's values are known, and their sum."""
+        of = values(name)
+        known = ~np.isnan(of)
+        return sums(known), sums(np.where(known, of, 0.0))
 
     # A random walk's error is the return itself.
-    errors, returns = scored("error_return"), scored("error_return_random_walk")
-    return pl.DataFrame(
-        {
-            "session": pl.Series((there + first).astype(np.int32)).cast(pl.Date),
-            "forecasts": counts[there],
-            "squared_error": sums(errors**2),
-            "squared_error_random_walk": sums(returns**2),
-            "absolute_return": sums(returns.abs()),
-            "intervals": known("interval_score_95"),
-            "interval_score_95": sums(scored("interval_score_95")),
-            **{f"judged_{c}": known(f"covered_{c}") for c in COVERAGES},
-            **{f"hits_{c}": sums(scored(f"covered_{c}")) for c in COVERAGES},
-        }
-    )
+    errors, returns = values("error_return"), values("error_return_random_walk")
+    intervals, interval_score = both("interval_score_95")
+    columns = {
+        "session": pl.Series((there + first).astype(np.int32)).cast(pl.Date),
+        "forecasts": counts[there],
+        "squared_error": sums(errors**2),
+        "squared_error_random_walk": sums(returns**2),
+        "absolute_return": sums(np.abs(returns)),
+        "intervals": intervals,
+        "interval_score_95": interval_score,
+    }
+    for coverage in COVERAGES:
+        columns[f"judged_{coverage}"], columns[f"hits_{coverage}"] = both(f"covered_{coverage}")
+    return pl.DataFrame(columns)
 
 
 def pooled_mean(sums: pl.DataFrame, totals: str, counts: str) -> float | None:
