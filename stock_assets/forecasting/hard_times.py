@@ -107,7 +107,7 @@ def worst_sessions(sums: pl.DataFrame) -> list[dict[str, Any]]:
         `mean_squared_error`. Of equal shares the one with the larger interval score is worse.
     """
     judged = sums.filter((pl.col("judged_95") > 0) & (pl.col("intervals") > 0)).with_columns(
-        missed_95=1 - pl.col("hits_95") / pl.col("judged_95"),
+        missed_95=(pl.col("judged_95") - pl.col("hits_95")) / pl.col("judged_95"),
         mean_interval_score_95=pl.col("interval_score_95") / pl.col("intervals"),
         mean_squared_error=pl.col("squared_error") / pl.col("forecasts"),
     )
