@@ -117,11 +117,6 @@ def judge_bars(bars: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFrame:
     )
 
 
-def plausible_bars(bars: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFrame:
-    """What `judge_bars` says of the bars whose closes and returns can be trusted."""
-    return judge_bars(bars, calendar).filter(pl.col("quarantine_reason").is_null())
-
-
 def _before(bars: pl.DataFrame, column: str) -> pl.Series:
     """Median of a column over the VOLATILITY_SESSIONS sessions before, of the same ticker."""
     medians = medians_before(

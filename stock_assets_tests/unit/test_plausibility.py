@@ -22,7 +22,6 @@ from stock_assets.market.plausibility import (
     WRONG_DIVIDEND,
     WRONG_SPLIT,
     judge_bars,
-    plausible_bars,
 )
 from stock_assets.market.sessions import ExchangeCalendar
 from stock_assets.market.sources.sample import sample_bars
@@ -204,7 +203,8 @@ def test_verdicts_need_no_more_history_than_they_say_and_no_future(xnys: Exchang
 
 def test_closes_to_score_against_are_those_that_can_be_trusted(xnys: ExchangeCalendar):
     bars = changed(calm_bars(xnys), DAY, DAY, 10.0)
-    missing = set(bars["session"]) - set(plausible_bars(bars, xnys)["session"])
+    kept = judge_bars(bars, xnys).filter(pl.col("quarantine_reason").is_null())
+    missing = set(bars["session"]) - set(kept["session"])
     assert missing == {DAY, date(2012, 6, 4)}
 
 
