@@ -98,8 +98,8 @@ def test_months_of_other_settings_are_named(folder: Path):
         assert trained_otherwise(project, MONTHS) is None
         family = project.settings.model_copy(update={"model_family": "random_walk"})
         assert trained_otherwise(replace(project, settings=family), MONTHS) == (
-            "2 of 2 stored months, 2011-12..2012-01, were trained otherwise (family ridge, now"
-            " random_walk) and are read as they are; --fresh trains them again"
+            "2 of 2 stored months, 2011-12..2012-01, had versions of other settings (model_family"
+            " ridge, now random_walk) and were made again"
         )
         path = stored_partitions(project.store, "tuned_model")["2011-12"].path
         study = json.loads(project.store.get(path)) | {"code_hash": "of another release"}

@@ -144,7 +144,11 @@ def test_the_range_holds_what_could_have_set_them_apart(both: tuple[dict[str, An
     assert through[-1] == RETRAINED
     assert served["as_of_session"].to_list()[-1] == date(2013, 2, 13)
     assert (forecasts["forecast_return"] != 0).any()  # something was learnt that could differ
-    assert forecasts.filter(ticker="T003")["is_fallback"].all()  # listed too lately
+    assert forecasts.filter(ticker="T003")["model_version"].is_null().all()  # listed too lately
+    # The law of any ticker is the same version's from the retrain on.
+    theirs = forecasts.select("as_of_session", "intervals_version").unique().sort("as_of_session")
+    assert theirs["intervals_version"].to_list()[-5:] == [3] * 5
+    assert theirs["intervals_version"].null_count() == theirs.height - 5
     absent = set(MISSING) - set(forecasts.filter(ticker="T002")["as_of_session"])
     assert absent == set(MISSING)
     scores = rows(live, "forecast_rmse")

@@ -318,7 +318,7 @@ def test_a_version_rejected_by_the_gate_serves_nothing_and_keeps_its_reason(proj
     )
     try:
         (rejected,) = [v for v in models.versions() if v.version == number]
-        assert not (rejected.approved or rejected.intervals_approved)
+        assert (rejected.approved, rejected.intervals_approved) == (False, False)
         assert len([v for v in models.versions() if v.approved]) == len(approved) - 1
         with models.tracking.client() as client:
             tags = client.get_model_version(models.name, str(number)).tags
