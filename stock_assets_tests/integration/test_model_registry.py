@@ -147,8 +147,8 @@ def test_a_promotion_changes_who_serves_from_now_on_and_nothing_before(
     back = CliRunner().invoke(main, ["rollback"])
     assert back.output == (
         "version 2 (trained through 2013-01-31) is champion of point forecasts for sessions after"
-        " 2013-02-04, until a newer version is approved; intervals stay as they are; older forecasts"
-        " stay\n"
+        " 2013-02-04, until a newer version is approved; intervals stay as they are; older"
+        " forecasts stay\n"
     )
     assert served(project, "2013-02-05") == (2, 1)  # what a person never asked for does not serve
     again = CliRunner().invoke(main, ["rollback"])
