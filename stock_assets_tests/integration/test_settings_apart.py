@@ -183,3 +183,13 @@ def test_before_its_months_are_trained_a_deployment_has_no_version(used: Path):
             " now ridge; tuning_trials 2, now 1); set STOCK_ASSETS_MODEL_FAMILY=random_walk"
             " STOCK_ASSETS_TUNING_TRIALS=2 to serve with it, or promote one of these settings"
         )
+
+
+def test_a_search_with_other_settings_lends_no_parameters(tmp_path: Path):
+    """January lends to February within one deployment; here only another one has searched it."""
+    folder = write_prices(tmp_path)
+    backtest(folder, last=date(2012, 1, 27), **RIDGE, train_months=4)
+    backtest(folder, first=date(2012, 2, 7), **RIDGE)
+    with opened(folder, **RIDGE) as project:
+        study = json.loads(project.store.get("tuned_model/month=2012-02/value.json"))
+    assert study["params_from"] == "2012-02"
