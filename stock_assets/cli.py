@@ -102,7 +102,7 @@ def run(
 
 @main.command()
 @_range_options
-@click.option("--family", help="Point model; add --fresh where versions exist already.")
+@click.option("--family", help="Point model; each has versions of its own.")
 @_reported
 def backtest(
     first: datetime | None,
@@ -194,7 +194,7 @@ def promote(version: int) -> None:
 @main.command()
 @_reported
 def rollback() -> None:
-    """Goes back to the version that was champion before the present one."""
+    """Takes back the version that came to serve last: those before it serve again."""
     from stock_assets.commands.promotion import roll_back
 
     click.echo(roll_back(load_settings()))

@@ -1,6 +1,7 @@
 """Group forecasts: a later session's close with intervals, and how past forecasts did."""
 
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 import dagster as dg
@@ -16,7 +17,13 @@ from stock_assets.forecasting.evaluation import (
 )
 from stock_assets.forecasting.forecast_schema import FORECAST_SCHEMA
 from stock_assets.forecasting.intervals import adaptive_history
-from stock_assets.forecasting.promotion import RANDOM_WALK, ModelVersion, version_for
+from stock_assets.forecasting.promotion import (
+    INTERVALS,
+    POINT,
+    RANDOM_WALK,
+    ModelVersion,
+    version_for,
+)
 from stock_assets.market.plausibility import JUDGING_SESSIONS, judge_bars
 from stock_assets.partitions import Partitions, session_of
 from stock_assets.resources.io_managers import HISTORY, MAY_BE_MISSING
@@ -56,28 +63,35 @@ def _daily_forecast(settings: Settings, partitions: Partitions) -> dg.AssetsDefi
         """Per ticker: a coming close with 50, 80 and 95 % intervals, and who forecast it.
 
         The target is the next session, or as many sessions ahead as the setting `horizon` says.
-        The newest approved version trained before the session forecasts it, so a backfill uses what
-        a live run would have used. Without one the random walk does, and the row says so.
+        The newest version trained before the session whose point is approved makes the point, the
+        newest one whose intervals are approved the intervals, so a backfill uses what a live run
+        would have used. Without one the random walk forecasts, or the interval is the normal law's,
+        and the row says so.
         """
-        from stock_assets.forecasting.forecast import forecast_sessions
+        from stock_assets.forecasting.forecast import Serving, forecast_sessions
 
         sessions = [session_of(key) for key in context.partition_keys]
         versions = model_registry.versions()
-        serving: dict[ModelVersion | None, list[date]] = {}
+        serving: dict[tuple[ModelVersion | None, ...], list[date]] = {}
         for session in sessions:
-            serving.setdefault(version_for(versions, session), []).append(session)
+            by_part = tuple(version_for(versions, session, part) for part in (POINT, INTERVALS))
+            serving.setdefault(by_part, []).append(session)
+        # One part's version changes while the other's stays: each is loaded once, and a long range
+        # does not hold all of them.
+        load = lru_cache(maxsize=4)(model_registry.load)
         value = pl.concat(
             forecast_sessions(
                 _with_history(features, served_sessions, history),
                 {session: calendar.offset(session, horizon) for session in served_sessions},
-                model_registry.load(version) if version else None,
+                Serving(*(load(version) if version else None for version in by_part)),
                 calendar,
                 horizon,
             )
-            for version, served_sessions in serving.items()
+            for by_part, served_sessions in serving.items()
         )
+        served = sorted({v.version for by_part in serving for v in by_part if v})
         context.log.info(
-            f"{value.height} forecasts, versions {sorted(v.version for v in serving if v)},"
+            f"{value.height} forecasts, versions {served},"
             f" {(value['model'] == RANDOM_WALK).sum()} by the random walk"
         )
         newest = value.filter(pl.col("as_of_session") == sessions[-1])
@@ -93,6 +107,7 @@ def _daily_forecast(settings: Settings, partitions: Partitions) -> dg.AssetsDefi
                     "upper_95_usd",
                     "model",
                     "model_version",
+                    "intervals_version",
                 )
             ),
         )
@@ -103,7 +118,7 @@ def _daily_forecast(settings: Settings, partitions: Partitions) -> dg.AssetsDefi
 
 
 def _by_session(forecasts: pl.DataFrame) -> dict[str, dict[str, Any]]:
-    """How many forecasts each session has, and how many of them no model of ours made."""
+    """How many forecasts each session has, and in how many of them no model of ours had a part."""
     counted = forecasts.group_by(session=pl.col("as_of_session").cast(pl.String)).agg(
         forecasts=pl.len(),
         by_random_walk=(pl.col("model") == RANDOM_WALK).sum(),

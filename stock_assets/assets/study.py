@@ -24,6 +24,7 @@ from stock_assets.resources.mlflow_runs import (
     MlflowTracking,
     one_at_a_time,
 )
+from stock_assets.resources.model_settings import settings_of_studies
 from stock_assets.settings import Settings
 
 
@@ -87,8 +88,9 @@ def train_or_reuse(
         )
         return lambda: _skipped(settings, month, reason)
     knobs = _knobs(settings)
-    # What one month's search was made with, so that only a like search lends its parameters.
-    search_kind = fingerprint({**knobs, "code": code_hash()})
+    # What one month's search was made with, so that only a like search lends its parameters: not
+    # one on more months of history, and not one that was made because other months are searched.
+    search_kind = fingerprint({**settings_of_studies(settings), "code": code_hash()})
     from_month = search_month(month, settings.retune_months)
     lent = None
     if from_month != month:
@@ -96,7 +98,9 @@ def train_or_reuse(
         lent = searches[lending] if lending in searches else tracking.searched_params(lending)
         if lent is None:
             context.log.info(f"{month}: no search of {from_month} to take over, searching anew")
-    identity = training_identity(train, test, month=month, params=lent, **knobs)
+    identity = training_identity(
+        train, test, month=month, params=lent, **settings_of_studies(settings)
+    )
     with tracking.client() as client:
         run_id = tracking.find_study(client, identity["fingerprint"])
     if run_id:
@@ -121,10 +125,11 @@ def train_or_reuse(
         reason = str(error)
         context.log.warning(f"{month}: {reason}")
         return lambda: _skipped(settings, month, reason)
+    skill = trained.test.scores["test_skill"]
     context.log.info(
         f"{month}: {trained.tuning.trials.height} trials on {train.height} rows, slope"
         f" {trained.tuning.slope.used:.3f}, {trained.family} forecasts; test skill"
-        f" {trained.test.scores['test_skill']:+.2%} against the random walk"
+        f" {'unknown' if skill is None else f'{skill:+.2%}'} against the random walk"
     )
     values = {
         **_values(month, train, test, trained),
@@ -167,6 +172,7 @@ def train_or_reuse(
 
 
 def _knobs(settings: Settings) -> dict[str, Any]:
+    """What a search may cost, as MLflow's parameters name it."""
     return {
         "family": settings.model_family,
         "trials": settings.tuning_trials,
@@ -176,15 +182,6 @@ def _knobs(settings: Settings) -> dict[str, Any]:
         "sample_cap": settings.sample_cap,
         "seed": settings.seed,
         "horizon": settings.horizon,
-    }
-
-
-def settings_of_studies(settings: Settings) -> dict[str, Any]:
-    """The settings that a month's study depends on, as it stores them."""
-    return _knobs(settings) | {
-        "train_months": settings.train_months,
-        "min_train_sessions": settings.min_train_sessions,
-        "test_sessions": settings.test_sessions,
     }
 
 
@@ -233,6 +230,7 @@ def _values(
     month: str, train: pl.DataFrame, test: pl.DataFrame, trained: TrainedModel
 ) -> dict[str, Any]:
     slope, losses = trained.tuning.slope, trained.test.losses
+    intervals = trained.test.interval_losses
     return {
         "month": month,
         "horizon": trained.intervals.horizon,
@@ -254,5 +252,9 @@ def _values(
             "session": [str(session) for session in losses["session"]],
             "candidate": losses["candidate"].to_list(),
             "random_walk": losses["random_walk"].to_list(),
+        },
+        "test_interval_losses": {
+            "session": [str(session) for session in intervals["session"]],
+            **intervals.drop("session").to_dict(as_series=False),
         },
     }

@@ -60,10 +60,11 @@ def model_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDe
         tuned_model: StoredPartitions,
         test_set: StoredPartitions,
     ) -> OneByOne:
-        """A version in MLflow's registry, approved by the gate or rejected, with the reason.
+        """A version in MLflow's registry; its point and intervals approved or rejected, and why.
 
-        It is held against the random walk and the champion of its day, which a month in the middle
-        of a run is too: months are registered in order. A month without a model has no version.
+        They are held against the random walk and the normal law, and the champions of their day,
+        which a month in the middle of a run is too: months are registered in order. A month without
+        a model has no version.
         """
         from stock_assets.assets.gate import register_month
 
@@ -73,12 +74,16 @@ def model_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDe
                 value = register_month(
                     model_registry, tuned_model[month], test_set, settings.gate_margin
                 )
-                context.log.info(f"{month}: version {value['version']} {value['reason']}")
+                context.log.info(
+                    f"{month}: version {value['version']} {value['reason']}; its intervals"
+                    f" {value['intervals_reason']}"
+                )
                 registered.append(value)
                 yield month, value
-            shown = ("version", "family", "approved", "reason")
+            verdicts = ("approved", "reason", "intervals_approved", "intervals_reason")
+            shown = ("version", "family", *verdicts)
             show_each(context, {v["month"]: {n: v[n] for n in shown} for v in registered})
-            columns = ("month", "version", "family", "approved", "reason", "trained_through")
+            columns = ("month", "version", "family", *verdicts, "trained_through")
             show_newest(context, versions=_table(registered, columns))
 
         return OneByOne(values())

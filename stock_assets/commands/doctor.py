@@ -75,9 +75,14 @@ def _store(settings: Settings, store: ObjectStore) -> str:
 def _registry(settings: Settings, store: ObjectStore) -> str:
     registry = ModelRegistry(settings, store)
     versions = registry.versions()
-    approved = sum(version.approved for version in versions)
+    point = sum(version.approved for version in versions)
+    intervals = sum(version.intervals_approved for version in versions)
     kind = urlparse(registry.tracking.uri).scheme
-    return f"{kind}: {registry.name} has {len(versions)} versions, {approved} approved"
+    return (
+        f"{kind}: {registry.name} has {len(versions)} versions of these settings, {point} with"
+        f" approved point forecasts, {intervals} with approved intervals; {registry.others()} of"
+        " other settings"
+    )
 
 
 def _notify(settings: Settings) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_ASSETS, MONTHLY_JOB
 from stock_assets.commands.project import Project, run_partitions
+from stock_assets.commands.trained_otherwise import months_of_other_settings
 from stock_assets.errors import RateLimitedError, SettingsError, SourceUnreachableError
 from stock_assets.forecasting.features import BAR_SESSIONS
 from stock_assets.forecasting.intervals import adaptive_history
@@ -103,7 +104,10 @@ def plan_range(project: Project, first: date, last: date) -> Range:
 def materialise_range(
     project: Project, wanted: Range, progress: Progress, fresh: bool = False
 ) -> None:
-    """Materialises what is missing of a range; with `fresh`, models, forecasts and scores anew."""
+    """Materialises what is missing of a range; with `fresh`, models, forecasts and scores anew.
+
+    A month whose version was made with other settings counts as missing.
+    """
     due = project.due
     sessions = list(map(str, wanted.forecasts))
     if fresh:
@@ -112,10 +116,14 @@ def materialise_range(
         due.note("forecast_rmse", map(str, wanted.targets))
     fill_history(project, wanted, progress)
     stored = stored_partitions(project.store, "registered_version")
-    again = due.keys("registered_version")
+    changed = months_of_other_settings(project, wanted.months)
+    again = due.keys("registered_version") | changed.keys()
     months = [month for month in wanted.months if month not in stored or month in again]
     if months:
         due.note("daily_forecast", (s for s in sessions if month_key(session_of(s)) in months))
+        # Also of the sessions that another run will ask for: by then their month has today's key.
+        forecast = stored_partitions(project.store, "daily_forecast") if changed else ()
+        due.note("daily_forecast", (s for s in forecast if month_key(session_of(s)) in changed))
         with progress.stage("training", f"{len(months)} months {months[0]}..{months[-1]}"):
             _run(project, MONTHLY_JOB, MONTHLY_ASSETS, months, progress)
         due.strike("registered_version", months)

@@ -8,7 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
 AS_OF_SHARES = (
-    "Prices are in shares as of that close: a split or dividend that takes effect since is not in"
+    "Prices are in the shares of that close: a split or dividend on the way to the target is not in"
     " them."
 )
 
@@ -133,7 +133,7 @@ def score_lines(summary: dict[str, Any]) -> list[str]:
         f"  Made by                    {len(versions)} version(s)"
         f"{f' ({versions[0]}..{versions[-1]})' if versions else ''},"
         f" {percent(summary['random_walk_share'], digits=1)} forecast what the random walk does,"
-        f" {percent(summary['fallback_share'], digits=1)} had no version",
+        f" {percent(summary['fallback_share'], digits=1)} had no version for it",
     ]
 
 

@@ -19,12 +19,13 @@ _LIMITS = """\
   delisted are missing, past scores are too kind."""
 
 
-def model_card(study: Mapping[str, Any], decision: GateDecision) -> str:
+def model_card(study: Mapping[str, Any], point: GateDecision, intervals: GateDecision) -> str:
     """Markdown.
 
     Args:
         study: The values of a month's study.
-        decision: The gate's on it.
+        point: The gate's decision on its point forecasts.
+        intervals: The same on its intervals.
     """
     scores = "\n".join(
         f"| {name.removeprefix('test_').replace('_', ' ')} | {study[name]:.6g} |"
@@ -41,6 +42,12 @@ def model_card(study: Mapping[str, Any], decision: GateDecision) -> str:
         if study["family"] == RANDOM_WALK
         else f"Its point forecast is {study['model_family']}'s times the slope."
     )
+    serves = {
+        (True, True): "It may serve with its point forecasts and its intervals.",
+        (True, False): "It may serve with its point forecasts; other intervals stand around them.",
+        (False, True): "It may serve with its intervals, around point forecasts that are not its.",
+        (False, False): "It serves only if a person promotes it.",
+    }[point.approved, intervals.approved]
     tickers = study["tickers"]
     named = ", ".join(tickers[:20]) + (f" and {len(tickers) - 20} more" if tickers[20:] else "")
     return f"""\
@@ -50,7 +57,10 @@ Forecasts the log return of {target_words(study["horizon"])} and its 50, 80 and 
 {meaning}
 
 ## Gate
-{decision.reason}
+{serves}
+
+- point: {point.reason}
+- intervals: {intervals.reason}
 
 ## Data
 - train: sessions {study["train_first"]}..{study["train_last"]}, {study["train_rows"]} rows

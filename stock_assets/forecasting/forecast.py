@@ -34,9 +34,26 @@ class ServedModel:
 
 
 @dataclass(frozen=True)
-class _Widths:
-    """The unit of some rows, shape (n,), and quantiles in it at GRID (n, 50), at BOUNDS (n, 6)."""
+class Serving:
+    """Whose point forecast and whose intervals serve some sessions; None where no version's do."""
 
+    point: ServedModel | None = None
+    intervals: ServedModel | None = None
+
+
+_NO_VERSION = "no approved version with these settings was trained before it"
+_NO_POINT = "no version with these settings and an approved point forecast was trained before it"
+_TOO_SHORT = "history too short for features"
+
+
+@dataclass(frozen=True)
+class _Widths:
+    """The unit of some rows, shape (n,), and quantiles in it at GRID (n, 50), at BOUNDS (n, 6).
+
+    `version`: whose they are; None for the normal law's.
+    """
+
+    version: ModelVersion | None
     volatility: np.ndarray
     grid: np.ndarray
     bounds: np.ndarray
@@ -45,17 +62,18 @@ class _Widths:
 def forecast_sessions(
     features: pl.DataFrame,
     target_of: Mapping[date, date],
-    served: ServedModel | None,
+    serving: Serving,
     calendar: ExchangeCalendar,
     horizon: int = 1,
 ) -> pl.DataFrame:
     """Forecasts the session that lies `horizon` sessions after each row's.
 
     Args:
-        features: FEATURE_SCHEMA. The sessions to forecast from, which the same version serves, and
+        features: FEATURE_SCHEMA. The sessions to forecast from, which the same versions serve, and
             `adaptive_history` before them: what is missing there the intervals do without.
         target_of: Each session to forecast from, and the session that it forecasts.
-        served: The version; None lets the random walk forecast all rows.
+        serving: Without a version for the point the random walk forecasts all rows; without one for
+            the intervals they are the normal law's.
         calendar: Counts the sessions that the intervals follow.
         horizon: Sessions to the target.
 
@@ -64,19 +82,26 @@ def forecast_sessions(
         forecast from. Rows without complete features are forecast by the random walk.
     """
     wanted = features.filter(pl.col("session").is_in(list(target_of))).sort("session", "ticker")
-    able = complete_rows(wanted) if served else wanted.clear()
+    point, intervals = serving.point, serving.intervals
+    able = complete_rows(wanted) if point or intervals else wanted.clear()
     rest = wanted.join(able, on=["ticker", "session"], how="anti", maintain_order="left")
     parts = []
-    if served and able.height:
-        scaled = served.model.predict(feature_matrix(able))
-        widths = _version_widths(able, features, served.intervals, calendar)
-        parts.append(_rows(able, scaled, widths, served.version, None))
+    if able.height:
+        scaled = point.model.predict(feature_matrix(able)) if point else np.zeros(able.height)
+        widths = (
+            _version_widths(able, features, intervals, calendar)
+            if intervals
+            else _normal_widths(able, horizon)
+        )
+        reason = None if point else _NO_POINT
+        parts.append(_rows(able, scaled, widths, point.version if point else None, reason))
     if rest.height:
-        reason = "history too short for features"
-        if served is None:
-            reason, widths = "no approved version trained before it", _normal_widths(rest, horizon)
-        else:
-            widths = _newcomer_widths(rest, features, served.intervals, calendar)
+        widths = (
+            _newcomer_widths(rest, features, intervals, calendar)
+            if intervals
+            else _normal_widths(rest, horizon)
+        )
+        reason = _TOO_SHORT if point or intervals else _NO_VERSION
         parts.append(_rows(rest, np.zeros(rest.height), widths, None, reason))
     if not parts:
         return pl.DataFrame(schema=FORECAST_SCHEMA)
@@ -91,14 +116,12 @@ def forecast_sessions(
 
 
 def _version_widths(
-    rows: pl.DataFrame,
-    features: pl.DataFrame,
-    intervals: IntervalModel,
-    calendar: ExchangeCalendar,
+    rows: pl.DataFrame, features: pl.DataFrame, served: ServedModel, calendar: ExchangeCalendar
 ) -> _Widths:
     """The version's law, its bounds moved by each ticker's newest returns."""
     sessions = rows["session"].unique().sort().to_list()
     tickers = rows["ticker"].unique().sort().to_list()
+    intervals = served.intervals
     session_of = {session: n for n, session in enumerate(sessions)}
     ticker_of = {ticker: n for n, ticker in enumerate(tickers)}
     unit = intervals.volatility.volatility(features)
@@ -107,18 +130,17 @@ def _version_widths(
     adapted = adapt(np.broadcast_to(bounds, (len(sessions), *bounds.shape)), newest)
     at = [session_of[session] for session in rows["session"]]
     whose = [ticker_of[ticker] for ticker in rows["ticker"]]
-    return _Widths(intervals.volatility.volatility(rows), grid[whose], adapted[at, whose])
+    volatility = intervals.volatility.volatility(rows)
+    return _Widths(served.version, volatility, grid[whose], adapted[at, whose])
 
 
 def _newcomer_widths(
-    rows: pl.DataFrame,
-    features: pl.DataFrame,
-    intervals: IntervalModel,
-    calendar: ExchangeCalendar,
+    rows: pl.DataFrame, features: pl.DataFrame, served: ServedModel, calendar: ExchangeCalendar
 ) -> _Widths:
     """The law of any ticker in units of the market's volatility, or of what is known of its own."""
-    quantiles, shape = intervals.newcomers, (rows.height, 1)
+    quantiles, shape = served.intervals.newcomers, (rows.height, 1)
     return _Widths(
+        served.version,
         young_volatility(rows, features, calendar),
         np.tile(quantiles.grid, shape),
         np.tile(quantiles.bounds, shape),
@@ -128,6 +150,7 @@ def _newcomer_widths(
 def _normal_widths(rows: pl.DataFrame, horizon: int) -> _Widths:
     quantiles, shape = normal_quantiles(), (rows.height, 1)
     return _Widths(
+        None,
         rows["volatility_1d"].to_numpy() * math.sqrt(horizon),
         np.tile(quantiles.grid, shape),
         np.tile(quantiles.bounds, shape),
@@ -141,7 +164,10 @@ def _rows(
     version: ModelVersion | None,
     reason: str | None,
 ) -> pl.DataFrame:
-    """Forecast rows from point forecasts in units of `volatility_1d`, shape (n_rows,)."""
+    """Forecast rows from point forecasts in units of `volatility_1d`, shape (n_rows,).
+
+    `version`: the point's; `reason`: why there is none.
+    """
     point = np.where(scaled == 0, 0.0, scaled * features["volatility_1d"].to_numpy())
     close = features["close_usd"].to_numpy()
     unit = widths.volatility[:, None]  # NaN where it is not known
@@ -169,6 +195,9 @@ def _rows(
             model=pl.lit(version.family if version else RANDOM_WALK),
             model_version=pl.lit(version.version if version else None, dtype=pl.Int64),
             trained_through=pl.lit(version.trained_through if version else None, dtype=pl.Date),
+            intervals_version=pl.lit(
+                widths.version.version if widths.version else None, dtype=pl.Int64
+            ),
             is_fallback=pl.lit(version is None),
             fallback_reason=pl.lit(reason, dtype=pl.String),
         )

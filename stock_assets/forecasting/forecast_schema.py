@@ -21,13 +21,18 @@ FORECAST_SCHEMA: dict[str, pl.DataType] = {
     "quantile_returns": pl.List(pl.Float64()),
     "model": pl.String(),
     "model_version": pl.Int64(),
+    "intervals_version": pl.Int64(),
     "trained_through": pl.Date(),
     "is_fallback": pl.Boolean(),
     "fallback_reason": pl.String(),
 }
 """Columns of a forecast. Prices are in the shares of `as_of_session`: a split or dividend up to
 the target session is not known yet. `forecast_volatility` is the unit, of one session, in which
-quantiles were scaled. `quantile_returns` are log returns at intervals.GRID. `model` is random_walk
-where the version's slope is zero: it found no signal and forecasts no change. Volatility, intervals
-and quantiles are null where a ticker's history is too short to know them and no version lends it
-the market's."""
+quantiles were scaled. `quantile_returns` are log returns at intervals.GRID.
+
+`model`, `model_version` and `trained_through` are the point forecast's. `model` is random_walk
+where the version's slope is zero (it found no signal and forecasts no change) and where no version
+made the point, which `fallback_reason` then explains. `intervals_version` made volatility,
+intervals and quantiles, maybe another version; it is null where they are the normal law's.
+`is_fallback`: no version made the point. Volatility, intervals and quantiles are null where
+a ticker's history is too short to know them and no version lends it the market's."""

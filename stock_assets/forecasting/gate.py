@@ -7,6 +7,9 @@ Asymptotic Theory for Heteroskedasticity-Autocorrelation Robust Tests", table 1,
 know that thirty sessions estimate such a variance badly, where the normal law's 1.645 would claim
 superiority too often.
 
+Intervals are judged likewise by losses of their own, see `interval_losses`, and apart from the
+point: a version may be approved for one and not for the other.
+
 Non-inferiority: the upper confidence bound of the candidate's relative excess loss lies within the
 margin. A candidate whose forecasts are large has a wide bound and is turned away for want of proof;
 one that has been shrunk to near the random walk is judged sharply even by few sessions. Superiority
@@ -30,6 +33,9 @@ LEVEL = 0.05
 """Chance to claim what is not so, of either claim."""
 LEAST_SESSIONS = 10
 """Test sessions below which nothing is compared."""
+TAIL_MARGIN = 8.0
+"""Margin of the 95 % interval score in margins of CRPS. Of normal laws a slight error of width
+costs 7.7 times as large a share of the one as of the other: 1.92 and 0.25 times its square."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,7 @@ class Comparison:
 
     `excess_loss`: the candidate's mean loss over the reference's, minus one. `upper_bound`: what it
     is below with 95 % confidence. `t`: positive where the candidate is better; 0.0 where the two
-    never differ.
+    never differ. The excess is infinite where the reference never loses and the candidate does.
     """
 
     reference: str
@@ -47,6 +53,7 @@ class Comparison:
     upper_bound: float
     t: float
     horizon: int = 1
+    loss: str = "loss"
 
     @property
     def superior(self) -> bool:
@@ -69,7 +76,11 @@ def critical_value(sessions: int, horizon: int = 1) -> float:
 
 
 def compare(
-    reference: str, losses: np.ndarray, losses_reference: np.ndarray, horizon: int = 1
+    reference: str,
+    losses: np.ndarray,
+    losses_reference: np.ndarray,
+    horizon: int = 1,
+    loss: str = "loss",
 ) -> Comparison:
     """The candidate's losses beside a reference's.
 
@@ -78,6 +89,7 @@ def compare(
         losses: One a session, ascending, shape (n_sessions,).
         losses_reference: The same of the reference.
         horizon: Sessions that a forecast spans.
+        loss: What it is called.
 
     Returns:
         NaN bounds where there are fewer than LEAST_SESSIONS: nothing is shown.
@@ -85,9 +97,12 @@ def compare(
     difference = losses_reference - losses
     n, level = len(difference), float(np.mean(losses_reference)) if len(losses) else math.nan
     if n < LEAST_SESSIONS:
-        return Comparison(reference, n, math.nan, math.nan, math.nan, horizon)
+        return Comparison(reference, n, math.nan, math.nan, math.nan, horizon, loss)
     if not difference.any():
-        return Comparison(reference, n, 0.0, 0.0, 0.0, horizon)
+        return Comparison(reference, n, 0.0, 0.0, 0.0, horizon, loss)
+    if level == 0:  # returns that are all zero: only the random walk is right
+        t = diebold_mariano_t(losses, losses_reference, horizon)
+        return Comparison(reference, n, math.inf, math.inf, t, horizon, loss)
     excess = float(-difference.mean()) / level
     # Of a ratio of two means (delta method): the reference's level is an estimate too.
     unequal = losses - (1 + excess) * losses_reference
@@ -99,6 +114,7 @@ def compare(
         excess + critical_value(n, horizon) * error,
         diebold_mariano_t(losses, losses_reference, horizon),
         horizon,
+        loss,
     )
 
 
@@ -111,11 +127,44 @@ def decide(comparisons: Sequence[Comparison], margin: float) -> GateDecision:
             can be held against, it is a rejection.
         margin: A share of the reference's mean squared error; 0.02 is about one per cent of RMSE.
     """
+    approved = _shown_within(comparisons, margin)
+    words = f"{_all_words(comparisons)}; margin +{margin:.2%}"
+    return GateDecision(approved, f"{_verdict(approved)}: {words}", tuple(comparisons))
+
+
+def decide_intervals(
+    crps: Sequence[Comparison], interval_scores: Sequence[Comparison], margin: float
+) -> GateDecision:
+    """Approves intervals that are no worse than each reference by CRPS and by interval score.
+
+    Args:
+        crps: With the normal law, and with the champion where there is one; see `decide`.
+        interval_scores: The same of the 95 % interval score, which sees tails that CRPS does not.
+        margin: A share of the reference's mean CRPS; TAIL_MARGIN times that of the interval score.
+            The number of squared error fits, though it means another thing: 0.02 of CRPS is lost by
+            widths that are all a quarter too large or too small. Honest widths of few tickers need
+            so much to be shown; half or twice the width costs 0.08 and more.
+    """
+    tails = TAIL_MARGIN * margin
+    approved = _shown_within(crps, margin) and _shown_within(interval_scores, tails)
+    words = (
+        f"{_all_words(crps)}; margin +{margin:.2%};"
+        f" {_all_words(interval_scores)}; margin +{tails:.2%}"
+    )
+    return GateDecision(approved, f"{_verdict(approved)}: {words}", (*crps, *interval_scores))
+
+
+def _shown_within(comparisons: Sequence[Comparison], margin: float) -> bool:
     shown = [c for n, c in enumerate(comparisons) if n == 0 or not math.isnan(c.upper_bound)]
-    approved = all(c.upper_bound <= margin for c in shown)
-    words = "; ".join(_words(c) for c in comparisons)
-    verdict = "approved" if approved else "rejected"
-    return GateDecision(approved, f"{verdict}: {words}; margin +{margin:.2%}", tuple(comparisons))
+    return all(c.upper_bound <= margin for c in shown)
+
+
+def _verdict(approved: bool) -> str:
+    return "approved" if approved else "rejected"
+
+
+def _all_words(comparisons: Sequence[Comparison]) -> str:
+    return "; ".join(map(_words, comparisons))
 
 
 def _words(found: Comparison) -> str:
@@ -124,8 +173,10 @@ def _words(found: Comparison) -> str:
         return f"not compared with the {name}, {found.sessions} sessions that neither has seen"
     if found.excess_loss == found.upper_bound == 0:
         return f"forecasts what the {name} forecasts"
+    if math.isinf(found.excess_loss):
+        return f"{found.loss} where the {name} has none ({found.sessions} sessions)"
     claim = ", superior" if found.superior else ""
     return (
-        f"loss {found.excess_loss:+.2%} of the {name}'s, at most {found.upper_bound:+.2%} with"
-        f" 95 % confidence (DM t {found.t:.2f}, {found.sessions} sessions){claim}"
+        f"{found.loss} {found.excess_loss:+.2%} of the {name}'s, at most {found.upper_bound:+.2%}"
+        f" with 95 % confidence (DM t {found.t:.2f}, {found.sessions} sessions){claim}"
     )

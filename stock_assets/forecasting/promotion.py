@@ -1,22 +1,30 @@
-"""Which version serves a given session."""
+"""Which version serves a given session: one its point forecast, maybe another its intervals."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
+from typing import Literal
 
 RANDOM_WALK = "random_walk"
 """The family that forecasts no change of the log price."""
 
+Part = Literal["point", "intervals"]
+POINT: Part = "point"
+INTERVALS: Part = "intervals"
+PARTS: tuple[Part, ...] = (POINT, INTERVALS)
+"""What a version can serve with. Each part is judged, approved and served by itself."""
+
 
 @dataclass(frozen=True, order=True)
 class Promotion:
-    """A person's decision that a version serves the sessions after `after`.
+    """A person's decision that a version serves the sessions after `after`, with some parts.
 
     `at` (ISO 8601, UTC) tells which of two on one day is the later.
     """
 
     after: date
     at: str
+    parts: tuple[Part, ...] = PARTS
 
 
 @dataclass(frozen=True, order=True)
@@ -26,10 +34,11 @@ class ModelVersion:
     Args:
         trained_through: The last session that it has seen.
         version: Its number.
-        approved: By the gate.
+        approved: Its point forecasts, by the gate.
         family: What its forecasts are.
         promotions: By people, in any order. They say nothing about the past: older forecasts, made
             anew, stay what they were.
+        intervals_approved: Its intervals, by the gate.
     """
 
     trained_through: date
@@ -37,37 +46,54 @@ class ModelVersion:
     approved: bool
     family: str
     promotions: tuple[Promotion, ...] = ()
+    intervals_approved: bool = False
+
+    def is_approved(self, part: Part) -> bool:
+        return self.approved if part == POINT else self.intervals_approved
 
 
-def version_for(versions: Iterable[ModelVersion], session: date) -> ModelVersion | None:
-    """The version that forecasts from `session`: the newest approved one trained before it.
+def version_for(
+    versions: Iterable[ModelVersion], session: date, part: Part = POINT
+) -> ModelVersion | None:
+    """The version whose part serves from `session`: the newest approved one trained before it.
 
     Strictly before: a version that has seen the session's own close can only be made after the
     forecast of that session, so a live run could not have used it, and a backfill must not either.
     A version that a person promoted counts as new as its promotion, until a newer one is approved.
     None where there is no such version.
     """
-    able = [
-        (decided, version.version, version)
-        for version in versions
-        for decided in _decisions(version)
-        if decided.after < session
-    ]
+    able = _able(versions, session, part)
     return max(able)[2] if able else None
 
 
-def _decisions(version: ModelVersion) -> list[Promotion]:
-    """When it came to serve: by the gate and by people; nobody promotes what knows the future."""
-    by_gate = [Promotion(version.trained_through, "")] if version.approved else []
+def _able(
+    versions: Iterable[ModelVersion], session: date, part: Part
+) -> list[tuple[Promotion, int, ModelVersion]]:
+    """What may serve a session, with when it came to do so: the greatest serves."""
     return [
-        *by_gate,
-        *(Promotion(max(p.after, version.trained_through), p.at) for p in version.promotions),
+        (decided, version.version, version)
+        for version in versions
+        for decided in _decisions(version, part)
+        if decided.after < session
     ]
 
 
-def champion_of(versions: Iterable[ModelVersion]) -> ModelVersion | None:
+def _decisions(version: ModelVersion, part: Part) -> list[Promotion]:
+    """When it came to serve: by the gate and by people; nobody promotes what knows the future."""
+    by_gate = [Promotion(version.trained_through, "")] if version.is_approved(part) else []
+    return [
+        *by_gate,
+        *(
+            Promotion(max(p.after, version.trained_through), p.at)
+            for p in version.promotions
+            if part in p.parts
+        ),
+    ]
+
+
+def champion_of(versions: Iterable[ModelVersion], part: Part = POINT) -> ModelVersion | None:
     """The version that serves whatever session comes next."""
-    return version_for(versions, date.max)
+    return version_for(versions, date.max, part)
 
 
 def challenger_of(versions: Iterable[ModelVersion]) -> ModelVersion | None:
@@ -75,3 +101,18 @@ def challenger_of(versions: Iterable[ModelVersion]) -> ModelVersion | None:
     known = list(versions)
     champion = champion_of(known)
     return max((v for v in known if v != champion), default=None)
+
+
+def before_the_last(versions: Iterable[ModelVersion]) -> dict[Part, ModelVersion]:
+    """Who would serve without the version that came to serve last, for each part that it serves.
+
+    A part for which there is nobody else is left out.
+    """
+    known = list(versions)
+    able = [found for part in PARTS for found in _able(known, date.max, part)]
+    if not able:
+        return {}
+    last = max(able)[2]
+    others = [version for version in known if version != last]
+    former = {part: champion_of(others, part) for part in PARTS if champion_of(known, part) == last}
+    return {part: version for part, version in former.items() if version}

@@ -14,6 +14,7 @@ from stock_assets.forecasting.evaluation import pinball_crps, rmse
 from stock_assets.forecasting.families import family_named
 from stock_assets.forecasting.features import FEATURES
 from stock_assets.forecasting.fingerprint import code_hash, data_hash, fingerprint
+from stock_assets.forecasting.interval_losses import beside_the_normal_law
 from stock_assets.forecasting.intervals import COVERAGES, IntervalModel, fit_intervals
 from stock_assets.forecasting.model import ShrunkRegressor, feature_matrix, fit_one
 from stock_assets.forecasting.promotion import RANDOM_WALK
@@ -26,17 +27,20 @@ class TestRecord:
     """What the one look at the test set showed.
 
     Args:
-        scores: Numbers by name; errors with the random walk's beside them.
+        scores: Numbers by name; errors with the random walk's beside them. The skill is None where
+            the random walk never erred.
         losses: One row a session: `session`, mean squared error over tickers in units of
             volatility of the `candidate` and of the `random_walk`.
+        interval_losses: One row a session, of the law around no change: see `interval_losses`.
         pit: Per row, in the order of the test set: the level of the realised return under the law
             forecast for it; uniform where the law is right.
         importance: `feature`, `mse_increase`: by how much shuffling a feature within the test set
             raises the squared error of the unshrunk model; negative where it lowers it.
     """
 
-    scores: dict[str, float]
+    scores: dict[str, float | None]
     losses: pl.DataFrame
+    interval_losses: pl.DataFrame
     pit: np.ndarray
     importance: pl.DataFrame
 
@@ -158,7 +162,7 @@ def _test_record(
         scores={
             "test_rmse_return": own,
             "test_rmse_return_random_walk": naive,
-            "test_skill": 1 - own / naive,
+            "test_skill": 1 - own / naive if naive else None,
             "test_mae_return": float(np.mean(np.abs(realised - forecast))),
             "test_mae_return_random_walk": float(np.mean(np.abs(realised))),
             "test_crps": float(np.mean(pinball_crps(quantiles, realised))),
@@ -170,6 +174,7 @@ def _test_record(
             },
         },
         losses=daily_losses(test, scaled).rename({"own": "candidate"}),
+        interval_losses=beside_the_normal_law(test, intervals, intervals.horizon),
         # Half of the steps between two neighbouring quantiles: the middle of where it fell.
         pit=np.asarray((quantiles < realised[:, None]).mean(axis=1)),
         importance=_importance(model.estimator, features, label, seed),

@@ -205,7 +205,7 @@ class MlflowTracking:
             mlflow.log_params({**params, **trained.tuning.params})
             mlflow.log_metrics(
                 {
-                    **trained.test.scores,
+                    **{n: v for n, v in trained.test.scores.items() if v is not None},
                     "tuning_mse": trained.tuning.mse,
                     "tuning_mse_random_walk": trained.tuning.mse_random_walk,
                     **{f"slope_{n}": v for n, v in vars(trained.tuning.slope).items()},

@@ -3,14 +3,23 @@
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from stock_assets.errors import RegistryError
 from stock_assets.forecasting.card import model_card
 from stock_assets.forecasting.gate import GateDecision
-from stock_assets.forecasting.promotion import ModelVersion, Promotion, challenger_of, champion_of
+from stock_assets.forecasting.promotion import (
+    INTERVALS,
+    PARTS,
+    POINT,
+    ModelVersion,
+    Part,
+    Promotion,
+    before_the_last,
+    challenger_of,
+    champion_of,
+)
 from stock_assets.resources.mlflow_runs import (
     CARD_FILE,
     FINGERPRINT_TAG,
@@ -19,7 +28,22 @@ from stock_assets.resources.mlflow_runs import (
     download_model,
     one_at_a_time,
 )
+from stock_assets.resources.model_settings import (
+    differing_settings,
+    settings_key,
+    settings_of_versions,
+)
 from stock_assets.resources.object_store import ObjectStore
+from stock_assets.resources.version_tags import (
+    GATE_TAGS,
+    KEY_TAG,
+    REJECTED,
+    SETTINGS_TAG,
+    as_version,
+    decision_tags,
+    promotion_tags,
+    settings_tags,
+)
 from stock_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,22 +52,26 @@ if TYPE_CHECKING:
 
     from stock_assets.forecasting.forecast import ServedModel
 
-CHAMPION, CHALLENGER = "champion", "challenger"
-_GATE_TAG = "gate"
-_PROMOTIONS_TAG = "promotions"
-_AUDIT_TAG = "audit_"
-_APPROVED, _REJECTED = "approved", "rejected"
+CHAMPION, CHALLENGER, CHAMPION_INTERVALS = "champion", "challenger", "champion_intervals"
 
 
 class ModelRegistry:
-    """The versions of one dataset's model, and the MLflow runs behind them (`tracking`)."""
+    """The versions of one dataset's model, and the MLflow runs behind them (`tracking`).
+
+    A deployment's versions are those that were made with its settings, see `model_settings`: others
+    of the same name neither serve nor are compared with, and their aliases are not shown.
+    """
 
     def __init__(self, settings: Settings, store: ObjectStore) -> None:
         self._settings = settings
         self.tracking = MlflowTracking(settings, store)
         self.name = f"stock_assets_{settings.dataset_name}"
+        self.settings = settings_of_versions(settings)
+        self.settings_key = settings_key(settings)
 
-    def register(self, study: Mapping[str, Any], decision: GateDecision) -> int:
+    def register(
+        self, study: Mapping[str, Any], point: GateDecision, intervals: GateDecision
+    ) -> int:
         """The version of a study: made once, however often it is asked for, also at once.
 
         On one machine a lock lets one process in at a time. Machines that share a tracking server
@@ -51,7 +79,8 @@ class ModelRegistry:
 
         Args:
             study: A value of the asset `tuned_model`.
-            decision: The gate's.
+            point: The gate's decision on its point forecasts.
+            intervals: The same on its intervals.
 
         Returns:
             The version's number.
@@ -63,28 +92,33 @@ class ModelRegistry:
                 version = self._made_from(client, study["fingerprint"])
             if version is None:
                 raise RegistryError(f"{self.name} lost the version of {study['month']}; try again")
-            tags = {
-                _GATE_TAG: _APPROVED if decision.approved else _REJECTED,
-                "gate_reason": decision.reason,
-                "gate_numbers": json.dumps([asdict(c) for c in decision.comparisons]),
-            }
+            tags = decision_tags(POINT, point) | decision_tags(INTERVALS, intervals)
             for name, value in tags.items():
                 client.set_model_version_tag(self.name, version.version, name, value)
-            card = model_card(study, decision)
+            card = model_card(study, point, intervals)
             client.update_model_version(self.name, version.version, description=card)
             client.log_text(study["mlflow_run_id"], card, CARD_FILE)
             self._point_aliases(client)
             return int(version.version)
 
     def _made_from(self, client: "MlflowClient", fingerprint: str) -> "MlflowVersion | None":
-        """The lowest version of a study; others, made at the same time elsewhere, are deleted."""
-        found = [v for v in self._search(client) if v.tags.get(FINGERPRINT_TAG) == fingerprint]
+        """The lowest version of a study with these settings; its twins, made at the same time
+        elsewhere, are deleted.
+        """
+        found = [v for v in self._own(client) if v.tags.get(FINGERPRINT_TAG) == fingerprint]
         found.sort(key=lambda v: int(v.version))
         for twin in found[1:]:
             client.delete_model_version(self.name, twin.version)
         return found[0] if found else None
 
-    def promote(self, number: int, after: date, who: str, why: str = "promoted") -> ModelVersion:
+    def promote(
+        self,
+        number: int,
+        after: date,
+        who: str,
+        why: str = "promoted",
+        parts: tuple[Part, ...] = PARTS,
+    ) -> ModelVersion:
         """Lets a version forecast from the sessions after `after`, until a newer one is approved.
 
         Args:
@@ -92,51 +126,79 @@ class ModelRegistry:
             after: The newest session: forecasts up to it stay what they were.
             who: For the audit trail in the version's tags, which only grows.
             why: The same.
+            parts: What it serves with.
 
         Raises:
-            RegistryError: There is no such version.
+            RegistryError: There is no such version, or it was made with other settings.
         """
         with self.tracking.client() as client, one_at_a_time(self._settings):
-            known = {int(v.version): v for v in self._search(client)}
+            every = {int(v.version): v for v in self._search(client)}
+            known = {n: v for n, v in every.items() if self._is_own(v)}
             if number not in known:
-                raise RegistryError(
-                    f"{self.name} has no version {number}; there are"
-                    f" {', '.join(map(str, sorted(known))) or 'none yet'}"
-                )
-            before = champion_of(map(_as_version, known.values()))
+                raise self._not_promotable(every.get(number), number, sorted(known))
+            tags = known[number].tags
+            versions = [as_version(v) for v in known.values()]
+            point, intervals = (champion_of(versions, part) for part in PARTS)
             now = datetime.now(UTC)
             entry = (
-                f"{now:%Y-%m-%dT%H:%M:%SZ} {why} by {who} after {after}; champion was"
-                f" {before.version if before else 'none'}; gate said"
-                f" {known[number].tags.get(_GATE_TAG)}"
+                f"{now:%Y-%m-%dT%H:%M:%SZ} {why} by {who} after {after} for"
+                f" {' and '.join(parts)}; champion was {point.version if point else 'none'}, of"
+                f" intervals {intervals.version if intervals else 'none'}; gate said"
+                f" {tags.get(GATE_TAGS[POINT])}, of intervals {tags.get(GATE_TAGS[INTERVALS])}"
             )
-            count = sum(name.startswith(_AUDIT_TAG) for name in known[number].tags)
-            tags = {
-                f"{_AUDIT_TAG}{count + 1:03d}": entry,
-                _PROMOTIONS_TAG: _written(
-                    (*_as_version(known[number]).promotions, Promotion(after, now.isoformat()))
-                ),
-            }
-            for name, value in tags.items():
+            promotion = Promotion(after, now.isoformat(), parts)
+            for name, value in promotion_tags(tags, promotion, entry).items():
                 client.set_model_version_tag(self.name, str(number), name, value)
             self._point_aliases(client)
-            return _as_version(client.get_model_version(self.name, str(number)))
+            return as_version(client.get_model_version(self.name, str(number)))
 
-    def rollback(self, after: date, who: str) -> ModelVersion:
-        """Promotes the version that was champion before the present one.
+    def _not_promotable(
+        self, other: "MlflowVersion | None", number: int, own: list[int]
+    ) -> RegistryError:
+        """Why a version is none of this deployment's, and what to do."""
+        there_are = ", ".join(map(str, own)) or "none yet"
+        if other is None:
+            return RegistryError(f"{self.name} has no version {number}; there are {there_are}")
+        then = json.loads(other.tags.get(SETTINGS_TAG, "{}"))
+        if differences := differing_settings(then, self._settings):
+            names = [name for name, value in self.settings.items() if then.get(name) != value]
+            old = " ".join(f"STOCK_ASSETS_{n.upper()}={then[n]}" for n in names if n in then)
+            return RegistryError(
+                f"{self.name} version {number} was made with other settings"
+                f" ({'; '.join(differences)}); set {old} to serve with it, or promote one of these"
+                f" settings ({there_are})"
+            )
+        return RegistryError(
+            f"{self.name} version {number} does not say with which settings it was made: an older"
+            f" release made it; promote one that does ({there_are}), or train"
+            f" {other.tags.get('month')} again"
+        )
+
+    def rollback(self, after: date, who: str) -> dict[Part, ModelVersion]:
+        """Takes back the version that came to serve last: those before it serve with its parts.
+
+        Returns:
+            Who serves now by part; a part that the version did not serve with, or that had no
+            version before it, is left out and stays as it is.
 
         Raises:
-            RegistryError: There was none.
+            RegistryError: There was none before it.
         """
         versions = self.versions()
-        champion = champion_of(versions)
-        former = champion_of(v for v in versions if v != champion)
-        if champion is None or former is None:
+        former = before_the_last(versions)
+        if not former:
             raise RegistryError(
                 f"{self.name} has no approved version before the champion to go back to; promote"
                 " one by its number"
             )
-        return self.promote(former.version, after, who, f"rollback from {champion.version}")
+        was = ", ".join(
+            dict.fromkeys(str(v.version) for p in former if (v := champion_of(versions, p)))
+        )
+        why = f"rollback from {was}"
+        for version in dict.fromkeys(former.values()):
+            parts = tuple(part for part, one in former.items() if one == version)
+            self.promote(version.version, after, who, why, parts)
+        return former
 
     def _create(self, client: "MlflowClient", study: Mapping[str, Any]) -> None:
         from mlflow.exceptions import MlflowException
@@ -165,7 +227,8 @@ class ModelRegistry:
                     FINGERPRINT_TAG,
                 )
             }
-            | {_GATE_TAG: _REJECTED},
+            | dict.fromkeys(GATE_TAGS.values(), REJECTED)
+            | settings_tags(self.settings_key, self.settings),
         )
 
     @staticmethod
@@ -187,17 +250,29 @@ class ModelRegistry:
             if not token:
                 return found
 
+    def _is_own(self, version: "MlflowVersion") -> bool:
+        return bool(version.tags.get(KEY_TAG) == self.settings_key)
+
+    def _own(self, client: "MlflowClient") -> list["MlflowVersion"]:
+        return [version for version in self._search(client) if self._is_own(version)]
+
     def versions(self) -> list[ModelVersion]:
-        """Every version, approved or not, in the order of the data that they know."""
+        """Every version made with these settings, approved or not, ordered by what they know."""
         with self.tracking.client() as client:
-            return sorted(_as_version(v) for v in self._search(client))
+            return sorted(as_version(v) for v in self._own(client))
+
+    def others(self) -> int:
+        """How many versions were made with other settings, or do not say with which."""
+        with self.tracking.client() as client:
+            return sum(not self._is_own(version) for version in self._search(client))
 
     def _point_aliases(self, client: "MlflowClient") -> None:
         """Aliases show people who serves and who is next; forecasts choose by session."""
-        versions = [_as_version(v) for v in self._search(client)]
+        versions = [as_version(v) for v in self._own(client)]
         for alias, version in (
             (CHAMPION, champion_of(versions)),
             (CHALLENGER, challenger_of(versions)),
+            (CHAMPION_INTERVALS, champion_of(versions, INTERVALS)),
         ):
             if version:
                 client.set_registered_model_alias(self.name, alias, str(version.version))
@@ -236,18 +311,3 @@ class ModelRegistry:
             model=model,
             intervals=IntervalModel.of(stored),
         )
-
-
-def _as_version(found: "MlflowVersion") -> ModelVersion:
-    promotions = json.loads(found.tags.get(_PROMOTIONS_TAG, "[]"))
-    return ModelVersion(
-        trained_through=date.fromisoformat(found.tags["trained_through"]),
-        version=int(found.version),
-        approved=found.tags.get(_GATE_TAG) == _APPROVED,
-        family=found.tags["family"],
-        promotions=tuple(Promotion(date.fromisoformat(p["after"]), p["at"]) for p in promotions),
-    )
-
-
-def _written(promotions: tuple[Promotion, ...]) -> str:
-    return json.dumps([{"after": str(p.after), "at": p.at} for p in promotions])

@@ -152,7 +152,10 @@ def test_the_doctor_finds_everything_well(home: Path):
         "settings", "source", "store", "registry", "metrics", "notify",
     ]  # fmt: skip
     registry = found["findings"][3]["detail"]
-    assert registry == "sqlite: stock_assets_sample has 2 versions, 2 approved"
+    assert registry == (
+        "sqlite: stock_assets_sample has 2 versions of these settings, 2 with approved point"
+        " forecasts, 0 with approved intervals; 0 of other settings"
+    )
 
 
 def test_the_doctor_says_what_is_wrong_and_fails(home: Path):

@@ -98,8 +98,8 @@ def test_months_of_other_settings_are_named(folder: Path):
         assert trained_otherwise(project, MONTHS) is None
         family = project.settings.model_copy(update={"model_family": "random_walk"})
         assert trained_otherwise(replace(project, settings=family), MONTHS) == (
-            "2 of 2 stored months, 2011-12..2012-01, were trained otherwise (family ridge, now"
-            " random_walk) and are read as they are; --fresh trains them again"
+            "2 of 2 stored months, 2011-12..2012-01, had versions of other settings (model_family"
+            " ridge, now random_walk) and were made again"
         )
         path = stored_partitions(project.store, "tuned_model")["2011-12"].path
         study = json.loads(project.store.get(path)) | {"code_hash": "of another release"}
@@ -108,6 +108,35 @@ def test_months_of_other_settings_are_named(folder: Path):
             trained_otherwise(project, MONTHS)
         )
         assert trained_otherwise(replace(project, settings=family), MONTHS[:5]) is None
+
+
+def test_a_month_whose_prices_never_move_has_a_version_and_no_skill(folder: Path):
+    bars = pl.read_parquet(folder / "prices.parquet")
+    last = bars.filter(pl.col("session") == date(2012, 1, 13)).select("ticker", still="close")
+    bars = bars.join(last, on="ticker").with_columns(
+        pl.when(pl.col("session") > date(2012, 1, 13)).then("still").otherwise(price).alias(price)
+        for price in ("open", "high", "low", "close")
+    )
+    bars.drop("still").write_parquet(folder / "prices.parquet")
+    with opened(folder) as project:
+        sessions = project.partitions.sessions.get_partition_keys()
+        materialise(project, DAILY_JOB, ("raw_prices", "features"), sessions)
+        # Its ten test labels are the returns of 2012-01-18..2012-01-31.
+        materialise(project, MONTHLY_JOB, MONTHLY_ASSETS, MONTHS[7:])
+        study, version = (
+            json.loads(project.store.get(f"{asset}/month=2012-02/value.json"))
+            for asset in ("tuned_model", "registered_version")
+        )
+        assert study["test_losses"]["random_walk"] == [0.0] * 10
+        assert study["test_skill"] is None
+        assert version["version"] == 1
+        same = "forecasts what the random walk forecasts"
+        worse = "loss where the random walk has none"
+        assert (same if study["family"] == "random_walk" else worse) in version["reason"]
+        event = project.instance.get_latest_materialization_event(dg.AssetKey("tuned_model"))
+        shown = event.asset_materialization.metadata
+        assert shown["test_rmse_return_random_walk"].value == 0.0
+        assert "test_skill" not in shown
 
 
 def test_a_month_whose_features_have_a_hole_fails_loudly(folder: Path):

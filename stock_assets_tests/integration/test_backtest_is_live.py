@@ -57,6 +57,8 @@ def settings_in(folder: Path, name: str) -> Settings:
         first_session=BEGIN,
         last_session=LAST,
         tickers=("T000", "T001", "T002", "T003"),
+        # Ten test sessions of three tickers show little: here every version shall come to serve.
+        gate_margin=1.0,
         **QUICK,
     )
 
@@ -145,6 +147,10 @@ def test_the_range_holds_what_could_have_set_them_apart(both: tuple[dict[str, An
     assert served["as_of_session"].to_list()[-1] == date(2013, 2, 13)
     assert (forecasts["forecast_return"] != 0).any()  # something was learnt that could differ
     assert forecasts.filter(ticker="T003")["is_fallback"].all()  # listed too lately
+    # The law of any ticker is the same version's from the retrain on.
+    theirs = forecasts.select("as_of_session", "intervals_version").unique().sort("as_of_session")
+    assert theirs["intervals_version"].to_list()[-5:] == [3] * 5
+    assert theirs["intervals_version"].n_unique() == 3
     absent = set(MISSING) - set(forecasts.filter(ticker="T002")["as_of_session"])
     assert absent == set(MISSING)
     scores = rows(live, "forecast_rmse")

@@ -313,15 +313,19 @@ def test_a_version_rejected_by_the_gate_serves_nothing_and_keeps_its_reason(proj
     study = json.loads(project.store.get("tuned_model/month=2013-01/value.json"))
     models = registry(project)
     approved = [v for v in models.versions() if v.approved]
-    number = models.register(study, GateDecision(False, "rejected: on purpose"))
+    number = models.register(
+        study, GateDecision(False, "rejected: on purpose"), GateDecision(False, "no")
+    )
     try:
-        assert not any(v.approved for v in models.versions() if v.version == number)
+        (rejected,) = [v for v in models.versions() if v.version == number]
+        assert (rejected.approved, rejected.intervals_approved) == (False, False)
         assert len([v for v in models.versions() if v.approved]) == len(approved) - 1
         with models.tracking.client() as client:
             tags = client.get_model_version(models.name, str(number)).tags
         assert tags["gate_reason"] == "rejected: on purpose"
+        assert (tags["gate_intervals"], tags["gate_intervals_reason"]) == ("rejected", "no")
     finally:
-        models.register(study, GateDecision(True, "approved: again"))
+        models.register(study, GateDecision(True, "again"), GateDecision(True, "again"))
 
 
 def test_months_without_history_are_left_to_the_random_walk(tmp_path: Path):
@@ -336,4 +340,6 @@ def test_months_without_history_are_left_to_the_random_walk(tmp_path: Path):
         stored = stored_partitions(project.store, "daily_forecast")
         rows = read_rows(project.store, list(stored.values()))
     assert rows["model"].unique().to_list() == ["random_walk"]
-    assert rows["fallback_reason"].unique().to_list() == ["no approved version trained before it"]
+    assert rows["fallback_reason"].unique().to_list() == [
+        "no approved version with these settings was trained before it"
+    ]

@@ -18,7 +18,12 @@ from stock_assets.commands.stages import Progress, materialise_range, plan_range
 from stock_assets.errors import RegistryError
 from stock_assets.forecasting.gate import GateDecision
 from stock_assets.resources.io_managers import stored_partitions
-from stock_assets.resources.model_registry import CHALLENGER, CHAMPION, ModelRegistry
+from stock_assets.resources.model_registry import (
+    CHALLENGER,
+    CHAMPION,
+    CHAMPION_INTERVALS,
+    ModelRegistry,
+)
 from stock_assets.resources.read_cache import read_rows
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import QUICK, make_home
@@ -57,13 +62,26 @@ def forecast_again(project: Project, session: str) -> dict[str, Any]:
     return read_rows(project.store, [stored[session]]).row(0, named=True)
 
 
+def served(project: Project, session: str) -> tuple[int | None, int | None]:
+    """Whose point and whose intervals a session made anew has."""
+    row = forecast_again(project, session)
+    return row["model_version"], row["intervals_version"]
+
+
 def test_the_second_month_was_held_against_the_first(project: Project, registry: ModelRegistry):
     with registry.tracking.client() as client:
         version = client.get_model_version(registry.name, "2")
         numbers = json.loads(version.tags["gate_numbers"])
     assert [n["reference"] for n in numbers] == ["random_walk", "champion, version 1"]
     assert numbers[1]["sessions"] == 10  # all test sessions come after what January has seen
-    assert "## Gate\napproved: " in version.description
+    of_intervals = json.loads(version.tags["gate_intervals_numbers"])
+    assert [(n["reference"], n["loss"]) for n in of_intervals] == [
+        (reference, loss)
+        for loss in ("CRPS", "95 % interval score")
+        for reference in ("normal_law", "champion, version 1")
+    ]
+    assert "- point: approved: " in version.description
+    assert "- intervals: approved: CRPS " in version.description
     february = study(project, "2013-02")
     # January and February lie in one block of three months: one search serves both.
     assert february["params_from"] == "2013-01"
@@ -73,10 +91,10 @@ def test_the_second_month_was_held_against_the_first(project: Project, registry:
 def test_two_registrations_at_once_leave_one_version(project: Project, registry: ModelRegistry):
     new = study(project, "2013-02") | {"fingerprint": "raced", "trained_through": "2012-01-31"}
     before = {v.version for v in registry.versions()}
-    decision = GateDecision(False, "rejected: on purpose")
+    decisions = [GateDecision(False, "rejected: on purpose")] * 2
     others = [ModelRegistry(project.settings, project.store) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
-        numbers = list(pool.map(lambda r: r.register(new, decision), others))
+        numbers = list(pool.map(lambda r: r.register(new, *decisions), others))
     assert len(set(numbers)) == 1
     assert {v.version for v in registry.versions()} - before == set(numbers)
 
@@ -92,7 +110,7 @@ def test_versions_made_at_once_by_two_machines_become_one(
         registry._create(client, new)
     twins = {v.version for v in registry.versions()} - before
     assert len(twins) == 2
-    kept = registry.register(new, GateDecision(False, "rejected: on purpose"))
+    kept = registry.register(new, *[GateDecision(False, "rejected: on purpose")] * 2)
     assert kept == min(twins)
     assert {v.version for v in registry.versions()} - before == {kept}
 
@@ -100,28 +118,44 @@ def test_versions_made_at_once_by_two_machines_become_one(
 def test_a_promotion_changes_who_serves_from_now_on_and_nothing_before(
     project: Project, registry: ModelRegistry, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setenv("STOCK_ASSETS_STORE_URI", project.settings.store_uri or "")
-    monkeypatch.setenv("STOCK_ASSETS_FIRST_SESSION", "2012-03-01")
-    monkeypatch.setenv("STOCK_ASSETS_HOME", str(project.settings.home))
-    monkeypatch.setenv("STOCK_ASSETS_LAST_SESSION", "2013-02-04")
+    given = QUICK | {
+        "store_uri": project.settings.store_uri,
+        "first_session": "2012-03-01",
+        "last_session": "2013-02-04",
+        "home": project.settings.home,
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(f"STOCK_ASSETS_{name.upper()}", str(value))
+    rejected = GateDecision(False, "rejected")
+    registry.register(study(project, "2013-02"), GateDecision(True, "approved"), rejected)
     told = CliRunner().invoke(main, ["promote", "1"])
     assert told.exit_code == 0, told.output
     assert told.output.startswith("version 1 (trained through 2012-12-31) is champion for sessions")
-    assert forecast_again(project, "2013-02-04")["model_version"] == 2
-    assert forecast_again(project, "2013-02-05")["model_version"] == 1
+    # February's intervals were not approved.
+    assert served(project, "2013-02-04") == (2, 1)
+    assert served(project, "2013-02-05") == (1, 1)
     with registry.tracking.client() as client:
         champion = client.get_model_version_by_alias(registry.name, CHAMPION)
         challenger = client.get_model_version_by_alias(registry.name, CHALLENGER)
         assert (int(champion.version), int(challenger.version)) == (1, 2)
+        of_intervals = client.get_model_version_by_alias(registry.name, CHAMPION_INTERVALS)
+        assert int(of_intervals.version) == 1
         trail = client.get_model_version(registry.name, "1").tags["audit_001"]
     assert "promoted by" in trail
-    assert trail.endswith("after 2013-02-04; champion was 2; gate said approved")
+    assert trail.endswith(
+        "after 2013-02-04 for point and intervals; champion was 2, of intervals 1; gate said"
+        " approved, of intervals approved"
+    )
     back = CliRunner().invoke(main, ["rollback"])
-    assert back.output.startswith("version 2 "), back.output
-    assert forecast_again(project, "2013-02-05")["model_version"] == 2
+    assert back.output == (
+        "version 2 (trained through 2013-01-31) is champion of point forecasts for sessions after"
+        " 2013-02-04, until a newer version is approved; intervals stay as they are; older"
+        " forecasts stay\n"
+    )
+    assert served(project, "2013-02-05") == (2, 1)  # what a person never asked for does not serve
     again = CliRunner().invoke(main, ["rollback"])
     assert again.output.startswith("version 1 "), again.output  # the one before is version 1 again
-    assert forecast_again(project, "2013-02-05")["model_version"] == 1
+    assert served(project, "2013-02-05") == (1, 1)
     unknown = CliRunner().invoke(main, ["promote", "99"])
     assert unknown.exit_code == 1
     assert "has no version 99; there are 1, 2" in unknown.output

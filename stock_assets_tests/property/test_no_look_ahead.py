@@ -99,7 +99,9 @@ def poison_the_store(project: Project, after: date) -> None:
     studies = stored_partitions(store, "tuned_model")
     study = json.loads(store.get(studies[max(studies)].path))
     later = {"trained_through": str(XNYS.offset(after, 1)), "fingerprint": "of a later day"}
-    ModelRegistry(project.settings, store).register(study | later, GateDecision(True, "approved"))
+    ModelRegistry(project.settings, store).register(
+        study | later, GateDecision(True, "approved"), GateDecision(True, "approved")
+    )
     for asset in ("features", "daily_forecast", "forecast_rmse"):
         for key, stored in stored_partitions(store, asset).items():
             if key > str(after):

@@ -60,7 +60,8 @@ class WorseModel(ModelRegistry):
 
     def versions(self) -> list[ModelVersion]:
         newest = super().versions()[-1]
-        return [replace(newest, approved=True, trained_through=date(2000, 1, 3))]
+        newest = replace(newest, approved=True, intervals_approved=True)
+        return [replace(newest, trained_through=date(2000, 1, 3))]
 
     def load(self, version: ModelVersion) -> ServedModel:
         served = super().load(super().versions()[-1])

@@ -15,7 +15,7 @@ from stock_assets.forecasting.evaluation import (
     add_rolling,
     score_forecasts,
 )
-from stock_assets.forecasting.forecast import forecast_sessions
+from stock_assets.forecasting.forecast import Serving, forecast_sessions
 from stock_assets.forecasting.forecast_schema import FORECAST_SCHEMA
 from stock_assets.forecasting.intervals import GRID, normal_quantiles
 from stock_assets.forecasting.long_run_variance import diebold_mariano_t
@@ -386,8 +386,9 @@ def test_the_random_walk_forecasts_no_change_with_normal_intervals():
     features = pl.DataFrame(
         {"ticker": ["A"], "session": [D1], "close_usd": [100.0], "volatility_1d": [0.01]}
     )
-    row = forecast_sessions(features, {D1: D1 + timedelta(days=1)}, None, XNYS).row(0, named=True)
+    targets = {D1: D1 + timedelta(days=1)}
+    row = forecast_sessions(features, targets, Serving(), XNYS).row(0, named=True)
     assert (row["forecast_return"], row["forecast_close_usd"]) == (0.0, 100.0)
     assert row["upper_95_usd"] == pytest.approx(100 * math.exp(0.01 * 1.959964))
     assert (row["model"], row["model_version"], row["is_fallback"]) == ("random_walk", None, True)
-    assert row["fallback_reason"] == "no approved version trained before it"
+    assert row["fallback_reason"] == "no approved version with these settings was trained before it"

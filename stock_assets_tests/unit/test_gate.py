@@ -8,7 +8,14 @@ import polars as pl
 import pytest
 
 from stock_assets.forecasting.features import FEATURES, MARKET_VARIANCES
-from stock_assets.forecasting.gate import LEVEL, Comparison, compare, critical_value, decide
+from stock_assets.forecasting.gate import (
+    LEVEL,
+    Comparison,
+    compare,
+    critical_value,
+    decide,
+    decide_intervals,
+)
 from stock_assets.forecasting.splits import labelled_rows
 from stock_assets.forecasting.training import daily_losses
 from stock_assets.market.sessions import load_calendar
@@ -158,3 +165,31 @@ def test_one_odd_ticker_does_not_blind_the_gate(odd_volatility: float):
     assert found.excess_loss == pytest.approx(0.25, abs=0.1)
     assert found.upper_bound > 0.2
     assert not decide([found], margin=0.02).approved
+
+
+def test_who_is_wrong_where_the_random_walk_never_is_is_rejected():
+    never = np.zeros(30)
+    found = compare("random_walk", np.linspace(0.1, 0.2, 30), never)
+    assert found.excess_loss == found.upper_bound == math.inf
+    decision = decide([found], margin=0.02)
+    assert not decision.approved
+    assert decision.reason.startswith("rejected: loss where the random walk has none (30 sessions)")
+    same = decide([compare("random_walk", never, never)], margin=0.02)
+    assert same.reason.startswith("approved: forecasts what the random walk forecasts")
+
+
+def test_intervals_must_be_shown_by_both_losses():
+    plain = np.linspace(1, 2, 30)
+
+    def judged(crps: float, score: float, margin: float = 0.02) -> bool:
+        crps_losses, scores = (
+            compare("normal_law", plain * share + np.tile([0.01, -0.01], 15), plain)
+            for share in (crps, score)
+        )
+        return decide_intervals([crps_losses], [scores], margin).approved
+
+    assert judged(1.005, 1.13)
+    assert not judged(1.03, 1.0)
+    # The interval score's margin is eight times that of CRPS.
+    assert not judged(1.0, 1.17)
+    assert judged(1.0, 1.17, margin=0.03)

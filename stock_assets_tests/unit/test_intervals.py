@@ -10,7 +10,7 @@ import pytest
 from sklearn.dummy import DummyRegressor
 
 from stock_assets.forecasting.features import build_features
-from stock_assets.forecasting.forecast import ServedModel, forecast_sessions
+from stock_assets.forecasting.forecast import ServedModel, Serving, forecast_sessions
 from stock_assets.forecasting.intervals import (
     ADAPTIVE_SESSIONS,
     BOUNDS,
@@ -34,9 +34,10 @@ TICKERS, SESSIONS, TRAIN, REFIT = 100, 1200, 756, 63
 XNYS = load_calendar("XNYS")
 
 
-def served(intervals: IntervalModel, through: date) -> ServedModel:
+def served(intervals: IntervalModel, through: date) -> Serving:
     walk = ShrunkRegressor(DummyRegressor(strategy="constant", constant=0.0), 0.0)
-    return ServedModel(ModelVersion(through, 1, True, "random_walk"), walk, intervals)
+    version = ServedModel(ModelVersion(through, 1, True, "random_walk"), walk, intervals)
+    return Serving(version, version)
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +145,8 @@ def test_a_ticker_too_young_for_features_has_the_markets_intervals(features: pl.
     )
     model = served(fit_intervals(labelled_rows(young, XNYS)), days[-3])
     row = forecast_sessions(young, {days[-2]: days[-1]}, model, XNYS).row(0, named=True)
-    assert (row["ticker"], row["is_fallback"]) == ("T000", True)
+    assert (row["ticker"], row["model_version"], row["intervals_version"]) == ("T000", None, 1)
+    assert row["is_fallback"]
     assert row["fallback_reason"] == "history too short for features"
     assert row["lower_95_usd"] < row["lower_50_usd"] < row["close_usd"] < row["upper_95_usd"]
     assert row["volatility_1d"] is None

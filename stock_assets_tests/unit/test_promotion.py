@@ -2,16 +2,23 @@ from dataclasses import replace
 from datetime import date
 
 from stock_assets.forecasting.promotion import (
+    INTERVALS,
+    POINT,
     ModelVersion,
     Promotion,
+    before_the_last,
     challenger_of,
     champion_of,
     version_for,
 )
 
 
-def version(number: int, through: date, *, approved: bool = True) -> ModelVersion:
-    return ModelVersion(through, number, approved, "random_forest")
+def version(
+    number: int, through: date, *, approved: bool = True, intervals: bool = False
+) -> ModelVersion:
+    return ModelVersion(
+        through, number, approved, "random_forest", (), intervals_approved=intervals
+    )
 
 
 def test_a_session_is_forecast_by_the_newest_version_trained_before_it():
@@ -87,3 +94,43 @@ def test_the_challenger_is_the_newest_that_is_not_champion():
     rejected = version(2, date(2012, 9, 28), approved=False)
     assert challenger_of([champion, rejected]) == rejected
     assert challenger_of([champion]) is None
+
+
+def test_point_and_intervals_are_served_each_by_the_newest_approved_for_it():
+    versions = [
+        version(1, date(2012, 8, 31), intervals=True),
+        version(2, date(2012, 9, 28), approved=False, intervals=True),
+        version(3, date(2012, 10, 31), approved=True, intervals=False),
+    ]
+
+    def serving(session: date) -> tuple[int | None, int | None]:
+        point, intervals = (version_for(versions, session, part) for part in (POINT, INTERVALS))
+        return point and point.version, intervals and intervals.version
+
+    assert serving(date(2012, 8, 31)) == (None, None)
+    assert serving(date(2012, 9, 4)) == (1, 1)
+    assert serving(date(2012, 9, 28)) == (1, 1)  # strictly before, for either part
+    assert serving(date(2012, 10, 1)) == (1, 2)
+    assert serving(date(2012, 11, 1)) == (3, 2)
+
+
+def test_a_promotion_is_for_both_parts_unless_it_says_for_which():
+    day = date(2012, 10, 10)
+    old, new = version(1, date(2012, 8, 31)), version(2, date(2012, 9, 28), intervals=True)
+    both = replace(old, promotions=(Promotion(day, "T10"),))
+    assert champion_of([both, new], POINT) == champion_of([both, new], INTERVALS) == both
+    point = replace(old, promotions=(Promotion(day, "T10", (POINT,)),))
+    assert champion_of([point, new], POINT) == point
+    assert champion_of([point, new], INTERVALS) == new
+
+
+def test_going_back_takes_the_parts_from_the_version_that_came_last_alone():
+    first = version(1, date(2012, 8, 31), intervals=True)
+    second = version(2, date(2012, 9, 28))
+    third = version(3, date(2012, 10, 31), approved=False, intervals=True)
+    assert before_the_last([first, second, third]) == {INTERVALS: first}
+    assert before_the_last([first, second]) == {POINT: first}
+    assert before_the_last([first]) == before_the_last([]) == {}
+    # Intervals that the gate rejected do not come to serve because the point goes back.
+    whole = version(4, date(2012, 11, 30), intervals=True)
+    assert before_the_last([first, second, whole]) == {POINT: second, INTERVALS: first}

@@ -61,8 +61,8 @@ def test_the_forecast_table_shows_small_prices_and_whose_shares_they_are_in():
     for part in ("0.00004000", "0.00004100", "0.00003100 .. 0.00005100", "random forest version 3"):
         assert part in said
     assert said.splitlines()[-1] == (
-        "Prices are in shares as of that close: a split or dividend that takes effect since is not"
-        " in them."
+        "Prices are in the shares of that close: a split or dividend on the way to the target is"
+        " not in them."
     )
 
 
