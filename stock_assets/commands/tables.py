@@ -154,7 +154,7 @@ def _range_lines(summary: dict[str, Any]) -> list[str]:
     tested = summary.get("christoffersen", {}).get("95", {})
     if tested.get("tickers"):
         lines.append(
-            f"  Tests of the 95 % interval Kupiec's rejects {summary['kupiec']['95']['rejected']},"
+            f"  Tests of 95 % coverage     Kupiec's rejects {summary['kupiec']['95']['rejected']},"
             f" Christoffersen's {tested['rejected']} of {tested['tickers']} tickers;"
             f" {tested['expected_by_chance']:.1f} by chance"
         )
@@ -164,13 +164,13 @@ def _range_lines(summary: dict[str, Any]) -> list[str]:
             f"{name} {percent(found['coverage']['95'], digits=1)}"
             for name, found in regimes.items()
         )
-        lines.append(f"  95 % interval by regime    {shares}")
+        lines.append(f"  95 % interval when         {shares}")
     joint = summary.get("joint", {}).get("95", {})
     if joint.get("sd_daily_coverage") is not None:
         lines.append(
-            "  95 % interval by session  "
-            f" coverage varies by {percent(joint['sd_daily_coverage'], digits=1)} (standard"
-            f" deviation), {percent(joint['sd_if_independent'], digits=1)} were misses independent"
+            "  Coverage by session       "
+            f" standard deviation {percent(joint['sd_daily_coverage'], digits=1)};"
+            f" {percent(joint['sd_if_independent'], digits=1)} if misses were independent"
         )
     if summary.get("rank_ic") is not None:
         lines.append(
@@ -182,16 +182,20 @@ def _range_lines(summary: dict[str, Any]) -> list[str]:
 
 def _baseline_lines(baselines: dict[str, Any]) -> list[str]:
     return [
-        f"  Beside {name.replace('_', ' '):<19} CRPS {_share(found, 'crps')}, 95 % interval score"
-        f" {_share(found, 'interval_score_95')} relative to the baseline,"
+        f"  Beside {name.replace('_', ' '):<19} {_shares(found)} relative to the baseline,"
         f" whose 95 % interval covered {percent(found['coverage_95'], digits=1)}"
         for name, found in baselines.items()
     ]
 
 
-def _share(found: dict[str, Any], score: str) -> str:
-    """Our mean score over the baseline's; one without a law has no CRPS."""
-    return f"{found[f'{score}_forecast'] / found[score]:.3f}" if found[score] else "-"
+def _shares(found: dict[str, Any]) -> str:
+    """Our mean scores over the baseline's; without CRPS for one that has bounds alone."""
+    scores = {"CRPS": "crps", "95 % interval score": "interval_score_95"}
+    return ", ".join(
+        f"{words} {found[f'{score}_forecast'] / found[score]:.3f}"
+        for words, score in scores.items()
+        if found[score]
+    )
 
 
 def _basket_lines(basket: dict[str, Any] | None) -> list[str]:
