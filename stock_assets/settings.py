@@ -144,7 +144,8 @@ class Settings(BaseSettings):
         0.02,
         ge=0,
         description="A version must be shown to be no worse than the random walk and the champion"
-        " by more than this share of mean squared error.",
+        " by more than this share of mean squared error; its intervals, of CRPS (eight times of the"
+        " 95 % interval score).",
     )
     rmse_window: int = Field(20, ge=2, description="Sessions of the rolling RMSE.")
     rmse_threshold: float = Field(
