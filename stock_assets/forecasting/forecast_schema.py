@@ -30,6 +30,10 @@ FORECAST_SCHEMA: dict[str, pl.DataType] = {
 the target session is not known yet. `forecast_volatility` is the unit, of one session, in which
 quantiles were scaled. `quantile_returns` are log returns at intervals.GRID.
 
+`forecast_return` is the mean of the log return, corporate actions included. `forecast_close_usd` is
+the close times its exponential: the geometric mean of the coming close, which is below its mean and
+not exactly its median.
+
 `model`, `model_version` and `trained_through` are the point forecast's. `model` is random_walk
 where the version's slope is zero (it found no signal and forecasts no change) and where no version
 made the point, which `fallback_reason` then explains. `intervals_version` made volatility,

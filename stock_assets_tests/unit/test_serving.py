@@ -104,3 +104,13 @@ def test_rows_whose_point_no_version_made_are_fallbacks():
         (Serving(), ("T000", None, None, True)),
     ):
         assert forecasts(serving, young).select(columns).row(0) == expected
+
+
+def test_the_forecast_close_is_the_geometric_mean_of_the_coming_close():
+    """Of the law that is forecast: fifty equally likely closes around the point."""
+    for row in forecasts(Serving(OLD, NEW)).iter_rows(named=True):
+        closes = row["close_usd"] * np.exp(np.array(row["quantile_returns"]))
+        around = np.exp(np.log(closes).mean())
+        centred = np.array(row["quantile_returns"]).mean() - row["forecast_return"]
+        assert row["forecast_close_usd"] == pytest.approx(around * np.exp(-centred))
+        assert row["forecast_close_usd"] < (closes * np.exp(-centred)).mean()
