@@ -16,7 +16,7 @@ _LIMITS = """\
   labelled sessions have no quantiles of its own.
 - On the first session of a shock every interval is too narrow; they widen from the next one on.
 - The tickers are those that the source lists today, or listed in the file: where those that were
-  delisted are missing, past scores are too kind (`STOCK_ASSETS_MEMBERS_URI` names who was there)."""
+  delisted are missing, past scores are too kind. A table of members and their spells mends it."""
 
 
 def model_card(study: Mapping[str, Any], point: GateDecision, intervals: GateDecision) -> str:
