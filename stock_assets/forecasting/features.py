@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from stock_assets.market.membership import Membership, are_members
-from stock_assets.market.plausibility import JUDGING_SESSIONS, LONGEST_GAP, judge_bars
+from stock_assets.market.plausibility import JUDGING_SESSIONS, judge_bars
 from stock_assets.market.sessions import ExchangeCalendar
 from stock_assets.market.windows import Values, decaying_sums, in_blocks, ramp_sums
 
@@ -85,9 +85,9 @@ def build_features(
         FEATURE_SCHEMA, one row per bar that `judge_bars` gives no reason against, sorted by ticker
         and session. All of FEATURES and `volatility_1d` are null together where fewer than
         WINDOW + 1 such bars lie within the last HISTORY_SESSIONS sessions; MARKET_VARIANCES where
-        they are so for all; `return_1d` is null on a ticker's first row. Where a ticker missed
-        sessions, `return_1d` spans them, and counts in variances and features as that of an average
-        one of them; beyond LONGEST_GAP `range_variance_1d` is null. No NaN.
+        they are so for all; `return_1d` and `range_variance_1d` on a ticker's first row and after
+        LONGEST_GAP sessions without a bar. Where it missed fewer, `return_1d` spans them, and
+        counts in variances and features as that of an average one of them. No NaN.
 
     Raises:
         UnsortedBarsError: Two bars share ticker and session.
@@ -188,8 +188,7 @@ def _changes(rows: Mapping[str, Values]) -> dict[str, Values]:
     paid = rows["dividend"]
     overnight = rows["log_growth"] + np.log((opened + paid) / (close + paid))
     # A return over several sessions is what each of them moved, times the root of their number.
-    spanned = rows["spanned"]
-    per_session = np.where(spanned <= LONGEST_GAP, spanned**-0.5, np.nan)
+    per_session = rows["spanned"] ** -0.5
     return {
         **rows,
         "one_return": rows["log_growth"] * per_session,

@@ -30,9 +30,12 @@ from stock_assets.market.windows import medians_before
 VOLATILITY_SESSIONS = 21
 """Sessions before a bar whose returns and volumes are what it is judged against."""
 LONGEST_GAP = 11
-"""A return over more sessions than this is not judged; no feature spans it either."""
-JUDGING_SESSIONS = VOLATILITY_SESSIONS + LONGEST_GAP
-"""Sessions before a bar that must be at hand to judge it as a longer history would."""
+"""A return over more sessions than this is not known: no feature may span it, and a daily run does
+not read so far back."""
+JUDGING_SESSIONS = VOLATILITY_SESSIONS + LONGEST_GAP + 1
+"""Sessions before a bar that must be at hand to judge it as a longer history would. One more than
+returns span: the oldest bar at hand may be one in which nothing traded, which only the bar before
+it shows."""
 
 _FEWEST_RETURNS = 10
 _UNKNOWN_VOLATILITY = 0.05  # a new listing may do what it likes, short of the absolute limits
@@ -71,11 +74,12 @@ def judge_bars(bars: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFrame:
     Returns:
         BAR_SCHEMA, `dividend` and `split_ratio` with the events of bars left out just before;
         `ordinal` (of the session), `spanned` (sessions since the ticker's bar before; null on its
-        first row), `log_growth` (the return over them with corporate actions; null on a first row),
-        `robust_volatility` (of one session, from the median absolute return of the
-        VOLATILITY_SESSIONS before), `jump_finding`, `event_finding`, `volume_finding` (null where
-        there is none), `quarantine_reason` (null where the row may enter features) and `confirmed`
-        (a quarantined return that the next bar showed to be true), sorted by ticker and session.
+        first row), `log_growth` (the return over them with corporate actions; null on a first row
+        and over more than LONGEST_GAP of them), `robust_volatility` (of one session, from the
+        median absolute return of the VOLATILITY_SESSIONS before), `jump_finding`, `event_finding`,
+        `volume_finding` (null where there is none), `quarantine_reason` (null where the row may
+        enter features) and `confirmed` (a quarantined return that the next bar showed to be true),
+        sorted by ticker and session.
 
     Raises:
         UnsortedBarsError: Two bars share ticker and session.
@@ -91,18 +95,13 @@ def judge_bars(bars: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFrame:
     ordinals = calendar.ordinals([calendar.first, *bars["session"].unique().to_list()])
     same = pl.col("ticker") == pl.col("ticker").shift(1)
     return (
-        bars.with_columns(
-            ordinal=pl.col("session").replace_strict(ordinals, return_dtype=pl.Int64),
-            log_growth=growth_factor().log(),
-        )
+        bars.with_columns(ordinal=pl.col("session").replace_strict(ordinals, return_dtype=pl.Int64))
         .with_columns(spanned=pl.when(same).then(pl.col("ordinal") - pl.col("ordinal").shift(1)))
         .with_columns(
-            judged_growth=pl.when(pl.col("spanned") <= LONGEST_GAP).then("log_growth"),
+            log_growth=pl.when(pl.col("spanned") <= LONGEST_GAP).then(growth_factor().log())
         )
-        .with_columns(
-            size=pl.col("judged_growth").abs(),
-            size_of_one=pl.col("judged_growth").abs() * pl.col("spanned").pow(-0.5),
-        )
+        .with_columns(size=pl.col("log_growth").abs())
+        .with_columns(size_of_one=pl.col("size") * pl.col("spanned").pow(-0.5))
         .pipe(_with_medians)
         .with_columns(_jump(), _wrong_event(), _volume())
         .with_columns(
@@ -113,7 +112,7 @@ def judge_bars(bars: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFrame:
             event_finding=pl.coalesce(_lost_event(), "wrong_event", _implausible_event()),
         )
         .with_columns(confirmed=_confirmed())
-        .drop("judged_growth", "size", "size_of_one", "median_volume", "jump", "wrong_event")
+        .drop("size", "size_of_one", "median_volume", "jump", "wrong_event")
     )
 
 
@@ -158,7 +157,7 @@ def _confirmed() -> pl.Expr:
     A decimal error goes back the next day, and nobody trades on it; a collapse stays where it fell,
     and everybody does.
     """
-    growth = pl.col("judged_growth")
+    growth = pl.col("log_growth")
     follows = pl.col("ticker") == pl.col("ticker").shift(-1)
     next_growth = growth.shift(-1)
     stays = next_growth.abs() < growth.abs() / 2
@@ -174,7 +173,7 @@ def _jump() -> pl.Expr:
     size = pl.col("size")
     # Since the close before: what the first price of the day was, in the same shares.
     opened = (
-        pl.col("judged_growth")
+        pl.col("log_growth")
         + ((pl.col("open") + pl.col("dividend")) / (pl.col("close") + pl.col("dividend"))).log()
     )
     ratio = opened.abs().exp().round().clip(lower_bound=2.0).log()
@@ -187,7 +186,7 @@ def _jump() -> pl.Expr:
         ~_crowded(ratio.exp())
         & ((opened.abs() - ratio).abs() < tolerance)
         & ((size - ratio).abs() < tolerance)
-        & (opened.sign() == pl.col("judged_growth").sign())
+        & (opened.sign() == pl.col("log_growth").sign())
     )
     wick = pl.max_horizontal(
         (pl.col("high") / pl.col("close")).log(), (pl.col("close") / pl.col("low")).log()
@@ -208,7 +207,7 @@ def _wrong_event() -> pl.Expr:
     size = pl.col("size")
     split = pl.col("split_ratio") != 1
     # The move of the price alone, had there been no dividend.
-    alone = (pl.col("judged_growth") - (1 + pl.col("dividend") / pl.col("close")).log()).abs()
+    alone = (pl.col("log_growth") - (1 + pl.col("dividend") / pl.col("close")).log()).abs()
     return (
         pl.when(split & _beyond(size, _UNEXPLAINED_SIGMAS, _WITH_A_SPLIT))
         .then(pl.lit(WRONG_SPLIT))

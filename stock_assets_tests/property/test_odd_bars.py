@@ -9,7 +9,12 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from stock_assets.forecasting.features import MARKET_VARIANCES, MOST_APART, build_features
+from stock_assets.forecasting.features import (
+    BAR_SESSIONS,
+    MARKET_VARIANCES,
+    MOST_APART,
+    build_features,
+)
 from stock_assets.forecasting.intervals import IntervalModel, fit_intervals
 from stock_assets.forecasting.splits import labelled_rows
 from stock_assets.market.bars import PRICES
@@ -132,3 +137,57 @@ def test_real_tickers_keep_their_widths_beside_one_that_is_suspended_for_25_sess
 
     assert len(widths(flat)) == len(widths(bars)) == 4 * 25
     np.testing.assert_allclose(widths(flat), widths(bars), rtol=0.1)
+
+
+def spoiled(bars: pl.DataFrame, ticker: str, first: int, length: int, kind: str) -> pl.DataFrame:
+    """What vendors deliver: a run of bars of one ticker that are not what they should be."""
+    days = SESSIONS[first : first + length]
+    at = (pl.col("ticker") == ticker) & pl.col("session").is_between(days[0], days[-1])
+    if kind == "absent":
+        return bars.filter(~at)
+    if kind == "filled":
+        earlier = bars.filter(pl.col("ticker") == ticker, pl.col("session") < days[0])
+        close = earlier["close"][-1] if earlier.height else 50.0
+        return bars.with_columns(
+            *(pl.when(at).then(close).otherwise(c).alias(c) for c in PRICES),
+            volume=pl.when(at).then(0.0).otherwise("volume"),
+        )
+    if kind == "collapsed":
+        after = (pl.col("ticker") == ticker) & (pl.col("session") >= days[0])
+        on_the_day = (pl.col("ticker") == ticker) & (pl.col("session") == days[0])
+        return bars.with_columns(
+            *(pl.when(after).then(pl.col(c) * 0.2).otherwise(c).alias(c) for c in PRICES),
+            volume=pl.when(on_the_day).then(pl.col("volume") * 60).otherwise("volume"),
+        )
+    return bars.with_columns(
+        close=pl.when(at).then(None).otherwise("close"),
+        dividend=pl.when(at).then(0.5 if kind == "unsound, paid" else None).otherwise("dividend"),
+        split_ratio=pl.when(at).then(2.0).otherwise("split_ratio"),
+    )
+
+
+SPOILS = st.tuples(
+    st.sampled_from(["T000", "T001", ODD]),
+    st.integers(1, 290),
+    st.integers(1, 40),
+    st.sampled_from(["absent", "filled", "collapsed", "unsound, paid", "unsound, unreadable"]),
+)
+
+
+@given(st.lists(SPOILS, min_size=1, max_size=5), st.integers(150, 300))
+@hypothesis_settings(max_examples=60, deadline=None)
+def test_a_daily_run_gives_what_a_backfill_gives_whatever_the_bars_are(
+    spoils: list[tuple[str, int, int, str]], at: int
+):
+    """And a session's rows do not change when later bars come in."""
+    bars = BARS
+    for spoil in spoils:
+        bars = spoiled(bars, *spoil)
+    session = SESSIONS[at]
+    row = pl.col("session") == session
+    backfilled = build_features(bars, XNYS).filter(row)
+    known = bars.filter(pl.col("session") <= session)
+    assert build_features(known, XNYS).filter(row).equals(backfilled)
+    window = known.filter(pl.col("session") >= SESSIONS[at - BAR_SESSIONS])
+    alone = build_features(window, XNYS).filter(row)
+    assert alone.equals(backfilled)

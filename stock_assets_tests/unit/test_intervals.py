@@ -181,7 +181,7 @@ def test_a_halt_of_120_sessions_is_no_wild_session(xnys: ExchangeCalendar):
     usual = build_features(bars, xnys).filter(young(back))["volatility_1d"].mean()
     found = young_volatility(rows, features, xnys)
     assert rows["range_variance_1d"][0] is None
-    assert rows["return_1d"][0] > math.log(1.5)
+    assert rows["return_1d"][0] is None
     assert 0.5 * usual < found.max() < 2 * usual
 
 
