@@ -11,12 +11,13 @@ from stock_assets.assets.live_metrics import CHECKS, tell
 from stock_assets.forecasting.evaluation import (
     SCORE_SCHEMA,
     add_rolling,
+    is_scored,
     score_forecasts,
 )
 from stock_assets.forecasting.forecast_schema import FORECAST_SCHEMA
 from stock_assets.forecasting.intervals import adaptive_history
 from stock_assets.forecasting.promotion import RANDOM_WALK, ModelVersion, version_for
-from stock_assets.market.plausibility import JUDGING_SESSIONS, plausible_bars
+from stock_assets.market.plausibility import JUDGING_SESSIONS, judge_bars
 from stock_assets.partitions import Partitions, session_of
 from stock_assets.resources.io_managers import HISTORY, MAY_BE_MISSING
 from stock_assets.resources.metrics import MetricsGateway
@@ -151,7 +152,8 @@ def _forecast_rmse(settings: Settings, partitions: Partitions) -> dg.AssetsDefin
     ) -> dg.MaterializeResult:
         """Errors of the forecasts whose target was this session, the random walk's beside them.
 
-        Rolling RMSE per ticker. Only the newest session's is pushed to Prometheus.
+        Rolling RMSE per ticker. Only the newest session's is pushed to Prometheus. A forecast
+        without a sound bar in its target session has a row without errors that says why.
         """
         sessions = [session_of(key) for key in context.partition_keys]
         scores = pl.DataFrame(schema=SCORE_SCHEMA)
@@ -160,12 +162,12 @@ def _forecast_rmse(settings: Settings, partitions: Partitions) -> dg.AssetsDefin
             covered = partitions.calendar.between(oldest, sessions[-1])
             scores = add_rolling(
                 score_forecasts(
-                    daily_forecast, plausible_bars(raw_prices, partitions.calendar), horizon
+                    daily_forecast, judge_bars(raw_prices, partitions.calendar), horizon
                 ),
                 covered,
                 window,
             ).filter(pl.col("session").is_in(sessions))
-        newest = scores.filter(pl.col("session") == sessions[-1])
+        newest = scores.filter(is_scored() & (pl.col("session") == sessions[-1]))
         checks = tell(context, metrics, settings, partitions, scores)
         show_newest(
             context,
@@ -198,14 +200,20 @@ def _forecast_rmse(settings: Settings, partitions: Partitions) -> dg.AssetsDefin
 
 
 def _errors_by_session(scores: pl.DataFrame) -> dict[str, dict[str, Any]]:
-    """RMSE over each session's tickers, the random walk's, and the worst ticker's rolling one."""
+    """RMSE over each session's tickers, the random walk's, and the worst ticker's rolling one.
+
+    And how many forecasts have no score, where there are any. Those have no error, which means
+    pass over.
+    """
 
     def root_mean_square(column: str) -> pl.Expr:
         return (pl.col(column) ** 2).mean().sqrt()
 
+    unscored = is_scored().not_().sum()
     pooled = scores.group_by(pl.col("session").cast(pl.String)).agg(
         rmse_return=root_mean_square("error_return"),
         rmse_return_random_walk=root_mean_square("error_return_random_walk"),
         worst_rolling_rmse_return=pl.col("rolling_rmse_return").max(),
+        unscored_forecasts=pl.when(unscored > 0).then(unscored),
     )
     return {row.pop("session"): row for row in pooled.iter_rows(named=True)}

@@ -11,11 +11,13 @@ from stock_assets.commands.stages import Progress, Range, materialise_range, pla
 from stock_assets.commands.tables import forecast_table, print_table, score_lines
 from stock_assets.commands.trained_otherwise import trained_otherwise
 from stock_assets.forecasting.baselines import beside_baselines, summarise_baselines
-from stock_assets.forecasting.evaluation import (
-    OWN_COLUMNS,
+from stock_assets.forecasting.basket import basket_forecasts, basket_returns, summarise_basket
+from stock_assets.forecasting.evaluation import OWN_COLUMNS, SCORE_SCHEMA
+from stock_assets.forecasting.summary import (
     summarise,
     summarise_by_month,
     summarise_by_ticker,
+    summarise_range,
 )
 from stock_assets.partitions import months_before
 from stock_assets.resources.io_managers import stored_partitions
@@ -32,28 +34,46 @@ def newest_session(project: Project) -> date:
 def read_scores(project: Project, wanted: Range) -> pl.DataFrame:
     """The stored scores of a range's targets, of the tickers wanted."""
     stored = stored_partitions(project.store, "forecast_rmse")
-    # Of 5,000 tickers over 20 years the rolling columns alone would be two gigabytes.
-    rows = read_rows(project.store, [stored[str(s)] for s in wanted.targets], *OWN_COLUMNS)
-    return rows.filter(pl.col("ticker").is_in(project.prices.tickers))
+    # Of 5,000 tickers over 20 years the rolling columns alone would be two gigabytes. Scores from
+    # before there was an `unscored_reason` may lie beside newer ones.
+    rows = read_rows(
+        project.store,
+        [stored[str(s)] for s in wanted.targets],
+        schema={name: SCORE_SCHEMA[name] for name in OWN_COLUMNS},
+    )
+    return _of_tickers(rows, project)
+
+
+def _of_tickers(rows: pl.DataFrame, project: Project) -> pl.DataFrame:
+    """The rows of the tickers wanted; no copy where these are all."""
+    own = rows["ticker"].is_in(project.prices.tickers)
+    return rows if own.all() else rows.filter(own)
 
 
 def summary(project: Project, wanted: Range, progress: Progress) -> dict[str, Any]:
     """The JSON of `backtest`."""
-    scores, horizon = read_scores(project, wanted), project.settings.horizon
-    beside = beside_baselines(scores, _past_returns(project, wanted), horizon)
+    horizon = project.settings.horizon
+    past = _past_features(project, wanted)
+    # Before the scores are read: its grids and theirs would be in memory together.
+    basket = _basket(past, wanted) if horizon == 1 else None
+    scores = read_scores(project, wanted)
+    beside = beside_baselines(scores, past.drop("volatility_1d"), horizon)
+    by_ticker = summarise_by_ticker(scores, horizon)
     return {
         "from": str(wanted.targets[0]),
         "to": str(wanted.targets[-1]),
         "horizon": horizon,
         **summarise(scores, horizon),
+        **summarise_range(scores, by_ticker, horizon),
         "seconds": {stage: round(took, 2) for stage, took in progress.seconds.items()},
         "interval_baselines": summarise_baselines(beside),
+        "basket": basket,
         "by_month": _with_baselines(
             summarise_by_month(scores, horizon),
             beside.with_columns(month=pl.col("session").dt.strftime("%Y-%m")),
             "month",
         ),
-        "by_ticker": _with_baselines(summarise_by_ticker(scores, horizon), beside, "ticker"),
+        "by_ticker": _with_baselines(by_ticker, beside, "ticker"),
     }
 
 
@@ -69,11 +89,20 @@ def _with_baselines(
     }
 
 
-def _past_returns(project: Project, wanted: Range) -> pl.DataFrame:
-    """Every stored return up to the newest forecast."""
+def _past_features(project: Project, wanted: Range) -> pl.DataFrame:
+    """Every stored return and volatility up to the newest forecast."""
     stored = stored_partitions(project.store, "features")
     known = [one for key, one in stored.items() if key <= str(wanted.forecasts[-1])]
-    return read_rows(project.store, known, "ticker", "session", "return_1d")
+    columns = ("ticker", "session", "return_1d", "volatility_1d")
+    return _of_tickers(read_rows(project.store, known, *columns), project)
+
+
+def _basket(past: pl.DataFrame, wanted: Range) -> dict[str, Any]:
+    """Of the tickers wanted, all alike, over the targets and the session after the newest.
+
+    Its forecasts span one session: for more, `summary` has none.
+    """
+    return summarise_basket(basket_forecasts(basket_returns(past), list(wanted.forecasts)))
 
 
 def run(

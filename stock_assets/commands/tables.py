@@ -1,20 +1,39 @@
 """How forecasts and scores look to a person."""
 
+import math
 from typing import Any
 
 import polars as pl
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
+AS_OF_SHARES = (
+    "Prices are in shares as of that close: a split or dividend that takes effect since is not in"
+    " them."
+)
 
-def print_table(table: Table) -> None:
+
+def print_table(table: RenderableType) -> None:
     console = Console()
     # Where the output is no terminal (CI, a pipe), 80 columns would cut numbers.
     Console(width=None if console.is_terminal else 110).print(table)
 
 
-def forecast_table(forecasts: pl.DataFrame) -> Table:
-    """One row per ticker: the close, the forecast of the next, its intervals, who made it."""
+def price(value: float | None) -> str:
+    """Cents, or as many digits as show four significant ones of a price below 1."""
+    if value is None:
+        return "-"
+    size = abs(value)
+    digits = 3 - math.floor(math.log10(size)) if 0 < size < 1 else 2
+    return f"{value:.{digits}f}"
+
+
+def forecast_table(forecasts: pl.DataFrame) -> Group:
+    """One row per ticker: the close, the forecast of a later one, its intervals, who made it.
+
+    The forecast, close x exp(mean of the log return), is the geometric mean of the coming close:
+    neither its mean nor exactly its median.
+    """
     first = forecasts.row(0, named=True) if forecasts.height else {}
     table = Table(
         title=f"Forecasts of {first.get('target_session', '-')}"
@@ -26,30 +45,40 @@ def forecast_table(forecasts: pl.DataFrame) -> Table:
 
     def span(row: dict[str, Any], coverage: int) -> str:
         lower, upper = row[f"lower_{coverage}_usd"], row[f"upper_{coverage}_usd"]
-        return "-" if lower is None else f"{lower:.2f} .. {upper:.2f}"
+        return "-" if lower is None else f"{price(lower)} .. {price(upper)}"
 
     for row in forecasts.sort("ticker").iter_rows(named=True):
-        version = "" if row["is_fallback"] else f" version {row['model_version']}"
         table.add_row(
             row["ticker"],
-            f"{row['close_usd']:.2f}",
-            f"{row['forecast_close_usd']:.2f}",
+            price(row["close_usd"]),
+            price(row["forecast_close_usd"]),
             span(row, 80),
             span(row, 95),
-            f"{row['model'].replace('_', ' ')}{version}",
+            _made_by(row),
         )
-    return table
+    return Group(table, AS_OF_SHARES)
+
+
+def _made_by(row: dict[str, Any]) -> str:
+    """Who made the point, and whose intervals they are where that is another."""
+    version = None if row["is_fallback"] else row["model_version"]
+    intervals = row.get("intervals_version")
+    of_point = "" if version is None else f" version {version}"
+    of_intervals = "" if intervals in {None, version} else f", intervals version {intervals}"
+    return f"{row['model'].replace('_', ' ')}{of_point}{of_intervals}"
 
 
 def score_table(of: str, scores: dict[str, dict[str, Any]]) -> Table:
-    """One row of scores per ticker or month."""
+    """One row of scores per ticker or month; those that are not scored are shown if any are."""
     table = Table(title=f"By {of}", title_justify="left")
-    for name in (of, "forecasts", "RMSE", "random walk", "skill", "DM t", "in 95 %"):
+    some_unscored = any(s["unscored"] for s in scores.values())
+    counts = ("forecasts", "unscored") if some_unscored else ("forecasts",)
+    for name in (of, *counts, "RMSE", "random walk", "skill", "DM t", "in 95 %"):
         table.add_column(name, justify="left" if name == of else "right")
     for key, s in scores.items():
         table.add_row(
             key,
-            str(s["forecasts"]),
+            *(str(s[count]) for count in counts),
             percent(s["rmse_return"]),
             percent(s["rmse_return_random_walk"]),
             percent(s["skill"], sign=True),
@@ -67,26 +96,40 @@ def number(value: float | None, digits: int = 2) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
+def between(bounds: list[float] | None, digits: int = 1) -> str:
+    """A confidence interval of shares."""
+    return " .. ".join(percent(b, digits=digits) for b in bounds) if bounds else "not known"
+
+
 def score_lines(summary: dict[str, Any]) -> list[str]:
     """The scores of a range in words, the random walk beside each error."""
+    span = f"{summary['from']} .. {summary['to']}"
     if not summary["forecasts"]:
-        return ["", f"{summary['from']} .. {summary['to']}: no forecast was scored."]
+        return ["", f"{span}: no forecast was scored.", *_unscored_lines(summary)]
     coverage = ", ".join(
         f"{percent(share, digits=1)} in the {level} % interval"
         for level, share in summary["coverage"].items()
     )
+    confidence = "; ".join(
+        f"{level}: {between(bounds)}" for level, bounds in summary["coverage_confidence"].items()
+    )
     versions = summary["versions"]
     return [
         "",
-        f"{summary['from']} .. {summary['to']}: {summary['forecasts']} forecasts of"
+        f"{span}: {summary['forecasts']} forecasts of"
         f" {summary['tickers']} tickers, {summary['sessions']} sessions",
+        *_unscored_lines(summary),
         f"  RMSE of the log return     {percent(summary['rmse_return'])}"
         f"   random walk {percent(summary['rmse_return_random_walk'])}"
-        f"   skill {percent(summary['skill'], sign=True)} (DM t {number(summary['dm_t'])})",
-        f"  RMSE in dollars, pooled    {number(summary['rmse_usd'])}"
-        f"   random walk {number(summary['rmse_usd_random_walk'])}",
+        f"   skill {percent(summary['skill'], sign=True)} (DM t {number(summary['dm_t'])},"
+        f" 95 % confidence {between(summary['skill_confidence'], digits=3)})",
+        f"  RMSE in dollars, pooled    {price(summary['rmse_usd'])}"
+        f"   random walk {price(summary['rmse_usd_random_walk'])}",
         f"  Coverage                   {coverage}",
+        f"    with 95 % confidence     {confidence}",
+        *_range_lines(summary),
         *_baseline_lines(summary.get("interval_baselines", {})),
+        *_basket_lines(summary.get("basket")),
         f"  Made by                    {len(versions)} version(s)"
         f"{f' ({versions[0]}..{versions[-1]})' if versions else ''},"
         f" {percent(summary['random_walk_share'], digits=1)} forecast what the random walk does,"
@@ -94,17 +137,73 @@ def score_lines(summary: dict[str, Any]) -> list[str]:
     ]
 
 
+def _unscored_lines(summary: dict[str, Any]) -> list[str]:
+    if not summary["unscored"]:
+        return []
+    reasons = "; ".join(f"{n} {reason}" for reason, n in summary["unscored_reasons"].items())
+    within = percent(summary["coverage_with_unscored"]["95"], digits=1)
+    return [
+        f"  Not scored                 {summary['unscored']}: {reasons}",
+        f"    by recorded closes       {within} in the 95 % interval with them",
+    ]
+
+
+def _range_lines(summary: dict[str, Any]) -> list[str]:
+    """What the range says beyond its means; a line for each part that is known."""
+    lines = []
+    tested = summary.get("christoffersen", {}).get("95", {})
+    if tested.get("tickers"):
+        lines.append(
+            f"  Tests of the 95 % interval Kupiec's rejects {summary['kupiec']['95']['rejected']},"
+            f" Christoffersen's {tested['rejected']} of {tested['tickers']} tickers;"
+            f" {tested['expected_by_chance']:.1f} by chance"
+        )
+    regimes = summary.get("coverage_by_regime")
+    if regimes:
+        shares = ", ".join(
+            f"{name} {percent(found['coverage']['95'], digits=1)}"
+            for name, found in regimes.items()
+        )
+        lines.append(f"  95 % interval by regime    {shares}")
+    joint = summary.get("joint", {}).get("95", {})
+    if joint.get("sd_daily_coverage") is not None:
+        lines.append(
+            "  95 % interval by session  "
+            f" coverage varies by {percent(joint['sd_daily_coverage'], digits=1)} (standard"
+            f" deviation), {percent(joint['sd_if_independent'], digits=1)} were misses independent"
+        )
+    if summary.get("rank_ic") is not None:
+        lines.append(
+            f"  Rank correlation           {number(summary['rank_ic'], digits=3)}"
+            f" (t {number(summary['rank_ic_t'])}, {summary['rank_ic_sessions']} sessions)"
+        )
+    return lines
+
+
 def _baseline_lines(baselines: dict[str, Any]) -> list[str]:
     return [
         f"  Beside {name.replace('_', ' '):<19} CRPS {_share(found, 'crps')}, 95 % interval score"
-        f" {_share(found, 'interval_score_95')} times that law's, whose 95 % interval held"
-        f" {percent(found['coverage_95'], digits=1)}"
+        f" {_share(found, 'interval_score_95')} relative to the baseline,"
+        f" whose 95 % interval covered {percent(found['coverage_95'], digits=1)}"
         for name, found in baselines.items()
     ]
 
 
 def _share(found: dict[str, Any], score: str) -> str:
-    return f"{found[f'{score}_forecast'] / found[score]:.3f}"
+    """Our mean score over the baseline's; one without a law has no CRPS."""
+    return f"{found[f'{score}_forecast'] / found[score]:.3f}" if found[score] else "-"
+
+
+def _basket_lines(basket: dict[str, Any] | None) -> list[str]:
+    if not basket or not basket["next"]:
+        return []
+    newest = basket["next"]
+    held = f"95 % interval covered {percent(basket['coverage']['95'], digits=1)}"
+    return [
+        f"  Basket, equal weights      {held} of {basket['sessions']} sessions; after"
+        f" {newest['as_of_session']}: {percent(newest['lower_95'], digits=2, sign=True)} .."
+        f" {percent(newest['upper_95'], digits=2, sign=True)}"
+    ]
 
 
 def forecast_rows(forecasts: pl.DataFrame) -> list[dict[str, Any]]:

@@ -1,19 +1,18 @@
-"""Scores of forecasts once their target session is known, and their summary over a range.
+"""Scores of forecasts once their target session is known; means over them are in `summary`.
 
 The random walk (no change of the log price) is beside every error. CRPS and interval score after
-Gneiting & Raftery (2007), "Strictly Proper Scoring Rules"; both are in units of log return. The
-test is Diebold & Mariano (1995) with Newey-West variance on the daily mean loss over tickers.
+Gneiting & Raftery (2007), "Strictly Proper Scoring Rules"; both are in units of log return. A
+forecast whose outcome nobody knows is not passed over in silence: it has a row that says why.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from stock_assets.forecasting.intervals import COVERAGES, GRID
-from stock_assets.forecasting.promotion import RANDOM_WALK
 from stock_assets.market.bars import by_ticker
 
 SCORE_SCHEMA: dict[str, pl.DataType] = {
@@ -32,6 +31,7 @@ SCORE_SCHEMA: dict[str, pl.DataType] = {
     **{f"covered_{coverage}": pl.Boolean() for coverage in COVERAGES},
     "crps": pl.Float64(),
     "interval_score_95": pl.Float64(),
+    "unscored_reason": pl.String(),
     "rolling_forecasts": pl.UInt32(),
     "rolling_rmse_return": pl.Float64(),
     "rolling_rmse_return_random_walk": pl.Float64(),
@@ -39,12 +39,21 @@ SCORE_SCHEMA: dict[str, pl.DataType] = {
     **{f"rolling_coverage_{coverage}": pl.Float64() for coverage in COVERAGES},
 }
 """Columns of a score. `session` is the target session. Errors are realised minus forecast; dollars
-are in the shares of the forecast's own session, with dividends kept in the share. Coverage, CRPS
-and interval score are null where the forecast had no interval. `rolling_*`: over the ticker's
-forecasts with targets in the last sessions up to this one."""
+are in the shares of the forecast's own session, with dividends kept in the share, and the forecast
+of a close is its geometric mean, so `error_usd` has no mean of zero even for a perfect law.
+Coverage, CRPS and interval score are null where the forecast had no interval.
+
+`unscored_reason`: why the share's worth in the target session is not known, null for a scored row.
+Then return, errors, CRPS and interval score are null; `covered_*` is what the recorded close says,
+for a bar that is there but in quarantine, and null without a bar. `rolling_*`: over the ticker's
+scored forecasts with targets in the last sessions up to this one, null where the row is unscored.
+"""
 
 OWN_COLUMNS = tuple(name for name in SCORE_SCHEMA if not name.startswith("rolling"))
 """What one forecast's score is by itself: all that a summary needs."""
+NO_BAR = "no bar in the target session"
+NO_BAR_BETWEEN = "no bar in a session up to the target"
+_NOT_KNOWN = ", so what the share was worth is not known"
 _BLOCK = 50_000
 """Rows whose quantiles are scored at a time: of all, they would be the most that a run holds."""
 
@@ -54,46 +63,61 @@ def rmse(errors: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(errors)))) if len(errors) else math.nan
 
 
-def mean(values: pl.Series) -> Any:
-    """Of the known values, None without any; the same to the last bit in whatever chunks they are.
+def is_scored() -> pl.Expr:
+    """Whether a row has errors; rows from before there was an `unscored_reason` all have."""
+    return pl.col("error_return").is_not_null()
 
-    How many a column has depends on what it was read from.
+
+def scored_columns(scores: pl.DataFrame) -> Callable[[str], pl.Series]:
+    """Gives a column's values in the scored rows.
+
+    One column at a time: of 24 million rows a filtered copy would be gigabytes.
     """
-    return values.rechunk().mean()
+    scored = scores.select(is_scored()).to_series()
+    if scored.all():
+        return lambda name: scores[name]
+    return lambda name: scores[name].filter(scored)
 
 
 def score_forecasts(forecasts: pl.DataFrame, bars: pl.DataFrame, horizon: int = 1) -> pl.DataFrame:
-    """Errors of the forecasts whose target session has a bar.
+    """Errors of the forecasts whose target session has a sound bar, and why the others have none.
 
     Args:
-        forecasts: FORECAST_SCHEMA.
-        bars: Sound bars (BAR_SCHEMA) of the target sessions, as traded; where `horizon` is more
-            than one, from the forecasts' own sessions on.
+        forecasts: FORECAST_SCHEMA, of target sessions that are over.
+        bars: What `judge_bars` made of the bars of the target sessions, as traded; where `horizon`
+            is more than one, from the forecasts' own sessions on.
         horizon: Sessions from a forecast's own to its target.
 
     Returns:
-        SCORE_SCHEMA without the rolling columns, sorted by session and ticker. A forecast whose
-        ticker lacks a bar in one of the sessions up to its target has no row: what the share was
-        worth then is not known.
+        SCORE_SCHEMA without the rolling columns, one row per forecast, sorted by session and
+        ticker. A forecast whose ticker lacks a sound bar in one of the sessions up to its target is
+        not scored.
     """
-    outcome = pl.col("outcome_usd")
-    realised = (outcome / pl.col("close_usd")).log()
+    recorded, outcome = pl.col("recorded_usd"), pl.col("outcome_usd")
     scored = (
-        forecasts.join(
-            _outcomes(bars, horizon),
-            on=["ticker", "target_session"] + (["as_of_session"] if horizon > 1 else []),
+        forecasts.join(_outcomes(bars, horizon), on=["ticker", "target_session"], how="left")
+        .with_columns(recorded_usd=pl.when(_is_unbroken(horizon)).then(recorded))
+        .with_columns(
+            session=pl.col("target_session"),
+            unscored_reason=pl.when(pl.col("has_bar").is_null())
+            .then(pl.lit(NO_BAR))
+            .when(recorded.is_null())
+            .then(pl.lit(NO_BAR_BETWEEN))
+            .otherwise(pl.col("quarantine_reason") + _NOT_KNOWN),
+            # A crash may look too large to be true: its bar is held against the interval as it is.
+            **{
+                f"covered_{c}": recorded.is_between(f"lower_{c}_usd", f"upper_{c}_usd")
+                for c in COVERAGES
+            },
         )
-        .with_columns(realised_return=realised, session=pl.col("target_session"))
+        .with_columns(outcome_usd=pl.when(pl.col("unscored_reason").is_null()).then(recorded))
+        .with_columns(realised_return=(outcome / pl.col("close_usd")).log())
         .with_columns(
             error_return=pl.col("realised_return") - pl.col("forecast_return"),
             error_return_random_walk=pl.col("realised_return"),
             error_usd=outcome - pl.col("forecast_close_usd"),
             error_usd_random_walk=outcome - pl.col("close_usd"),
             interval_score_95=_interval_score(95),
-            **{
-                f"covered_{c}": outcome.is_between(f"lower_{c}_usd", f"upper_{c}_usd")
-                for c in COVERAGES
-            },
         )
         .sort("session", "ticker")
     )
@@ -102,30 +126,43 @@ def score_forecasts(forecasts: pl.DataFrame, bars: pl.DataFrame, horizon: int = 
     )
 
 
+def _is_unbroken(horizon: int) -> pl.Expr:
+    """Whether each session from the forecast's own to its target has a bar.
+
+    Where the target is the very next one, nothing of the forecast's own bar is asked but the close,
+    which the forecast holds.
+    """
+    if horizon == 1:
+        return pl.col("has_bar")
+    return pl.col("from_session") == pl.col("as_of_session")
+
+
 def _outcomes(bars: pl.DataFrame, horizon: int) -> pl.DataFrame:
     """What a share of `horizon` sessions earlier was worth: splits and dividends since undone.
 
     Returns:
-        `ticker, target_session, outcome_usd`; with more than one session also `as_of_session`, the
-        ticker's own bar that many bars earlier.
+        `ticker, target_session, has_bar, recorded_usd` and `quarantine_reason`, the latest of the
+        bars spanned; `from_session` is that of the ticker's own bar so many bars earlier.
     """
-    outcomes = by_ticker(bars).select(
+    own = pl.col("ticker") == pl.col("ticker").shift(horizon)
+    # One share of the close before became so many by the close of this session.
+    shares = (1 + pl.col("dividend") / pl.col("close")) * pl.col("split_ratio")
+    worth = (pl.col("close") + pl.col("dividend")) * pl.col("split_ratio")
+    return by_ticker(bars).select(
         "ticker",
-        "session",
         pl.col("session").alias("target_session"),
-        outcome_usd=(pl.col("close") + pl.col("dividend")) * pl.col("split_ratio"),
-        # One share of the close before became so many by the close of this session.
-        shares=(1 + pl.col("dividend") / pl.col("close")) * pl.col("split_ratio"),
+        has_bar=pl.lit(True),
+        from_session=pl.when(own).then(pl.col("session").shift(horizon)),
+        recorded_usd=math.prod((shares.shift(n) for n in range(1, horizon)), start=worth),
+        quarantine_reason=pl.coalesce(
+            pl.when(pl.col("ticker") == pl.col("ticker").shift(n)).then(
+                pl.col("quarantine_reason").shift(n)
+            )
+            if n
+            else pl.col("quarantine_reason")
+            for n in range(horizon)
+        ),
     )
-    if horizon > 1:
-        own = pl.col("ticker") == pl.col("ticker").shift(horizon)
-        outcomes = outcomes.with_columns(
-            as_of_session=pl.when(own).then(pl.col("session").shift(horizon)),
-            outcome_usd=math.prod(
-                (pl.col("shares").shift(n) for n in range(1, horizon)), start=pl.col("outcome_usd")
-            ),
-        )
-    return outcomes.drop("session", "shares")
 
 
 def _interval_score(coverage: int) -> pl.Expr:
@@ -146,8 +183,8 @@ def pinball_crps(quantiles: np.ndarray, realised: np.ndarray) -> np.ndarray:
 
 
 def _crps(scored: pl.DataFrame) -> pl.Series:
-    """Twice the mean pinball loss over GRID; null where there are no quantiles."""
-    known = scored["quantile_returns"].is_not_null()
+    """Twice the mean pinball loss over GRID; null where there are no quantiles or no return."""
+    known = scored["quantile_returns"].is_not_null() & scored["realised_return"].is_not_null()
     rows = scored.filter(known)
     quantiles = rows["quantile_returns"].list.to_array(len(GRID))
     realised = rows["realised_return"].to_numpy()
@@ -170,8 +207,19 @@ def add_rolling(scores: pl.DataFrame, sessions: Sequence[Any], window: int) -> p
         window: Sessions.
 
     Returns:
-        SCORE_SCHEMA in the same order.
+        SCORE_SCHEMA, sorted by session and ticker; null rolling columns where a row is not scored.
     """
+    rolled = _rolled(scores.filter(is_scored()), sessions, window)
+    unscored = scores.filter(is_scored().not_())
+    return (
+        pl.concat([rolled, unscored], how="diagonal")
+        .sort("session", "ticker")
+        .select(pl.col(name).cast(dtype) for name, dtype in SCORE_SCHEMA.items())
+    )
+
+
+def _rolled(scores: pl.DataFrame, sessions: Sequence[Any], window: int) -> pl.DataFrame:
+    """The scored rows with the rolling columns, in the same order."""
     order = {session: n for n, session in enumerate(sessions)}
     row = scores["session"].replace_strict(order, return_dtype=pl.Int64).to_numpy()
     tickers = scores["ticker"].unique().sort()
@@ -207,109 +255,4 @@ def add_rolling(scores: pl.DataFrame, sessions: Sequence[Any], window: int) -> p
             / pl.when(pl.Series(judged[c]) > 0).then(pl.Series(judged[c]))
             for c, name in covered.items()
         },
-    ).select(pl.col(name).cast(dtype) for name, dtype in SCORE_SCHEMA.items())
-
-
-def diebold_mariano_t(losses: np.ndarray, losses_reference: np.ndarray, horizon: int = 1) -> float:
-    """The t statistic of the mean loss difference, positive where the reference is worse.
-
-    Args:
-        losses: One loss a session, ascending, shape (n_sessions,).
-        losses_reference: The same of the reference.
-        horizon: Sessions that a forecast spans: the losses of neighbours overlap.
-
-    Returns:
-        Newey-West t with Bartlett weights, see `newey_west_lags`; 0.0 where the two never differ,
-        NaN for fewer than two sessions.
-    """
-    difference = np.asarray(losses_reference) - np.asarray(losses)
-    n = len(difference)
-    if n < 2:
-        return math.nan
-    if not difference.any():
-        return 0.0
-    variance = newey_west_variance(difference, horizon)
-    return float(difference.mean() / math.sqrt(variance / n)) if variance > 0 else math.nan
-
-
-def newey_west_lags(n: int, horizon: int = 1) -> int:
-    """floor(4 (n/100)^(2/9)), and at least twice the overlap of losses `horizon` sessions long.
-
-    Twice, because Bartlett weights fall to zero over the lags.
-    """
-    return max(int(4 * (n / 100) ** (2 / 9)), 2 * (horizon - 1))
-
-
-def newey_west_variance(values: np.ndarray, horizon: int = 1) -> float:
-    """Long-run variance of a series with Bartlett weights, shape (n,); Newey & West (1987)."""
-    n = len(values)
-    return bartlett_sum(values - values.mean(), newey_west_lags(n, horizon)) / n
-
-
-def bartlett_sum(values: np.ndarray, lags: int) -> float:
-    """Sum of the products of all pairs up to `lags` apart, shape (n,), weights falling to zero."""
-    total = values @ values
-    for lag in range(1, min(lags, len(values) - 1) + 1):
-        total += 2 * (1 - lag / (lags + 1)) * (values[lag:] @ values[:-lag])
-    return float(total)
-
-
-def summarise(scores: pl.DataFrame, horizon: int = 1) -> dict[str, Any]:
-    """The scores of a range as plain numbers; a number that can't be known is None.
-
-    Dollar RMSE is pooled over the tickers of `scores`: dear shares weigh most in it.
-
-    Args:
-        scores: SCORE_SCHEMA.
-        horizon: Sessions from a forecast's own to its target.
-    """
-    daily = (
-        scores.group_by("session")
-        .agg(
-            own=(pl.col("error_return") ** 2).mean(),
-            naive=(pl.col("error_return_random_walk") ** 2).mean(),
-        )
-        .sort("session")
     )
-    own = rmse(scores["error_return"].to_numpy())
-    naive = rmse(scores["error_return_random_walk"].to_numpy())
-    summary = {
-        "sessions": scores["session"].n_unique(),
-        "tickers": scores["ticker"].n_unique(),
-        "forecasts": scores.height,
-        "rmse_return": own,
-        "rmse_return_random_walk": naive,
-        "skill": 1 - own / naive if naive else math.nan,
-        "dm_t": diebold_mariano_t(daily["own"].to_numpy(), daily["naive"].to_numpy(), horizon),
-        "mae_return": mean(scores["error_return"].abs()),
-        "mae_return_random_walk": mean(scores["error_return_random_walk"].abs()),
-        "rmse_usd": rmse(scores["error_usd"].to_numpy()),
-        "rmse_usd_random_walk": rmse(scores["error_usd_random_walk"].to_numpy()),
-        "coverage": {str(c): mean(scores[f"covered_{c}"]) for c in COVERAGES},
-        "crps": mean(scores["crps"]),
-        "interval_score_95": mean(scores["interval_score_95"]),
-        "fallback_share": mean(scores["is_fallback"]),
-        "random_walk_share": mean(scores["model"] == RANDOM_WALK),
-        "versions": sorted(scores["model_version"].drop_nulls().unique().to_list()),
-    }
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in summary.items()
-    }
-
-
-def summarise_by_ticker(scores: pl.DataFrame, horizon: int = 1) -> dict[str, dict[str, Any]]:
-    """By ticker, ascending."""
-    return _summarise_by("ticker", scores, horizon)
-
-
-def summarise_by_month(scores: pl.DataFrame, horizon: int = 1) -> dict[str, dict[str, Any]]:
-    """By the month of the target session, ascending."""
-    months = scores.with_columns(month=pl.col("session").dt.strftime("%Y-%m"))
-    return _summarise_by("month", months, horizon)
-
-
-def _summarise_by(column: str, scores: pl.DataFrame, horizon: int) -> dict[str, dict[str, Any]]:
-    # One group in memory at a time: all together they are a copy of the rows.
-    found = {str(key): summarise(rows, horizon) for (key,), rows in scores.group_by(column)}
-    return dict(sorted(found.items()))

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from stock_assets.forecasting.evaluation import (
+from stock_assets.forecasting.long_run_variance import (
     diebold_mariano_t,
     newey_west_lags,
     newey_west_variance,

@@ -5,7 +5,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from stock_assets.forecasting.evaluation import bartlett_sum
+from stock_assets.forecasting.long_run_variance import bartlett_sum
 
 LEVEL = 0.05
 """Chance to believe noise. On real daily returns the slope of most families is within noise of

@@ -92,10 +92,12 @@ def live_scores(scores: pl.DataFrame, dataset: str, sessions: list[date]) -> Ite
     Args:
         scores: SCORE_SCHEMA.
         dataset: Whose.
-        sessions: One without a score has a record without tickers.
+        sessions: One without a score has a record without tickers; a forecast whose outcome is not
+            known is no score.
     """
     for session in sessions:
-        rows = scores.filter(pl.col("session") == session)
+        # Null where a row is not scored.
+        rows = scores.filter(pl.col("session") == session, pl.col("rolling_forecasts") > 0)
         yield LiveScore(
             dataset,
             str(session),

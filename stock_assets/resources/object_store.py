@@ -176,11 +176,13 @@ class ObjectStore:
         with self._explained(", ".join(keys)):
             obstore.delete(self._store, keys)
 
-    def scan_parquet(self, keys: list[str]) -> pl.LazyFrame:
+    def scan_parquet(
+        self, keys: list[str], schema: Mapping[str, pl.DataType] | None = None
+    ) -> pl.LazyFrame:
         """One lazy frame over many Parquet objects.
 
         A column that older objects do not have yet is null in their rows, or left out where the
-        first object lacks it: who needs it names it.
+        first object lacks it: who needs it names it in the schema, which is then what is read.
         """
         options = self.connection.options() if self.connection else None
         root = self.uri.removeprefix("file://")
@@ -189,6 +191,7 @@ class ObjectStore:
             storage_options=options,
             hive_partitioning=False,
             glob=False,
+            schema=schema,
             missing_columns="insert",
             extra_columns="ignore",
         )

@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
@@ -30,35 +30,49 @@ _ENTRIES = "stock_assets.objects"
 _log = logging.getLogger(__name__)
 
 
-def read_rows(store: ObjectStore, objects: Sequence[StoredObject], *columns: str) -> pl.DataFrame:
+Schema = Mapping[str, pl.DataType]
+
+
+def read_rows(
+    store: ObjectStore,
+    objects: Sequence[StoredObject],
+    *columns: str,
+    schema: Schema | None = None,
+) -> pl.DataFrame:
     """Rows of Parquet objects in the given order, all columns or some.
 
     A column that the first object lacks is left out, one that only a later lacks is null there.
+    Where a schema is given, its columns are read, and each is null in any object that lacks it.
     """
     if store.cache:
         try:
-            return _collected(_pieces(store, store.cache, objects), columns)
+            return _collected(_pieces(store, store.cache, objects, schema), columns, schema)
         except (OSError, pl.exceptions.ComputeError) as error:
             # A copy is gone since it was looked up, another process made room; it is another
             # user's; or it is damaged. An object that can't be read fails once more below.
             _log.warning("copies in %s are left out: %s", store.cache.path, error)
-    return _collected([store.scan_parquet([stored.path for stored in objects])], columns)
+    scan = store.scan_parquet([stored.path for stored in objects], schema)
+    return _collected([scan], columns, schema)
 
 
-def _collected(pieces: Sequence[pl.LazyFrame], columns: Sequence[str]) -> pl.DataFrame:
-    rows, *others = pieces
-    if others:
-        schema = rows.collect_schema()
-        alike = (
-            other.match_to_schema(schema, missing_columns="insert", extra_columns="ignore")
-            for other in others
-        )
-        rows = pl.concat([rows, *alike])
+def _collected(
+    pieces: Sequence[pl.LazyFrame], columns: Sequence[str], schema: Schema | None = None
+) -> pl.DataFrame:
+    if schema or len(pieces) > 1:
+        wanted = pl.Schema(schema) if schema else pieces[0].collect_schema()
+        pieces = [
+            piece.match_to_schema(wanted, missing_columns="insert", extra_columns="ignore")
+            for piece in pieces
+        ]
+    rows = pl.concat(pieces) if len(pieces) > 1 else pieces[0]
     return (rows.select(columns) if columns else rows).collect()
 
 
 def _pieces(
-    store: ObjectStore, cache: CacheFolder, objects: Sequence[StoredObject]
+    store: ObjectStore,
+    cache: CacheFolder,
+    objects: Sequence[StoredObject],
+    schema: Schema | None,
 ) -> list[pl.LazyFrame]:
     """The rows of the objects in parts: of a copy, or of neighbours that are in none."""
     sources: list[tuple[StoredObject, _Copy | None]] = []
@@ -69,8 +83,8 @@ def _pieces(
     pieces: list[pl.LazyFrame] = []
     for source, group in groupby(sources, key=lambda pair: pair[1]):
         paths = [stored.path for stored, _ in group]
-        pieces += source.scans(paths) if source else [store.scan_parquet(paths)]
-    return pieces or [store.scan_parquet([])]
+        pieces += source.scans(paths) if source else [store.scan_parquet(paths, schema)]
+    return pieces or [store.scan_parquet([], schema)]
 
 
 def _year_of(stored: StoredObject) -> str:

@@ -91,8 +91,19 @@ def test_backtest_prints_one_json_object_with_every_field(home: Path):
     assert [key for key in KEYS if key not in result["by_ticker"]["AAPL"]] == []
     assert sum(t["forecasts"] for t in result["by_ticker"].values()) == 25
     for group in (result, *result["by_ticker"].values(), *result["by_month"].values()):
-        for law in ("expanding_normal", "ewma_normal"):
-            assert group["interval_baselines"][law]["forecasts"] == group["forecasts"]
+        for rule in ("expanding_normal", "ewma_normal", "split_conformal"):
+            assert group["interval_baselines"][rule]["forecasts"] == group["forecasts"]
+        assert (group["unscored"], group["unscored_reasons"]) == (0, {})
+        assert group["coverage_with_unscored"] == group["coverage"]
+    # Five sessions and forecasts a ticker are too few for error bars and tests, not for the rest.
+    assert result["skill_confidence"] is result["coverage_confidence"]["95"] is None
+    assert result["kupiec"]["95"] == {"tickers": 0, "rejected": 0, "expected_by_chance": 0.0}
+    assert result["coverage_by_regime"] == {}
+    assert [week["monday"] for week in result["worst_weeks"]] == ["2013-02-25"]
+    assert len(result["worst_sessions"]) == 5
+    assert result["joint"]["95"]["sd_if_independent"] is not None
+    assert (result["basket"]["sessions"], result["coverage_after_gaps"]["forecasts"]) == (5, 0)
+    assert result["basket"]["next"]["as_of_session"] == "2013-03-01"
 
 
 def test_backtest_of_some_tickers_speaks_of_these_only(home: Path):

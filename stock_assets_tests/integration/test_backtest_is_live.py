@@ -148,5 +148,12 @@ def test_the_range_holds_what_could_have_set_them_apart(both: tuple[dict[str, An
     absent = set(MISSING) - set(forecasts.filter(ticker="T002")["as_of_session"])
     assert absent == set(MISSING)
     scores = rows(live, "forecast_rmse")
+    # Forecast from the close before the ticker was gone: counted on the first day, not scored.
+    unscored = scores.filter(pl.col("unscored_reason").is_not_null())
+    assert unscored.select("ticker", "session", "unscored_reason", "error_return").rows() == [
+        ("T002", gone, "no bar in the target session", None) for gone in (MISSING[0], MISSING[2])
+    ]
+    scored = scores.filter(pl.col("unscored_reason").is_null())
+    assert scored["rolling_rmse_return"].null_count() == 0
     on_split = scores.filter(ticker="T000", session=SPLIT)
     assert abs(on_split["realised_return"].item()) < 0.2

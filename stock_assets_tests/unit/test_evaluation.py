@@ -1,4 +1,5 @@
 import math
+from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any
 
@@ -8,19 +9,25 @@ import pytest
 
 from stock_assets.forecasting.baselines import beside_baselines, summarise_baselines
 from stock_assets.forecasting.evaluation import (
+    NO_BAR,
+    NO_BAR_BETWEEN,
     SCORE_SCHEMA,
     add_rolling,
-    diebold_mariano_t,
     score_forecasts,
-    summarise,
-    summarise_by_month,
-    summarise_by_ticker,
 )
 from stock_assets.forecasting.forecast import forecast_sessions
 from stock_assets.forecasting.forecast_schema import FORECAST_SCHEMA
 from stock_assets.forecasting.intervals import GRID, normal_quantiles
+from stock_assets.forecasting.long_run_variance import diebold_mariano_t
+from stock_assets.forecasting.summary import (
+    summarise,
+    summarise_by_month,
+    summarise_by_ticker,
+    summarise_range,
+)
 from stock_assets.market.bars import BAR_SCHEMA
 from stock_assets.market.sessions import load_calendar
+from stock_assets.resources.live_scores import live_scores
 
 XNYS = load_calendar("XNYS")
 D1, D2 = date(2013, 1, 2), date(2013, 1, 3)
@@ -52,8 +59,19 @@ def one_forecast(**changes: object) -> pl.DataFrame:
 
 
 def one_bar(close: float, dividend: float = 0.0, split_ratio: float = 1.0) -> pl.DataFrame:
-    row = ("A", D2, close, close, close, close, 1.0, dividend, split_ratio)
-    return pl.DataFrame([row], schema=BAR_SCHEMA, orient="row")
+    return bars_of((D2, close, dividend, split_ratio))
+
+
+def bars_of(
+    *rows: tuple[date, float, float, float], wrong: Mapping[date, str] | None = None
+) -> pl.DataFrame:
+    """Judged bars of A: session, close, dividend, split ratio; some in quarantine."""
+    full = [
+        ("A", day, close, close, close, close, 1.0, paid, ratio, (wrong or {}).get(day))
+        for day, close, paid, ratio in rows
+    ]
+    judged = BAR_SCHEMA | {"quarantine_reason": pl.String()}
+    return pl.DataFrame(full, schema=judged, orient="row")
 
 
 def test_errors_stand_beside_the_random_walks():
@@ -101,16 +119,31 @@ def test_a_forecast_without_interval_has_no_coverage_and_no_crps():
     assert score["error_usd"] == 1.0
 
 
-def test_a_target_without_a_bar_has_no_score():
-    assert score_forecasts(one_forecast(), one_bar(1.0).clear()).is_empty()
+ERRORS = (
+    "realised_return", "error_return", "error_return_random_walk", "error_usd",
+    "error_usd_random_walk", "crps", "interval_score_95",
+)  # fmt: skip
 
 
-def bars_of(*rows: tuple[date, float, float, float]) -> pl.DataFrame:
-    """Bars of A: session, close, dividend, split ratio."""
-    full = [
-        ("A", day, close, close, close, close, 1.0, paid, ratio) for day, close, paid, ratio in rows
-    ]
-    return pl.DataFrame(full, schema=BAR_SCHEMA, orient="row")
+def test_a_target_without_a_bar_is_counted_and_not_scored():
+    score = score_forecasts(one_forecast(), one_bar(1.0).clear()).row(0, named=True)
+    assert (score["ticker"], score["session"], score["model_version"]) == ("A", D2, 3)
+    assert score["unscored_reason"] == "no bar in the target session"
+    assert [score[name] for name in ERRORS] == [None] * len(ERRORS)
+    assert [score[f"covered_{c}"] for c in (50, 80, 95)] == [None] * 3
+
+
+@pytest.mark.parametrize(("close", "covered"), [(10.0, [False] * 3), (101.8, [False, True, True])])
+def test_a_bar_in_quarantine_is_no_error_but_is_held_against_the_interval(
+    close: float, covered: list[bool]
+):
+    bars = bars_of((D2, close, 0, 1), wrong={D2: "the return is too large to be true"})
+    score = score_forecasts(one_forecast(), bars).row(0, named=True)
+    assert score["unscored_reason"] == (
+        "the return is too large to be true, so what the share was worth is not known"
+    )
+    assert [score[name] for name in ERRORS] == [None] * len(ERRORS)
+    assert [score[f"covered_{c}"] for c in (50, 80, 95)] == covered
 
 
 def test_splits_and_dividends_within_the_horizon_are_no_error():
@@ -130,7 +163,22 @@ def test_splits_and_dividends_within_the_horizon_are_no_error():
 def test_a_forecast_over_a_missing_bar_has_no_score(lost: int):
     days = [D1 + timedelta(days=n) for n in range(5)]
     bars = bars_of(*((day, 100, 0, 1) for n, day in enumerate(days) if n != lost))
-    assert score_forecasts(one_forecast(target_session=days[3]), bars, horizon=3).is_empty()
+    score = score_forecasts(one_forecast(target_session=days[3]), bars, horizon=3)
+    assert score["unscored_reason"].to_list() == [NO_BAR if lost == 3 else NO_BAR_BETWEEN]
+    assert score["error_return"][0] is score["covered_95"][0] is None
+
+
+def test_a_forecast_over_a_bar_in_quarantine_has_no_score():
+    days = [D1 + timedelta(days=n) for n in range(5)]
+    rows = [(day, 100, 0, 1) for day in days]
+    for wrong in days[1:4]:
+        bars = bars_of(*rows, wrong={wrong: "wrong"})
+        score = score_forecasts(one_forecast(target_session=days[3]), bars, horizon=3)
+        assert score["unscored_reason"][0].startswith("wrong, so")
+        assert score["covered_95"][0] is True
+    outside = bars_of(*rows, wrong={days[0]: "wrong", days[4]: "wrong"})
+    score = score_forecasts(one_forecast(target_session=days[3]), outside, horizon=3)
+    assert score["unscored_reason"][0] is None
 
 
 def scores(errors: dict[tuple[str, date], float]) -> pl.DataFrame:
@@ -162,6 +210,54 @@ def test_a_rolling_window_counts_sessions_not_scores():
     assert found["rolling_forecasts"].to_list() == [1, 2, 1]
     assert found["rolling_rmse_return"].to_list() == pytest.approx([3.0, math.sqrt(12.5), 1.0])
     assert found["rolling_rmse_usd"].to_list() == pytest.approx([30.0, math.sqrt(1250), 10.0])
+
+
+def unscored(ticker: str, session: date, reason: str, covered: bool | None) -> pl.DataFrame:
+    row = {"ticker": ticker, "session": session, "unscored_reason": reason, "model": "m"}
+    row |= {f"covered_{c}": covered for c in (50, 80, 95)} | {"is_fallback": True}
+    return pl.DataFrame([row], schema_overrides=SCORE_SCHEMA)
+
+
+def test_what_is_not_scored_is_counted_and_changes_nothing_else():
+    known = scores({("A", D1): 3.0, ("B", D1): 1.0, ("B", D2): 3.0, ("B", date(2013, 1, 4)): 1.0})
+    known = known.with_columns(covered_95=pl.int_range(pl.len()) % 2 == 0)
+    more = [unscored("C", D2, NO_BAR, None), unscored("A", D2, "wrong, so", False)]
+    whole = pl.concat([known, *more], how="diagonal")
+    found, before = summarise(whole), summarise(known)
+    assert (found["forecasts"], found["unscored"], found["tickers"]) == (4, 2, 2)
+    assert found["unscored_reasons"] == {NO_BAR: 1, "wrong, so": 1}
+    # Two of four that are scored were inside; the one in quarantine was outside.
+    assert found["coverage"]["95"] == 0.5
+    assert found["coverage_with_unscored"]["95"] == 0.4
+    assert (before["unscored"], before["unscored_reasons"]) == (0, {})
+    different = ("unscored", "unscored_reasons", "coverage_with_unscored")
+    assert {k: v for k, v in found.items() if k not in different} == {
+        k: v for k, v in before.items() if k not in different
+    }
+    assert summarise(known.drop("unscored_reason")) == before
+    by_ticker = summarise_by_ticker(whole)
+    assert (by_ticker["C"]["forecasts"], by_ticker["C"]["unscored"]) == (0, 1)
+    assert by_ticker["C"]["rmse_return"] is None
+    assert summarise_by_month(whole)["2013-01"]["unscored"] == 2
+    assert summarise_range(whole, by_ticker) == summarise_range(known, summarise_by_ticker(known))
+
+
+def test_what_is_not_scored_is_in_no_window_and_is_told_nobody():
+    days = [date(2013, 1, d) for d in (2, 3, 4)]
+    known = scores({("A", days[0]): 3.0, ("B", days[1]): 1.0, ("A", days[2]): 4.0})
+    known = known.with_columns(covered_95=pl.lit(True))
+    whole = pl.concat([known, unscored("A", days[1], "wrong, so", False)], how="diagonal")
+    whole = whole.drop(name for name in SCORE_SCHEMA if name.startswith("rolling"))
+    found = add_rolling(whole.sort("session", "ticker"), days, window=3)
+    assert dict(found.schema) == SCORE_SCHEMA
+    assert found.select("session", "ticker").rows() == [
+        (days[0], "A"), (days[1], "A"), (days[1], "B"), (days[2], "A"),
+    ]  # fmt: skip
+    assert found["rolling_forecasts"].to_list() == [1, None, 1, 2]
+    assert found["rolling_rmse_return"].to_list() == [3.0, None, 1.0, math.sqrt(12.5)]
+    assert found["rolling_coverage_95"].to_list() == [1.0, None, 1.0, 1.0]
+    (told,) = live_scores(found, "sample", [days[1]])
+    assert (list(told.tickers), told.pooled.rmse_return) == (["B"], 1.0)
 
 
 def test_the_summary_of_two_tickers():
@@ -211,6 +307,10 @@ def test_baselines_are_normal_laws_of_what_was_known():
         assert found[name]["interval_score_95"] == pytest.approx(2 * 1.96 * 0.01, rel=1e-4)
         assert found[name]["coverage_95"] == 1.0
         assert found[name]["crps_forecast"] == scored["crps"][0]
+    # Of 64 absolute returns that are all one per cent, any is as large.
+    conformal = found["split_conformal"]
+    assert conformal["interval_score_95"] == pytest.approx(2 * 0.01)
+    assert (conformal["crps"], conformal["coverage_95"]) == (None, 1.0)
     assert summarise_baselines(beside_baselines(scored, past.head(62))) == {}
     assert summarise_baselines(beside_baselines(scored.clear(), past)) == {}
 
@@ -218,13 +318,18 @@ def test_baselines_are_normal_laws_of_what_was_known():
 def test_summaries_do_not_depend_on_the_chunks_of_their_rows():
     draw = np.random.default_rng(5)
     days = [D1 + timedelta(days=n) for n in range(400)]
-    whole = scores({(ticker, day): 1.0 for day in days for ticker in "ABCD"})
+    whole = scores({(ticker, day): 1.0 for day in days for ticker in "ABCDE"})
     past = whole.select("ticker", "session", return_1d=draw.normal(0, 0.01, whole.height))
     whole = whole.with_columns(
         pl.Series(name, draw.normal(0, 0.01, whole.height))
         for name, kind in SCORE_SCHEMA.items()
         if kind == pl.Float64
-    ).with_columns(as_of_session=pl.col("session") - pl.duration(days=1))
+    ).with_columns(
+        pl.Series(name, draw.random(whole.height) < 0.9)
+        for name, kind in SCORE_SCHEMA.items()
+        if kind == pl.Boolean
+    )
+    whole = whole.with_columns(as_of_session=pl.col("session") - pl.duration(days=1))
 
     def cut(rows: pl.DataFrame, sizes: int) -> pl.DataFrame:
         return pl.concat([rows[n : n + sizes] for n in range(0, rows.height, sizes)], rechunk=False)
@@ -236,10 +341,13 @@ def test_summaries_do_not_depend_on_the_chunks_of_their_rows():
             summarise_by_ticker(rows),
             summarise_by_month(rows),
             summarise_baselines(beside_baselines(rows, known)),
+            summarise_range(rows, summarise_by_ticker(rows)),
         ]
 
     expected = summaries(whole.height)
     assert expected[3]["ewma_normal"]["forecasts"] > 1_000
+    assert (expected[4]["rank_ic_sessions"], expected[4]["kupiec"]["95"]["tickers"]) == (400, 5)
+    assert sum(r["forecasts"] for r in expected[4]["coverage_by_regime"].values()) == 5 * 378
     for sizes in (4, 7, 100, 1_000):
         assert cut(whole, sizes).n_chunks() > 1
         assert summaries(sizes) == expected

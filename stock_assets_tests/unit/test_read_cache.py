@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -57,7 +58,9 @@ def opened(monkeypatch: pytest.MonkeyPatch, store: ObjectStore) -> list[str]:
     seen: list[str] = []
     get, scan = store.get_with_tags, store.scan_parquet
     monkeypatch.setattr(store, "get_with_tags", lambda keys: (seen.extend(keys), get(keys))[1])
-    monkeypatch.setattr(store, "scan_parquet", lambda keys: (seen.extend(keys), scan(keys))[1])
+    monkeypatch.setattr(
+        store, "scan_parquet", lambda keys, *schema: (seen.extend(keys), scan(keys, *schema))[1]
+    )
     return seen
 
 
@@ -131,6 +134,23 @@ def test_a_column_added_later_is_treated_as_without_copies(store: ObjectStore):
         read_rows(store, objects, "added")
 
 
+def test_a_schema_finds_a_column_that_only_later_objects_have(store: ObjectStore):
+    put(store, DAYS[60:], added=pl.lit("x"))
+    objects = everything(store)
+    schema = {"ticker": pl.String(), "added": pl.String()}
+    for asked in (objects, objects[:70], objects[:5], objects[130:]):
+        new = [
+            one
+            for one in asked
+            if one in objects[60:] and not one.path.split("/")[1].endswith("10")
+        ]
+        for _ in range(2):  # without copies, and with them
+            rows = read_rows(store, asked, schema=schema)
+            assert rows.schema == schema
+            assert rows["added"].to_list().count("x") == 3 * len(new)
+            assert rows["added"].null_count() == rows.height - 3 * len(new)
+
+
 @pytest.mark.parametrize("left", [b"", b"PAR1" + bytes(200)])
 def test_a_copy_cut_off_by_a_power_failure_is_made_again(
     store: ObjectStore, tmp_path: Path, left: bytes
@@ -175,11 +195,11 @@ def test_copies_removed_while_they_are_read_lose_nothing(
     before = read_rows(store, everything(store))
     collected = read_cache._collected
 
-    def removed_first(pieces: list[pl.LazyFrame], columns: tuple[str, ...]) -> pl.DataFrame:
+    def removed_first(*pieces_and_columns: Any) -> pl.DataFrame:
         assert store.cache is not None
         for file in store.cache.path.rglob("*.parquet"):
             file.unlink()
-        return collected(pieces, columns)
+        return collected(*pieces_and_columns)
 
     monkeypatch.setattr(read_cache, "_collected", removed_first)
     assert_frame_equal(read_rows(store, everything(store)), before)
