@@ -20,10 +20,10 @@ CASE = Case(
     title="Whether noise is believed, what the gate lets pass, and how good the intervals are",
     sizes={
         "full": {
-            "ridge": 1000,
-            "random_forest": 120,
+            "ridge": 600,
+            "random_forest": 100,
             "noise_tickers": 20,
-            "noise_sessions": 800,
+            "noise_sessions": 600,
             "trees": 5,
             "decades": 300,
             "gate_tickers": 40,
@@ -58,8 +58,8 @@ CASE = Case(
     repeats=1,
     # Two standard errors of the figure above what is meant.
     bounds=[
-        ("slope of ridge", "shared", 0.065),
-        ("slope of random_forest", "shared", 0.09),
+        ("slope of ridge", "shared", 0.068),
+        ("slope of random_forest", "shared", 0.094),
         ("gate", "approved_at_the_margin", 0.07),
         ("rivals", "interval_score_to_garch", 1.0),
         ("calibration on the sample", "farthest_coverage", 0.01),
