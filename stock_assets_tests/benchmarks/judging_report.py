@@ -92,8 +92,9 @@ def _gate(best: Mapping[str, Found]) -> list[str]:
         " at 30 sessions each; bad: a champion whose true excess loss is above the margin of"
         f" {_percent(found['margin'], 0)} serves. `Every second such`: the others are the random"
         " walk.) **The budget is 5 % a look and none a decade: a candidate that truly loses the"
-        f" margin passes {100 * at_margin:.1f} % of the looks at most, so of 120 of them about"
-        f" {120 * at_margin:.0f} pass, and what ends a mistake is the next approved version.**",
+        f" margin passes in {100 * at_margin:.1f} % of the looks, so of {found['months']} of them"
+        f" about {found['months'] * at_margin:.0f} pass, and what ends a mistake is the next"
+        " approved version.**",
     ]
 
 
@@ -161,7 +162,7 @@ def _rejections(test: str) -> Callable[[Found], str]:
     def cell(found: Found) -> str:
         counts = found[test].values()
         rejected = " / ".join(str(one["rejected"]) for one in counts)
-        return f"{rejected} ({next(iter(counts))['expected_by_chance']:.1f})"
+        return f"{rejected} ({next(iter(counts))['expected_by_chance']:g})"
 
     return cell
 
