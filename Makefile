@@ -78,7 +78,7 @@ format: $(INSTALLED) ## Format and sort imports
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format .
 
-bench: $(BENCH_INSTALLED) ## Speed beside its rivals, into docs/benchmarks.md (CASES=features,imports QUICK=1)
+bench: $(BENCH_INSTALLED) ## Speed and forecasts beside their rivals, into docs (CASES=features,judging QUICK=1)
 	@PYTHONPATH=. $(BENCH_VENV)/bin/python -W ignore -m stock_assets_tests.benchmarks --cases "$(CASES)" $(if $(QUICK),--quick)
 
 # The rivals pull in four times what the project needs: an environment of their own.

@@ -28,6 +28,7 @@ class Law:
         jumps: Chance of a jump per session and ticker; half of them are overnight.
         jump_size: Standard deviation of a jump in units of the session's volatility.
         signal: Mean of the next return per unit of minus the last one, both in units of volatility.
+        market_share: Part of a session's variance, jumps aside, that all tickers have in common.
     """
 
     volatility: float = 0.015
@@ -40,6 +41,7 @@ class Law:
     jumps: float = 0.02
     jump_size: float = 3.0
     signal: float = 0.0
+    market_share: float = 0.0
 
 
 def simulated_bars(
@@ -62,12 +64,12 @@ def simulated_bars(
     own = _stationary(rng, shape, law.own_memory) * law.own
     volatility = np.exp((level + common + own) / 2)
 
-    night = np.sqrt(law.overnight_share) * rng.standard_normal(shape)
+    night = np.sqrt(law.overnight_share) * _normal(rng, shape, law.market_share)
     jump = (rng.random(shape) < law.jumps) * law.jump_size * rng.standard_normal(shape)
     at_night = rng.random(shape) < 0.5
     night += np.where(at_night, jump, 0)
     path = np.zeros((n_sessions, n_tickers, steps + 1), dtype=np.float32)
-    noise = rng.standard_normal((n_sessions, n_tickers, steps), dtype=np.float32)
+    noise = _normal(rng, (n_sessions, n_tickers, steps), law.market_share, np.float32)
     noise *= np.sqrt((1 - law.overnight_share) / steps)
     jump_step = rng.integers(0, steps, shape)
     rows, columns = np.nonzero(~at_night & (jump != 0))
@@ -100,6 +102,21 @@ def simulated_bars(
         },
         schema=BAR_SCHEMA,
     )
+
+
+def _normal(
+    rng: np.random.Generator,
+    shape: tuple[int, ...],
+    shared: float,
+    dtype: type[np.floating] = np.float64,
+) -> np.ndarray:
+    """Of variance one, shape (n_sessions, n_tickers, ...); tickers have the part `shared` alike."""
+    values = rng.standard_normal(shape, dtype=dtype)
+    if shared:
+        market = rng.standard_normal((shape[0], 1, *shape[2:]), dtype=dtype)
+        values *= np.sqrt(1 - shared)
+        values += np.sqrt(shared) * market
+    return values
 
 
 def _stationary(rng: np.random.Generator, shape: tuple[int, int], memory: float) -> np.ndarray:

@@ -3,7 +3,8 @@
 Each figure is measured beside its rival in the same run: the contenders of a case take turns, in
 the reverse order every other round, each in a process of its own. What counts is the best round of
 each. Results go to docs/benchmarks.json, where a case that was not run keeps its last one, and
-docs/benchmarks.md is made of that.
+docs/benchmarks.md is made of that. The case `judging` is not about speed: its figures go to the
+tables of docs/models.md.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from stock_assets_tests.benchmarks.case import CHECKOUT, Case, Measurement, Size, run_contender
+from stock_assets_tests.benchmarks.judging_report import judged_pages
 from stock_assets_tests.benchmarks.report import environment, table
 
 CASES = (
@@ -29,8 +31,11 @@ CASES = (
     "growth",
     "qlib_task",
     "fold",
+    "judging",
 )
+JUDGING = "judging"
 RESULTS = CHECKOUT / "docs" / "benchmarks.json"
+MODELS = CHECKOUT / "docs" / "models.md"
 
 
 def module_of(name: str) -> str:
@@ -147,7 +152,12 @@ def main() -> None:
             results[name] = result
             ordered = {name: results[name] for name in CASES if name in results}
             RESULTS.write_text(json.dumps(ordered, indent=1, default=str) + "\n")
-            RESULTS.with_suffix(".md").write_text(table(ordered))
+            RESULTS.with_suffix(".md").write_text(
+                table({name: ordered[name] for name in ordered if name != JUDGING})
+            )
+            if name == JUDGING:
+                judged = ordered[JUDGING]["best"]
+                MODELS.write_text(judged_pages(MODELS.read_text(), judged))
     if failed and not given.quick:
         print("missed: " + "; ".join(failed), file=sys.stderr)
 

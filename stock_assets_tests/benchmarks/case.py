@@ -7,9 +7,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +104,13 @@ def _cpu_seconds() -> float:
     """Of this process and its children that ended."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(u.ru_utime + u.ru_stime for u in used)
+
+
+def in_two_processes(work: Callable[..., Any], *arguments: Iterable[Any]) -> list[Any]:
+    """What `work` gives for each of the arguments taken together, in their order."""
+    # Not forked: a copy of polars' threads would wait for ever.
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        return list(pool.map(work, *arguments))
 
 
 def run_contender(module: str, contender: str, folder: Path, size: Size) -> Measurement:

@@ -19,6 +19,7 @@ LIBRARIES = (
     "pandas",
     "polars",
     "scikit-learn",
+    "arch",
     "mlforecast",
     "lightgbm",
     "pyqlib",

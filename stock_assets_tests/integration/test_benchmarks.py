@@ -20,6 +20,12 @@ QUICK_CASES = {
     "qlib_task": ("project", "whole path", "pandas"),
     "fold": ("project",),
     "growth": ("core by tickers",),
+    "judging": (
+        "slope of ridge",
+        "gate",
+        "calibration on the sample",
+        "calibration on simulated prices",
+    ),
 }
 
 
