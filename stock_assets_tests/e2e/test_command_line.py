@@ -154,7 +154,7 @@ def test_the_doctor_finds_everything_well(home: Path):
     registry = found["findings"][3]["detail"]
     assert registry == (
         "sqlite: stock_assets_sample has 2 versions of these settings, 2 with approved point"
-        " forecasts, 0 with approved intervals; 0 of other settings"
+        " forecasts, 1 with approved intervals; 0 of other settings"
     )
 
 

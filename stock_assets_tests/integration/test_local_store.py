@@ -74,7 +74,9 @@ def test_a_copy_of_its_objects_knows_which_of_them_changed(tmp_path: Path):
         scanned: list[str] = []
         with pytest.MonkeyPatch.context() as patch:
             scan = store.scan_parquet
-            patch.setattr(store, "scan_parquet", lambda keys: (scanned.extend(keys), scan(keys))[1])
+            patch.setattr(
+                store, "scan_parquet", lambda keys, *a: (scanned.extend(keys), scan(keys, *a))[1]
+            )
             assert read(store) == [2] * 2 + [1] * 118
         assert scanned == [f"rows/session={day}/part.parquet" for day in days[:2]]
 
