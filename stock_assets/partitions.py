@@ -72,7 +72,8 @@ class Partitions:
             fmt=MONTH_FORMAT,
             cron_schedule="0 0 1 * *",
             timezone=self.calendar.time_zone,
-            end_offset=0 if end else 1,
+            # A source that ends may end in the current month; none is added after its end.
+            end_offset=1,
         )
 
 

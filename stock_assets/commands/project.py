@@ -14,7 +14,7 @@ from stock_assets.commands.due import Due
 from stock_assets.commands.interrupts import noted_interrupts
 from stock_assets.commands.killed import COMMAND_TAG, living_command, other_commands
 from stock_assets.definitions import build_definitions
-from stock_assets.errors import BlockingCheckError, SettingsError
+from stock_assets.errors import BlockingCheckError, MissingPartitionsError, SettingsError
 from stock_assets.partitions import Partitions, load_partitions, range_tags
 from stock_assets.resources.mlflow_runs import one_at_a_time
 from stock_assets.resources.object_store import ObjectStore, open_store
@@ -107,10 +107,18 @@ def run_partitions(
         on_run: Called after each run with the number of keys that are done.
 
     Raises:
+        MissingPartitionsError: A key is none of the job's: Dagster would run for nothing, and
+            call that a success.
         BlockingCheckError: A check failed that stops a run.
         KeyboardInterrupt: A run was interrupted.
     """
     resolved = project.definitions.resolve_job_def(job)
+    if strangers := sorted(set(keys) - set(all_keys)):
+        raise MissingPartitionsError(
+            f"{', '.join(assets)}: {job} has no partition {', '.join(strangers[:5])}; it has"
+            f" {f'{all_keys[0]}..{all_keys[-1]}' if all_keys else 'none'}: see the source's first"
+            " and last session with `stock-assets doctor`"
+        )
     runs = done = 0
     for first, last in neighbouring_ranges(keys, all_keys, per_run):
         with noted_interrupts() as interrupted:

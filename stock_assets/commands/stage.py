@@ -7,6 +7,7 @@ from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_JOB
 from stock_assets.commands.project import Project, open_project, run_partitions
 from stock_assets.commands.run import newest_session
 from stock_assets.commands.stages import Progress, fill_history, plan_range
+from stock_assets.errors import MissingPartitionsError
 from stock_assets.partitions import month_key
 from stock_assets.settings import Settings
 
@@ -38,6 +39,15 @@ def run_stage(settings: Settings, stage: str) -> str:
 
 
 def _materialise(project: Project, job: str, assets: Sequence[str], newest: date) -> str:
-    key = str(newest) if job == DAILY_JOB else month_key(newest)
-    run_partitions(project, job, assets, [key], [key], per_run=1)
+    daily = job == DAILY_JOB
+    key = str(newest) if daily else month_key(newest)
+    partitions = project.partitions.sessions if daily else project.partitions.months
+    run_partitions(project, job, assets, [key], partitions.get_partition_keys(), per_run=1)
+    by = "session" if daily else "month"
+    absent = [asset for asset in assets if not project.store.keys(f"{asset}/{by}={key}")]
+    if absent:
+        raise MissingPartitionsError(
+            f"{', '.join(absent)} of {key} was run and not stored: there was nothing to store; see"
+            " the source's last session with `stock-assets doctor`, and run the stage again"
+        )
     return key

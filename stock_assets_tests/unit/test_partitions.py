@@ -27,6 +27,18 @@ def test_months_of_a_source_that_ends_end_with_it():
     assert (keys[0], keys[-1], len(keys)) == ("2000-03", "2013-03", 157)
 
 
+def test_a_source_that_ends_inside_the_current_month_has_that_month(xnys: ExchangeCalendar):
+    zone = ZoneInfo(xnys.time_zone)
+    ended = Partitions(xnys, date(2026, 8, 3), date(2026, 11, 20))
+    for now in (datetime(2026, 11, 24, 9, tzinfo=zone), datetime(2027, 3, 2, tzinfo=zone)):
+        assert ended.sessions.get_partition_keys(now)[-1] == "2026-11-20"
+        months = ended.months.get_partition_keys(now)
+        assert months == ["2026-08", "2026-09", "2026-10", "2026-11"]
+    # Of a last session that lies ahead there is only what has begun.
+    ahead = Partitions(xnys, date(2026, 8, 3), date(2027, 2, 26))
+    assert ahead.months.get_partition_keys(datetime(2026, 10, 31, tzinfo=zone))[-1] == "2026-10"
+
+
 @pytest.mark.parametrize("exchange", ["XNYS", "XLON", "XTKS"])
 def test_no_key_lies_in_the_future_and_the_current_month_exists(exchange: str):
     calendar = load_calendar(exchange)
