@@ -14,9 +14,12 @@ from stock_assets.resources.object_store import ObjectStore
 WAYS = ("delete", "cut", "flip", "swap", "empty", "make_unreadable")
 # Objects of the store, by asset; MLflow's artifacts lie beside them.
 OBJECTS = (
+    "models",
     "raw_prices", "features", "train_set", "test_set", "tuned_model", "registered_version",
     "daily_forecast", "forecast_rmse", "mlflow",
 )  # fmt: skip
+# Of MLflow's artifacts those that forecasts and later trainings read.
+_MODEL_FILES = ("model.skops", "intervals.json", "study.json")
 # Files under var/: patterns of those that are one kind of thing.
 FILES = {
     "mlflow_database": ["mlflow/*"],
@@ -34,8 +37,21 @@ FILES = {
 }
 FOLDER = "folder"
 # Twice where there is more to go wrong.
-PLACES = (*OBJECTS, "features", "mlflow", *FILES, "read_cache", "volume", "store_access",
-          "mlflow_database", "dagster_database", "search_journal", FOLDER, FOLDER)  # fmt: skip
+PLACES = (
+    *OBJECTS,
+    "models",
+    "raw_prices",
+    "features",
+    "daily_forecast",
+    *FILES,
+    "read_cache",
+    "volume",
+    "store_access",
+    "mlflow_database",
+    "dagster_database",
+    FOLDER,
+    FOLDER,
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +67,11 @@ class Damage:
     number: int
     place: str
     way: str
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the run after it asks for more than is there: else little would be read."""
+        return self.number % 4 == 0 or self.place in ("models", "read_cache", "search_journal")
 
     @property
     def in_the_store(self) -> bool:
@@ -86,7 +107,8 @@ def damage_file(home: Path, wanted: Damage) -> str:
     if wanted.way in ("cut", "flip"):
         things = [thing for thing in things if thing.is_dir() or thing.stat().st_size] or things
     thing = rng.choice(things)
-    others = [other for other in things if other != thing] or [thing]
+    alike = [other for other in things if other != thing]
+    others = alike or sorted(p for p in state.rglob("*") if p.is_file() and p != thing)
     if thing.is_dir():
         apart = [o for o in others if thing not in o.parents and o not in thing.parents]
         return _damage_folder(thing, rng.choice(apart or [thing]), wanted.way, state)
@@ -137,14 +159,18 @@ def _damage_folder(folder: Path, other: Path, way: str, state: Path) -> str:
 def damage_object(store: ObjectStore, wanted: Damage) -> str:
     """Damages an object through S3; its metadata stay what they were. What was done, in words."""
     rng = wanted.rng
-    keys = store.keys(wanted.place)
+    if wanted.place == "models":
+        keys = [key for key in store.keys("mlflow") if Path(key).name in _MODEL_FILES]
+    else:
+        keys = store.keys(wanted.place)
     key = rng.choice(keys)
     if wanted.way == "delete":
         store.delete([key])
         return f"delete object {key}"
     content, attributes = _whole(store, key)
     if wanted.way == "swap":
-        other = rng.choice([k for k in keys if k != key and Path(k).name == Path(key).name] or keys)
+        alike = [k for k in keys if k != key and Path(k).name == Path(key).name]
+        other = rng.choice(alike or [k for k in keys if k != key])
         others, other_attributes = _whole(store, other)
         _put(store, key, others, other_attributes)
         _put(store, other, content, attributes)

@@ -45,6 +45,7 @@ _IMPORTED_ONCE = [
     "stock_assets.commands.run",
     "stock_assets.commands.tables",
     "stock_assets.forecasting.forecast",
+    "stock_assets_tests.services.inspected_homes",
 ]
 # Read by libraries when they are imported, as the command sets it before.
 _BEFORE_IMPORTS = {
