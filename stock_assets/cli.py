@@ -161,6 +161,15 @@ def doctor(as_json: bool) -> None:
         sys.exit(1)
 
 
+@main.command()
+@_reported
+def mend() -> None:
+    """Looks at every stored object; sets aside what is damaged and makes it again."""
+    from stock_assets.commands.mend import mend as mend_objects
+
+    click.echo(mend_objects(load_settings()))
+
+
 @main.command("notify-test")
 @_reported
 def notify_test() -> None:
