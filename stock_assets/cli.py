@@ -16,6 +16,7 @@ import click
 
 from stock_assets.commands.interrupts import noted_interrupts
 from stock_assets.errors import StockAssetsError
+from stock_assets.local.own_folder import refusal
 from stock_assets.settings import Settings, load_settings
 
 P = ParamSpec("P")
@@ -28,7 +29,10 @@ def _day(value: datetime | None) -> date | None:
 
 
 def _reported(command: Callable[P, R]) -> Callable[P, R]:
-    """Our own errors end in one line and exit code 1, also from within a Dagster step."""
+    """Our own errors, and files that the system refuses, end in one line and exit code 1.
+
+    Also from within a Dagster step.
+    """
 
     @wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -37,6 +41,8 @@ def _reported(command: Callable[P, R]) -> Callable[P, R]:
                 return command(*args, **kwargs)
         except StockAssetsError as error:
             raise click.ClickException(str(error)) from error
+        except PermissionError as error:
+            raise click.ClickException(refusal(error)) from error
         except KeyboardInterrupt:
             raise click.ClickException("interrupted; what was stored stays, run again") from None
 
@@ -161,6 +167,15 @@ def doctor(as_json: bool) -> None:
         sys.exit(1)
 
 
+@main.command()
+@_reported
+def mend() -> None:
+    """Looks at every stored object; sets aside what is damaged and makes it again."""
+    from stock_assets.commands.mend import mend as mend_objects
+
+    click.echo(mend_objects(load_settings()))
+
+
 @main.command("notify-test")
 @_reported
 def notify_test() -> None:
@@ -233,16 +248,10 @@ def monitor() -> None:
 @main.command()
 @_reported
 def down() -> None:
-    """Stops what a killed run, page or monitor left behind."""
-    from stock_assets.commands.monitor import monitor_folder
-    from stock_assets.commands.pages import pages_folder
-    from stock_assets.local.lease import stop_leftover
-    from stock_assets.local.processes import stop_recorded
+    """Ends pages and monitor, and what a killed run, page or monitor left behind."""
+    from stock_assets.commands.down import stop_all
 
-    settings = load_settings()
-    stopped = stop_recorded(pages_folder(settings)) + stop_recorded(monitor_folder(settings))
-    if stop_leftover(settings.state_folder / "store"):
-        stopped.append("local store")
+    stopped = stop_all(load_settings())
     click.echo(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
 
 

@@ -7,6 +7,8 @@ person sees: the command line prints it as one line, Dagster shows it as the ste
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import polars as pl
 
 
@@ -92,6 +94,25 @@ class OffSessionError(SourceError):
 
 class ObjectStoreError(StockAssetsError):
     """The object store can't be reached or refuses."""
+
+
+class DamagedObjectError(StockAssetsError):
+    """Stored objects can't be read as what was written.
+
+    Args:
+        damaged: Path of each within the dataset, and what is wrong with it.
+        where: The dataset's root.
+    """
+
+    def __init__(self, damaged: "Mapping[str, str]", where: str) -> None:
+        first, reason = next(iter(damaged.items()))
+        others = f" and {len(damaged) - 1} more are" if len(damaged) > 1 else " is"
+        self.damaged = damaged
+        self.said = f"{first}{others} damaged in {where}: {reason}"
+        super().__init__(
+            f"{self.said}; `stock-assets mend` sets it aside and makes it again, as materializing"
+            " it in the page does"
+        )
 
 
 class MissingPartitionsError(StockAssetsError):

@@ -6,6 +6,7 @@ plain values instead.
 
 import hashlib
 import math
+import os
 import re
 from collections.abc import Iterable
 from datetime import date
@@ -295,15 +296,34 @@ class Settings(BaseSettings):
         return self.store_uri is None
 
 
+def _keep_proxies_from_loopback() -> None:
+    """Where a proxy is set, NO_PROXY names this machine too, for us and for what we start.
+
+    Clients differ in which of the two spellings they read, so both say the same.
+    """
+    if not any(name.lower().endswith("_proxy") for name in os.environ):
+        return
+    given = ",".join(filter(None, (os.environ.get("NO_PROXY"), os.environ.get("no_proxy"))))
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    if "*" not in names:
+        os.environ["NO_PROXY"] = os.environ["no_proxy"] = ",".join(
+            dict.fromkeys([*names, "127.0.0.1", "localhost", "::1"])
+        )
+
+
 _SECRETS = ("S3_SECRET_ACCESS_KEY", "NOTIFY_URLS")
 
 
 def load_settings(**overrides: object) -> Settings:
     """Reads the settings; a value that can't be used becomes one readable line.
 
+    Every process of ours begins with this, before the first client is made: proxies are kept from
+    what is on this machine here.
+
     Raises:
         SettingsError: Names the variable, the reason and the value.
     """
+    _keep_proxies_from_loopback()
     try:
         return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks the values
     except ValidationError as error:

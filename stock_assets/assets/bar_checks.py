@@ -32,6 +32,8 @@ PRICE_CHECKS: Mapping[str, str] = {
     "no_stored_bar_was_revised": "The answer says what was stored; what it changed is listed.",
     "no_answer_was_worse": "No stored value was missing or unsound in the answer; the better one"
     " was kept.",
+    "no_stored_bar_was_damaged": "What was stored of the run's sessions could be read; what could"
+    " not was set aside and fetched again.",
     "data_are_fresh": "The newest session there is, is stored (sources that go on).",
 }
 FEATURE_CHECKS: Mapping[str, str] = {
@@ -135,6 +137,11 @@ def check_prices(
             "no_answer_was_worse",
             merged.refused.is_empty(),
             {"kept": merged.refused.height, **_table("kept_bars", merged.refused)},
+        ),
+        warning(
+            "no_stored_bar_was_damaged",
+            not stored.damaged,
+            {"set_aside": [f"{session}: {why}" for session, why in stored.damaged.items()]},
         ),
         warning(
             "data_are_fresh",

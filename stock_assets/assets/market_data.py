@@ -1,5 +1,6 @@
 """Group market_data: bars as traded, one object per session."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 
 import dagster as dg
@@ -59,8 +60,14 @@ def market_data_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
         `revisions`; tickers that it did not bring keep their bars.
         """
         sessions = [session_of(key) for key in context.partition_keys]
-        asked = config.tickers or prices.tickers
         stored = price_history.look_up(sessions)
+        asked: Sequence[str] = config.tickers or prices.tickers
+        if stored.damaged:
+            context.log.warning(
+                f"stored bars of {', '.join(stored.damaged)} are damaged and set aside; all tickers"
+                " are fetched again"
+            )
+            asked = tuple(dict.fromkeys([*prices.tickers, *asked]))
         answer = prices.fetch(asked, sessions)
         if answer.off_session.height:
             days = answer.off_session["session"].unique().sort()

@@ -17,7 +17,7 @@ from stock_assets.assets.attributes import PARQUET, by_month, show_each
 from stock_assets.errors import SettingsError
 from stock_assets.forecasting.features import FEATURE_SCHEMA, HISTORY_SESSIONS
 from stock_assets.forecasting.splits import (
-    LABELLED_COLUMNS,
+    LABELLED_SCHEMA,
     SplitSessions,
     labelled_rows,
     rows_between,
@@ -121,8 +121,7 @@ def training_data_assets(settings: Settings, partitions: Partitions) -> list[dg.
         # The month before is what Dagster orders by; what is read goes back further.
         "ins": {"features": dg.AssetIn(partition_mapping=month_before)},
     }
-    kinds: dict[str, pl.DataType] = {"label_session": pl.Date(), **FEATURE_SCHEMA}
-    nothing = pl.DataFrame(schema={n: kinds.get(n, pl.Float64()) for n in LABELLED_COLUMNS})
+    nothing = pl.DataFrame(schema=LABELLED_SCHEMA)
 
     def months(
         context: dg.AssetExecutionContext,

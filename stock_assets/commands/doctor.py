@@ -5,8 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlparse
 
+from stock_assets.commands.mend import ASSETS
 from stock_assets.errors import StockAssetsError
 from stock_assets.partitions import load_partitions
+from stock_assets.resources.damage import find_damaged
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.notifier import Notifier
 from stock_assets.resources.object_store import ObjectStore, open_store
@@ -35,6 +37,7 @@ def diagnose(settings: Settings) -> list[Finding]:
     try:
         with open_store(settings) as store:
             findings.append(_look("store", lambda: _store(settings, store)))
+            findings.append(_look("objects", lambda: _objects(store)))
             findings.append(_look("registry", lambda: _registry(settings, store)))
     except StockAssetsError as error:
         findings.append(Finding("store", False, str(error)))
@@ -70,6 +73,13 @@ def _store(settings: Settings, store: ObjectStore) -> str:
     store.delete([_PROBE])
     where = "local SeaweedFS, " if settings.uses_local_store else ""
     return f"{where}{store.uri}: written, read and deleted"
+
+
+def _objects(store: ObjectStore) -> str:
+    number, damaged = find_damaged(store, ASSETS)
+    if damaged:
+        raise store.damaged(damaged)
+    return f"{number} looked at, none is damaged"
 
 
 def _registry(settings: Settings, store: ObjectStore) -> str:

@@ -3,15 +3,18 @@
 A price fetched late changes features that exist, a new model forecasts that exist. A command that
 is killed in between would leave them as they were, and the next one would find nothing missing. So
 the keys are written down first, one object a command and asset, and struck off when they are done;
-whoever comes next does what is still noted.
+whoever comes next does what is still noted. A note that can't be read may have named anything: it
+is taken to name all that is stored.
 """
 
-import json
+import sys
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
+from stock_assets.errors import DamagedObjectError
 from stock_assets.resources.io_managers import stored_partitions
 from stock_assets.resources.object_store import ObjectStore
+from stock_assets.resources.stored_values import put_values, read_values
 
 _FOLDER = "due"
 
@@ -33,20 +36,20 @@ class Due:
         wanted = set(keys) & stored_partitions(self._store, asset).keys()
         if wanted:
             path = f"{_FOLDER}/{asset}/{self._own}"
-            known = self._read([path] if path in self._notes(asset) else [])
-            self._store.put_many({path: json.dumps(sorted(wanted | known)).encode()})
+            known = self._read(asset, [path] if path in self._notes(asset) else [])
+            put_values(self._store, {path: sorted(wanted | known)})
 
     def keys(self, asset: str) -> set[str]:
         """What is noted of an asset."""
-        return self._read(self._notes(asset))
+        return self._read(asset, self._notes(asset))
 
     def strike(self, asset: str, keys: Iterable[str]) -> None:
         """Removes keys that are done."""
         done = set(keys)
         for note in self._notes(asset):
-            left = sorted(self._read([note]) - done)
+            left = sorted(self._read(asset, [note]) - done)
             if left:
-                self._store.put_many({note: json.dumps(left).encode()})
+                put_values(self._store, {note: left})
             else:
                 self._store.delete([note])
 
@@ -57,5 +60,17 @@ class Due:
             if PurePosixPath(note).stem not in self._others
         ]
 
-    def _read(self, notes: list[str]) -> set[str]:
-        return {key for note in self._store.get_many(notes) for key in json.loads(note)}
+    def _read(self, asset: str, notes: list[str]) -> set[str]:
+        try:
+            return {key for note in read_values(self._store, notes, list) for key in note}
+        except DamagedObjectError as error:
+            every = sorted(stored_partitions(self._store, asset))
+            print(
+                f"note: {error.said}; all {len(every)} of {asset} are made again instead",
+                file=sys.stderr,
+                flush=True,
+            )
+            for note in error.damaged:
+                self._store.set_aside(note)
+                put_values(self._store, {note: every})
+            return self._read(asset, notes)

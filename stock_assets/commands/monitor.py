@@ -18,6 +18,7 @@ import click
 
 from stock_assets.commands.pages import terminated_like_interrupted
 from stock_assets.errors import LocalStackError
+from stock_assets.local.own_folder import own_folder, writable_state
 from stock_assets.local.processes import HOST, free_port, running
 from stock_assets.settings import Settings
 
@@ -63,8 +64,8 @@ def serve_monitor(settings: Settings) -> None:
             while True:
                 time.sleep(1)
                 _check_alive(processes, monitor_folder(settings))
-        except KeyboardInterrupt:
-            click.echo("stopping …", err=True)
+        except KeyboardInterrupt as why:
+            click.echo(f"{why or 'Ctrl-C'}: stopping …", err=True)
 
 
 @contextmanager
@@ -92,9 +93,9 @@ def monitor_stack(
     if not sources.is_dir():
         raise LocalStackError(f"no {sources}; run in the checkout, or set STOCK_ASSETS_HOME to it")
     own = _free_addresses(_PREFERRED | {"exporter": settings.exporter_port})
-    folder.mkdir(parents=True, exist_ok=True)
     configuration = folder / "prometheus.yaml"
-    configuration.write_text(prometheus_configuration(sources, own, intervals or {}))
+    with writable_state(own_folder(folder)):
+        configuration.write_text(prometheus_configuration(sources, own, intervals or {}))
     commands = {
         "exporter": [
             *(sys.executable, "-m", "stock_assets.cli", "exporter"),

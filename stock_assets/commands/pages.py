@@ -49,8 +49,8 @@ def serve_pages(settings: Settings) -> None:
             while True:
                 time.sleep(1)
                 _check_alive(pages, settings)
-        except KeyboardInterrupt:
-            click.echo("stopping …", err=True)
+        except KeyboardInterrupt as why:
+            click.echo(f"{why or 'Ctrl-C'}: stopping …", err=True)
 
 
 @contextmanager
@@ -58,7 +58,7 @@ def terminated_like_interrupted() -> Iterator[None]:
     """A SIGTERM ends things in the same order as Ctrl-C."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt("ended from outside (`stock-assets down`, SIGTERM)")
 
     before = signal.signal(signal.SIGTERM, interrupt)
     try:

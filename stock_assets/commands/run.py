@@ -6,13 +6,14 @@ from typing import Any
 
 import polars as pl
 
+from stock_assets.commands.mend import mending
 from stock_assets.commands.project import Project, open_project
 from stock_assets.commands.stages import Progress, Range, materialise_range, plan_range
 from stock_assets.commands.tables import forecast_table, print_table, score_lines
 from stock_assets.commands.trained_otherwise import trained_otherwise
 from stock_assets.forecasting.baselines import beside_baselines, summarise_baselines
 from stock_assets.forecasting.basket import basket_forecasts, basket_returns, summarise_basket
-from stock_assets.forecasting.evaluation import OWN_COLUMNS, SCORE_SCHEMA
+from stock_assets.forecasting.evaluation import OWN_COLUMNS
 from stock_assets.forecasting.summary import (
     summarise,
     summarise_by_month,
@@ -34,13 +35,8 @@ def newest_session(project: Project) -> date:
 def read_scores(project: Project, wanted: Range) -> pl.DataFrame:
     """The stored scores of a range's targets, of the tickers wanted."""
     stored = stored_partitions(project.store, "forecast_rmse")
-    # Of 5,000 tickers over 20 years the rolling columns alone would be two gigabytes. Scores from
-    # before there was an `unscored_reason` may lie beside newer ones.
-    rows = read_rows(
-        project.store,
-        [stored[str(s)] for s in wanted.targets],
-        schema={name: SCORE_SCHEMA[name] for name in OWN_COLUMNS},
-    )
+    # Of 5,000 tickers over 20 years the rolling columns alone would be two gigabytes.
+    rows = read_rows(project.store, [stored[str(s)] for s in wanted.targets], *OWN_COLUMNS)
     return _of_tickers(rows, project)
 
 
@@ -119,15 +115,19 @@ def run(
         )
         wanted = plan_range(project, first, last)
         progress = Progress()
-        others = None if fresh else trained_otherwise(project, wanted.months)
-        materialise_range(project, wanted, progress, fresh)
-        if not any(progress.seconds.values()):
-            print("nothing to do: every partition of the range is there", file=sys.stderr)
-        if others:
-            print(f"note: {others}", file=sys.stderr)
-        stored = stored_partitions(project.store, "daily_forecast")
-        newest = read_rows(project.store, [stored[str(wanted.forecasts[-1])]])
-        return summary(project, wanted, progress) | {"newest_forecasts": newest}
+
+        def materialised() -> dict[str, Any]:
+            others = None if fresh else trained_otherwise(project, wanted.months)
+            materialise_range(project, wanted, progress, fresh)
+            if not any(progress.seconds.values()):
+                print("nothing to do: every partition of the range is there", file=sys.stderr)
+            if others:
+                print(f"note: {others}", file=sys.stderr)
+            stored = stored_partitions(project.store, "daily_forecast")
+            newest = read_rows(project.store, [stored[str(wanted.forecasts[-1])]])
+            return summary(project, wanted, progress) | {"newest_forecasts": newest}
+
+        return mending(project, progress, materialised)
 
 
 def show(result: dict[str, Any]) -> None:

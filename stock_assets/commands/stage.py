@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import date
 
 from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_JOB
+from stock_assets.commands.mend import mending
 from stock_assets.commands.project import Project, open_project, run_partitions
 from stock_assets.commands.run import newest_session
 from stock_assets.commands.stages import Progress, fill_history, plan_range
@@ -24,18 +25,23 @@ _SESSION_ASSETS = frozenset({"raw_prices", "features", "daily_forecast", "foreca
 def run_stage(settings: Settings, stage: str) -> str:
     """Materialises the stage's assets for the newest session or month; what was done, in words."""
     with open_project(settings) as project:
-        newest = newest_session(project)
-        if stage == "prepare":
-            fill_history(project, plan_range(project, newest, newest), Progress())
-        assets = STAGE_ASSETS[stage]
-        by_session = [asset for asset in assets if asset in _SESSION_ASSETS]
-        by_month = [asset for asset in assets if asset not in _SESSION_ASSETS]
-        keys = []
-        if by_session:
-            keys.append(_materialise(project, DAILY_JOB, by_session, newest))
-        if by_month:
-            keys.append(_materialise(project, MONTHLY_JOB, by_month, newest))
-        return f"{stage}: {', '.join(assets)} of {' and '.join(keys)}"
+        progress = Progress()
+        return mending(project, progress, lambda: _run_stage(project, stage, progress))
+
+
+def _run_stage(project: Project, stage: str, progress: Progress) -> str:
+    newest = newest_session(project)
+    if stage == "prepare":
+        fill_history(project, plan_range(project, newest, newest), progress)
+    assets = STAGE_ASSETS[stage]
+    by_session = [asset for asset in assets if asset in _SESSION_ASSETS]
+    by_month = [asset for asset in assets if asset not in _SESSION_ASSETS]
+    keys = []
+    if by_session:
+        keys.append(_materialise(project, DAILY_JOB, by_session, newest))
+    if by_month:
+        keys.append(_materialise(project, MONTHLY_JOB, by_month, newest))
+    return f"{stage}: {', '.join(assets)} of {' and '.join(keys)}"
 
 
 def _materialise(project: Project, job: str, assets: Sequence[str], newest: date) -> str:

@@ -19,6 +19,7 @@ from stock_assets.partitions import month_key, month_of, months_before, session_
 from stock_assets.resources.io_managers import stored_partitions
 
 STAGES = ("prices", "features", "training", "forecasts", "scores")
+_STAGE_OF = {"features": "features", "daily_forecast": "forecasts", "forecast_rmse": "scores"}
 
 
 @dataclass
@@ -127,14 +128,14 @@ def materialise_range(
         with progress.stage("training", f"{len(months)} months {months[0]}..{months[-1]}"):
             _run(project, MONTHLY_JOB, MONTHLY_ASSETS, months, progress)
         due.strike("registered_version", months)
-    _sessions(project, "forecasts", "daily_forecast", wanted.forecasts, progress)
-    _sessions(project, "scores", "forecast_rmse", wanted.targets, progress)
+    fill_sessions(project, "daily_forecast", wanted.forecasts, progress)
+    fill_sessions(project, "forecast_rmse", wanted.targets, progress)
 
 
 def fill_history(project: Project, wanted: Range, progress: Progress) -> None:
     """Fetches missing prices and computes the features that they change."""
     fill_prices(project, wanted.prices, progress)
-    _sessions(project, "features", "features", wanted.features, progress)
+    fill_sessions(project, "features", wanted.features, progress)
 
 
 def fill_prices(project: Project, sessions: Sequence[date], progress: Progress) -> list[date]:
@@ -204,8 +205,8 @@ def _touched(project: Project, fetched: Sequence[date]) -> set[date]:
     return touched
 
 
-def _sessions(
-    project: Project, stage: str, asset: str, sessions: Sequence[date], progress: Progress
+def fill_sessions(
+    project: Project, asset: str, sessions: Sequence[date], progress: Progress
 ) -> None:
     """Materialises an asset's sessions that are not stored or due again."""
     due = project.due
@@ -220,7 +221,7 @@ def _sessions(
         # It changes the score of the session after it, and the windows after that.
         later = stored_partitions(project.store, "forecast_rmse", "session", keys[0])
         due.note("forecast_rmse", (key for key in later if key > keys[0]))
-    with progress.stage(stage, f"{len(keys)} sessions {keys[0]}..{keys[-1]}"):
+    with progress.stage(_STAGE_OF[asset], f"{len(keys)} sessions {keys[0]}..{keys[-1]}"):
         _run(project, DAILY_JOB, [asset], keys, progress)
     due.strike(asset, keys)
 

@@ -4,13 +4,13 @@ Other settings are another version's: such a month counts as missing. Other code
 update would train twenty years anew without being asked.
 """
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
 from stock_assets.commands.project import Project
 from stock_assets.resources.io_managers import stored_partitions
 from stock_assets.resources.model_settings import differing_settings, settings_key
+from stock_assets.resources.stored_values import read_values
 
 
 def months_of_other_settings(project: Project, months: Iterable[str]) -> dict[str, str]:
@@ -53,8 +53,8 @@ def trained_otherwise(project: Project, months: Iterable[str]) -> str | None:
 def _values(project: Project, asset: str, months: Iterable[str]) -> dict[str, dict[str, Any]]:
     stored = stored_partitions(project.store, asset)
     known = [month for month in months if month in stored]
-    values = project.store.get_many([stored[month].path for month in known])
-    return dict(zip(known, map(json.loads, values), strict=True))
+    values = read_values(project.store, [stored[month].path for month in known], dict)
+    return dict(zip(known, values, strict=True))
 
 
 def _counted(chosen: Iterable[str], among: Iterable[str]) -> str:

@@ -49,6 +49,8 @@ for a bar that is there but in quarantine, and null without a bar. `rolling_*`: 
 scored forecasts with targets in the last sessions up to this one, null where the row is unscored.
 """
 
+SCORE_LATER = frozenset({"unscored_reason"})
+"""Columns that the first objects lack: null there."""
 OWN_COLUMNS = tuple(name for name in SCORE_SCHEMA if not name.startswith("rolling"))
 """What one forecast's score is by itself: all that a summary needs."""
 NO_BAR = "no bar in the target session"

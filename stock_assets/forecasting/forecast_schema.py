@@ -40,3 +40,6 @@ made the point, which `fallback_reason` then explains. `intervals_version` made 
 intervals and quantiles, maybe another version; it is null where they are the normal law's.
 `is_fallback`: no version made the point. Volatility, intervals and quantiles are null where
 a ticker's history is too short to know them and no version lends it the market's."""
+
+FORECAST_LATER = frozenset({"intervals_version"})
+"""Columns that the first objects lack: null there."""

@@ -15,18 +15,18 @@ from stock_assets.forecasting.features import FEATURES, MARKET_VARIANCES, comple
 from stock_assets.market.bars import by_ticker
 from stock_assets.market.sessions import ExchangeCalendar
 
-LABELLED_COLUMNS = (
-    "ticker",
-    "session",
-    "label_session",
-    "volatility_1d",
-    "close_usd",
-    "return_next",
-    "label",
-    "range_variance_next",
-    *FEATURES,
-    *MARKET_VARIANCES,
-)
+LABELLED_SCHEMA: dict[str, pl.DataType] = {
+    "ticker": pl.String(),
+    "session": pl.Date(),
+    "label_session": pl.Date(),
+    "volatility_1d": pl.Float64(),
+    "close_usd": pl.Float64(),
+    "return_next": pl.Float64(),
+    "label": pl.Float64(),
+    "range_variance_next": pl.Float64(),
+    **{name: pl.Float64() for name in FEATURES},
+    **{name: pl.Float64() for name in MARKET_VARIANCES},
+}
 
 LABEL_BOUND = 6.0
 """Of a label, times the root of the horizon: earnings move a share by as much, few days by more. A
@@ -88,7 +88,7 @@ def labelled_rows(
         horizon: Sessions from a row's close to its label's.
 
     Returns:
-        LABELLED_COLUMNS sorted by session and ticker. `return_next` is the log return from the
+        LABELLED_SCHEMA sorted by session and ticker. `return_next` is the log return from the
         row's close to that of `label_session`, `label` the same in units of `volatility_1d`,
         no farther from zero than LABEL_BOUND times the root of the horizon,
         `range_variance_next` the mean range variance of the sessions in between, the last one
@@ -121,7 +121,7 @@ def labelled_rows(
                 -LABEL_BOUND * math.sqrt(horizon), LABEL_BOUND * math.sqrt(horizon)
             )
         )
-        .select(LABELLED_COLUMNS)
+        .select(*LABELLED_SCHEMA)
         .sort("session", "ticker")
     )
 

@@ -14,6 +14,7 @@ reports them (`commands.killed`).
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
 from typing import Any, cast
 
 import sqlalchemy as db
@@ -31,6 +32,8 @@ from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData, serialize_value
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import NullPool
+
+from stock_assets.local.own_folder import own_folder, writable_state
 
 
 class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
@@ -130,7 +133,9 @@ class BatchingSqliteStorage(DagsterSqliteStorage):
     """Dagster's SQLite storage with event logs as above; for `storage: custom:` in dagster.yaml."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
-        super().__init__(base_dir, inst_data)
+        with writable_state(Path(base_dir)):
+            own_folder(Path(base_dir))
+            super().__init__(base_dir, inst_data)
         self._event_log_storage = BatchingSqliteEventLogStorage(self._event_log_storage._base_dir)
 
     @classmethod

@@ -4,22 +4,42 @@ A lease is a shared lock on a file, so it ends with its process, however that en
 commands in any number of processes share one server without knowing of each other, and nothing is
 left running when all are gone. After a kill -9 of the only holder the server lives on until the
 next lease ends, or `stock-assets down`.
+
+A server that ends or is stopped while it is needed comes back on the same port: each holder looks
+after it, and the first to notice starts it again. Clients that try for some seconds notice nothing.
 """
 
 import fcntl
+import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+import psutil
+
 from stock_assets.errors import LocalStackError
-from stock_assets.local.seaweed import LocalServer, running_server, start_server, stop_server
+from stock_assets.local.own_folder import own_folder, writable_state
+from stock_assets.local.processes import lives, own_processes, resume_group
+from stock_assets.local.seaweed import (
+    LocalServer,
+    last_port,
+    running_server,
+    start_server,
+    stop_server,
+)
+
+# Clients try again for some seconds.
+_LOOK_SECONDS = 0.25
+_HOLDERS = "holders.lock"
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
-def _exclusive(path: Path) -> Iterator[None]:
+def _exclusive(folder: Path) -> Iterator[None]:
     """One process at a time decides about starting and stopping."""
-    with path.open("a") as file:
+    with (folder / "decision.lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -37,41 +57,102 @@ def store_lease(folder: Path, preferred_port: int) -> Iterator[LocalServer]:
     """The local S3 server on `folder`, started if it is not up, for as long as the block runs.
 
     Raises:
-        LocalStackError: It can't be started.
+        LocalStackError: It can't be started, or the folder can't be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    decision = folder / "decision.lock"
-    with (folder / "holders.lock").open("a") as holders:
-        with _exclusive(decision):
-            server = running_server(folder)
-            if server and not server.answers():
-                stop_server(folder, server)  # hung, or still going down
-                server = None
-            server = server or start_server(folder, preferred_port)
+    with writable_state(folder):
+        own_folder(folder).chmod(0o700)
+        holders = (folder / _HOLDERS).open("a")
+    with holders:
+        with writable_state(folder), _exclusive(folder):
+            others_port = None if _nobody_else(holders) else last_port(folder)
+            server = _up(folder, others_port or preferred_port)
             fcntl.flock(holders, fcntl.LOCK_SH)
         try:
-            yield server
+            with _kept_up(folder, server):
+                yield server
         finally:
-            with _exclusive(decision):
+            with _exclusive(folder):
                 if _nobody_else(holders):
-                    stop_server(folder, server)
+                    stop_server(folder)
+
+
+def _up(folder: Path, port: int) -> LocalServer:
+    """The server that runs now, or a new one; under the lock alone."""
+    server = running_server(folder)
+    if server:
+        resume_group(server.pid)
+        if server.answers():
+            return server
+    stop_server(folder)  # hung, or still going down
+    return start_server(folder, port)
+
+
+@contextmanager
+def _kept_up(folder: Path, server: LocalServer) -> Iterator[None]:
+    over = threading.Event()
+    watch = threading.Thread(target=_watch, args=(folder, server, over), daemon=True)
+    watch.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watch.join()
+
+
+def _watch(folder: Path, server: LocalServer, over: threading.Event) -> None:
+    now = server
+    while not over.wait(_LOOK_SECONDS):
+        if _is_up(now.pid):
+            continue
+        with _exclusive(folder):
+            if over.is_set():
+                return
+            try:
+                again = _up(folder, server.port)
+            except (LocalStackError, OSError) as error:
+                _log.warning(
+                    "the local store ended and can't be started again: %s", error
+                )  # one line
+                return
+        if again.pid != now.pid:
+            where = "" if again.port == server.port else f" at port {again.port}: run again"
+            _log.warning("the local store ended by itself and was started again%s", where)
+        now = again
+
+
+def _is_up(pid: int) -> bool:
+    try:
+        process = psutil.Process(pid)
+        return lives(process) and process.status() != psutil.STATUS_STOPPED
+    except psutil.Error:
+        return False
 
 
 def stop_leftover(folder: Path) -> bool:
     """Stops a server that nobody holds; whether there was one.
 
     Raises:
-        LocalStackError: Somebody holds it.
+        LocalStackError: Somebody holds it; names the processes.
     """
     if not folder.exists():
         return False
-    with (folder / "holders.lock").open("a") as holders, _exclusive(folder / "decision.lock"):
-        server = running_server(folder)
-        if server is None:
-            return False
+    with (
+        writable_state(folder),
+        (folder / _HOLDERS).open("a") as holders,
+        _exclusive(folder),
+    ):
         if not _nobody_else(holders):
             raise LocalStackError(
-                "the local store is in use by a run or page of this checkout; end that first"
+                f"the local store is in use by {_names_of_holders(folder)}; end that first"
             )
-        stop_server(folder, server)
-        return True
+        return stop_server(folder)
+
+
+def _names_of_holders(folder: Path) -> str:
+    held = str(folder / _HOLDERS)
+    found = own_processes(lambda process: held in {file.path for file in process.open_files()})
+    names = []
+    for process in found:
+        arguments = [Path(argument).name for argument in process.cmdline()]
+        names.append(f"process {process.pid} ({' '.join(arguments[:4])})")
+    return ", ".join(names) or "a process of another user"

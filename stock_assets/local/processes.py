@@ -1,19 +1,29 @@
-"""Processes of the local stack: started in a group of their own, ended as a group, found again."""
+"""Processes of the local stack: started in a group of their own, ended as a group, found again.
 
-import json
+They are found by what they are (arguments, environment), never by a number that was written down:
+files can be lost, and numbers are used again.
+"""
+
 import os
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
+
 from stock_assets.errors import LocalStackError
+from stock_assets.local.own_folder import own_folder, writable_state
 
 HOST = "127.0.0.1"
 _STOP_SECONDS = 15
+# Pages and monitor end one part after the other.
+_OWNER_SECONDS = 90
+# In the environment of a part and of all that it starts: who started it, and its log.
+_STARTED = "STOCK_ASSETS_STARTED"
 
 
 def is_free(port: int) -> bool:
@@ -48,24 +58,36 @@ def accepts(port: int) -> bool:
     return False
 
 
-def command_line(pid: int) -> str:
-    """The arguments of a running process; empty where there is none."""
-    listed = subprocess.run(
-        ["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False
-    )
-    return listed.stdout.strip()
+def own_processes(wanted: Callable[[psutil.Process], bool]) -> list[psutil.Process]:
+    """This user's running processes that a test takes; one that can't be looked into is not."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if wanted(process) and process.uids().effective == os.geteuid() and lives(process):
+                found.append(process)
+    return found
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether it still runs; one that has ended and waits for its parent to notice does not."""
+    with suppress(psutil.NoSuchProcess):
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 def is_running(pid: int) -> bool:
-    """Whether the process lives; a child of ours that has ended is reaped by this."""
+    """The same of a number; a child of ours that has ended is reaped by this."""
     with suppress(ChildProcessError):
-        if os.waitpid(pid, os.WNOHANG)[0] == pid:
-            return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+        os.waitpid(pid, os.WNOHANG)
+    with suppress(psutil.NoSuchProcess):
+        return lives(psutil.Process(pid))
+    return False
+
+
+def resume_group(pid: int) -> None:
+    """Lets a process and its group go on if they were stopped (SIGSTOP, Ctrl-Z)."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGCONT)
 
 
 def stop_group(pid: int, patience: float = _STOP_SECONDS) -> None:
@@ -76,17 +98,24 @@ def stop_group(pid: int, patience: float = _STOP_SECONDS) -> None:
     """
     for how, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, 10.0)):
         deadline = time.monotonic() + seconds
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, how)
+        resume_group(pid)  # a stopped process acts on no SIGTERM
         while time.monotonic() < deadline:
             # The leader may go first and leave the others behind for a moment.
-            is_running(pid)
-            try:
-                os.killpg(pid, 0)
-            except ProcessLookupError:
+            if not is_running(pid) and not _members(pid):
                 return
             time.sleep(0.05)
-    raise LocalStackError(f"process group {pid} does not end; kill it by hand")
+    raise LocalStackError(f"process group {pid} does not end; end it with: kill -9 -- -{pid}")
+
+
+def _members(group: int) -> bool:
+    """Whether anything in the group still runs: what only waits for its parent does not."""
+    try:
+        os.killpg(group, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return bool(own_processes(lambda process: os.getpgid(process.pid) == group))
 
 
 @contextmanager
@@ -95,36 +124,69 @@ def running(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process for as long as the block runs; its output goes to `folder/name.log`.
 
-    While it runs `folder/name.json` tells its number, for `stop_recorded` after a kill of ours.
+    Its environment tells who started it, for `stop_started` while we run or after a kill of ours.
+
+    Raises:
+        LocalStackError: The folder can't be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    record = folder / f"{name}.json"
-    with (folder / f"{name}.log").open("wb") as log:
+    log = folder / f"{name}.log"
+    with writable_state(own_folder(folder)):
+        output = log.open("wb")
+    with output:
         process = subprocess.Popen(
             command,
             cwd=cwd,
             stdin=subprocess.DEVNULL,
-            stdout=log,
+            stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **environment},
+            env={**os.environ, **environment, _STARTED: f"{os.getpid()}:{log}"},
             start_new_session=True,  # Ctrl-C reaches us alone, and we end things in order
         )
-    record.write_text(json.dumps({"pid": process.pid, "command": command}))
     try:
         yield process
     finally:
         stop_group(process.pid)
-        record.unlink(missing_ok=True)
 
 
-def stop_recorded(folder: Path) -> list[str]:
-    """Ends the processes recorded in a folder that still are what they were; their names."""
-    stopped = []
-    for record in sorted(folder.glob("*.json")):
-        entry = json.loads(record.read_text())
-        # Numbers of processes are used again: only one with our arguments is ours.
-        if entry["command"][-1] in command_line(entry["pid"]):
-            stop_group(entry["pid"])
-            stopped.append(record.stem)
-        record.unlink()
-    return stopped
+def stop_started(folder: Path) -> list[str]:
+    """Ends what `running` started with logs in a folder, and who started it; the parts' names.
+
+    The starter is asked first: it ends its parts in order, and itself. What it leaves behind, or
+    was left behind by its kill, is ended here.
+    """
+    parts = _started(folder)
+    names = {log.stem for _, _, log in parts}
+    owners = {owner for _, owner, _ in parts if owner and owner.pid != os.getpid()}
+    for owner in owners:
+        with suppress(psutil.NoSuchProcess):
+            owner.terminate()
+            owner.resume()
+    _, stubborn = psutil.wait_procs(owners, timeout=_OWNER_SECONDS)
+    for owner in stubborn:
+        with suppress(psutil.NoSuchProcess):
+            owner.kill()
+    for part, _, log in _started(folder):
+        names.add(log.stem)
+        with suppress(ProcessLookupError):
+            stop_group(os.getpgid(part.pid))
+    return sorted(names)
+
+
+def _started(folder: Path) -> list[tuple[psutil.Process, psutil.Process | None, Path]]:
+    """Processes that `running` started, with those that they started; each with its starter."""
+    parts = []
+    for process in own_processes(lambda process: _STARTED in process.environ()):
+        with suppress(psutil.Error):
+            pid, _, log = process.environ()[_STARTED].partition(":")
+            if Path(log).parent == folder:
+                parts.append((process, _starter(int(pid), process), Path(log)))
+    return parts
+
+
+def _starter(pid: int, part: psutil.Process) -> psutil.Process | None:
+    """The process of a number, unless it began after what it is said to have started."""
+    with suppress(psutil.Error):
+        owner = psutil.Process(pid)
+        if lives(owner) and owner.create_time() <= part.create_time():
+            return owner
+    return None

@@ -1,26 +1,36 @@
 """The SeaweedFS process: its command line, its start, its probe and its end.
 
-Every port listens on 127.0.0.1 only, credentials are required, telemetry is off.
+Every port listens on 127.0.0.1 only; telemetry is off. S3 requires the credentials, the gRPC ports
+our certificate, a volume's objects a signed token (`grpc_security`); the filer takes no HTTP. What
+any user of the machine can still see without them: the master's and the volume server's status
+pages, with the data's folder and size, and that the servers are up. What it writes, its sockets in
+/tmp included, only its owner can open.
 """
 
 import json
+import logging
 import os
 import secrets
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
 import obstore
+import psutil
 from obstore.store import S3Store
 
 from stock_assets.errors import LocalStackError
-from stock_assets.local.processes import HOST, command_line, is_free, stop_group
+from stock_assets.local.grpc_security import write_private, write_security
+from stock_assets.local.own_folder import own_folder
+from stock_assets.local.processes import HOST, is_free, own_processes, stop_group
 
 BUCKET = "stock-assets"
 REGION = "us-east-1"
+_BINARY = "weed"
 _START_SECONDS = 60
 _STOP_SECONDS = 2.5
 # SeaweedFS gives each server a gRPC port 10,000 above its HTTP port.
@@ -33,16 +43,17 @@ _PROBE_KEY = ".started-by"
 _PROBE_SECONDS = 2
 # Others may be keeping a server busy that does not answer for less.
 _HUNG_SECONDS = 15
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class LocalServer:
-    """A SeaweedFS that was started: enough to reach it and to end it."""
+    """A SeaweedFS that was started: enough to reach it and to watch it."""
 
     pid: int
     port: int
     access_key_id: str
-    secret_access_key: str
+    secret_access_key: str = field(repr=False)
 
     @property
     def endpoint_url(self) -> str:
@@ -103,7 +114,7 @@ def free_ports(preferred: int) -> dict[str, int]:
 
 
 def _weed_binary() -> str:
-    path = Path(sys.executable).with_name("weed")
+    path = Path(sys.executable).with_name(_BINARY)
     if not path.exists():
         raise LocalStackError(
             f"the SeaweedFS binary is not at {path}; install with `make setup`, or set"
@@ -113,33 +124,48 @@ def _weed_binary() -> str:
 
 
 def _credentials(folder: Path) -> tuple[str, str]:
-    """The machine's own, made once and readable by the owner only."""
+    """The machine's own, made once and readable by the owner only.
+
+    The objects do not depend on them: damaged ones are replaced, and whoever wrote them down
+    elsewhere is told.
+    """
     path = folder / "credentials.json"
-    if not path.exists():
-        text = json.dumps({"id": secrets.token_hex(10), "secret": secrets.token_hex(20)})
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-    stored = json.loads(path.read_text())
-    return stored["id"], stored["secret"]
+    if path.exists():
+        try:
+            stored = json.loads(path.read_bytes())
+            return str(stored["id"]), str(stored["secret"])
+        except (ValueError, KeyError, TypeError):
+            _log.warning("%s was damaged: the local store has new credentials from now on", path)
+    made = {"id": secrets.token_hex(10), "secret": secrets.token_hex(20)}
+    write_private(path, json.dumps(made).encode())
+    return made["id"], made["secret"]
 
 
-def state_path(folder: Path) -> Path:
-    return folder / "server.json"
+def _processes(folder: Path) -> list[psutil.Process]:
+    """Every SeaweedFS of ours on this folder: found by what runs, whatever a file says."""
+    on_folder = f"-dir={folder / 'data'}"
+    return own_processes(
+        lambda process: process.name() == _BINARY and on_folder in process.cmdline()
+    )
 
 
 def running_server(folder: Path) -> LocalServer | None:
-    """The server that was started on this folder, if it still is a process of ours."""
+    """The server that runs on this folder, as its arguments and environment describe it."""
+    for process in _processes(folder):
+        with suppress(psutil.Error, StopIteration, KeyError):
+            arguments, environment = process.cmdline(), process.environ()
+            port = next(a for a in arguments if a.startswith("-s3.port=")).partition("=")[2]
+            key, secret = environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"]
+            return LocalServer(process.pid, int(port), key, secret)
+    return None
+
+
+def last_port(folder: Path) -> int | None:
+    """Where the last server listened: whoever still needs it looks for its successor there."""
     try:
-        server = LocalServer(**json.loads(state_path(folder).read_text()))
-    except (FileNotFoundError, json.JSONDecodeError, TypeError):
+        return int(json.loads((folder / "server.json").read_bytes())["port"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-    return server if _is_ours(server.pid, folder) else None
-
-
-def _is_ours(pid: int, folder: Path) -> bool:
-    """Whether the process is a SeaweedFS on this folder: numbers of processes are used again."""
-    return f"-dir={folder / 'data'}" in command_line(pid)
 
 
 def start_server(folder: Path, preferred_port: int) -> LocalServer:
@@ -147,9 +173,11 @@ def start_server(folder: Path, preferred_port: int) -> LocalServer:
 
     Raises:
         LocalStackError: It ended or did not answer in time; the message names its log.
+        OSError: The folder can't be written.
     """
-    (folder / "data").mkdir(parents=True, exist_ok=True)
-    (folder / "logs").mkdir(exist_ok=True)
+    own_folder(folder / "data")
+    own_folder(folder / "logs")
+    write_security(folder)
     for tries_left in reversed(range(_START_TRIES)):
         ports = free_ports(preferred_port)
         try:
@@ -169,6 +197,8 @@ class _EndedError(Exception):
 def _start_on(folder: Path, ports: dict[str, int]) -> LocalServer:
     access_key_id, secret_access_key = _credentials(folder)
     log = folder / "logs" / "server.log"
+    if log.exists():
+        log.replace(log.with_name("server.before.log"))  # it may tell why the last one ended
     with log.open("wb") as output:
         process = subprocess.Popen(
             _command(folder, ports),
@@ -179,25 +209,30 @@ def _start_on(folder: Path, ports: dict[str, int]) -> LocalServer:
             env=os.environ
             | {"AWS_ACCESS_KEY_ID": access_key_id, "AWS_SECRET_ACCESS_KEY": secret_access_key},
             start_new_session=True,  # Ctrl-C must reach the run first, the store last
+            umask=0o077,
         )
     server = LocalServer(process.pid, ports["s3"], access_key_id, secret_access_key)
-    # Written before it answers: whoever comes after a kill finds the process.
-    path = state_path(folder)
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(asdict(server)))
+    try:
+        _await(server, process, log)
+    except BaseException:
+        stop_group(server.pid, patience=_STOP_SECONDS)
+        raise
+    write_private(folder / "server.json", json.dumps({"port": server.port}).encode())
+    return server
+
+
+def _await(server: LocalServer, process: "subprocess.Popen[bytes]", log: Path) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            path.unlink()
             lines = log.read_text(errors="replace").strip().splitlines()
             reason = next((line for line in lines if "port" in line.lower()), "".join(lines[-1:]))
             raise _EndedError(
                 f"SeaweedFS ended with code {process.returncode}: {reason}; log: {log}"
             )
         if server.serves():
-            return server
+            return
         time.sleep(0.05)
-    stop_server(folder, server)
     raise LocalStackError(f"SeaweedFS did not answer within {_START_SECONDS} s; log: {log}")
 
 
@@ -220,11 +255,14 @@ def _command(folder: Path, ports: dict[str, int]) -> list[str]:
     ]
 
 
-def stop_server(folder: Path, server: LocalServer) -> None:
-    """Ends the server; every write that it acknowledged is on disk.
+def stop_server(folder: Path) -> bool:
+    """Ends whatever server runs on the folder; whether there was one.
 
-    Its volume server waits for idle connections for half a minute, so after a few seconds, in
-    which all else has been closed, it is killed. Acknowledged objects survive that.
+    Every write that it acknowledged is on disk. Its volume server waits for idle connections for
+    half a minute, so after a few seconds, in which all else has been closed, it is killed.
+    Acknowledged objects survive that.
     """
-    stop_group(server.pid, patience=_STOP_SECONDS)
-    state_path(folder).unlink(missing_ok=True)
+    processes = _processes(folder)
+    for process in processes:
+        stop_group(process.pid, patience=_STOP_SECONDS)
+    return bool(processes)

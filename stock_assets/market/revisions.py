@@ -31,6 +31,9 @@ STORED_SCHEMA: dict[str, pl.DataType] = {
 }
 """A bar as it is kept. `revisions`: every change of a value since the first fetch, oldest first."""
 
+STORED_LATER = frozenset({"revisions"})
+"""Columns that the first objects lack: null there."""
+
 REVISED_SCHEMA: dict[str, pl.DataType] = {
     "ticker": pl.String(),
     "session": pl.Date(),

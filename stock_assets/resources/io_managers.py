@@ -6,7 +6,6 @@ objects of its keys and touches no other. Formats: Parquet for frames, JSON for 
 """
 
 import io
-import json
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,6 +24,7 @@ from stock_assets.errors import MissingPartitionsError, PartitionMismatchError
 from stock_assets.resources.object_store import ObjectStore, StoredObject
 from stock_assets.resources.one_by_one import OneByOne, StoredPartitions, refuse_missing
 from stock_assets.resources.read_cache import read_rows
+from stock_assets.resources.stored_values import as_json, read_values
 
 PARTITIONED_BY = "partitioned_by"
 PARTITION_COLUMN = "partition_column"
@@ -291,7 +291,7 @@ class JsonIOManager(_PartitionedIOManager):
     file = "value.json"
 
     def encode(self, value: Any) -> bytes:
-        return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
+        return as_json(value)
 
-    def decode_one(self, stored: StoredObject) -> Any:
-        return json.loads(self.store.get(stored.path))
+    def decode_one(self, stored: StoredObject) -> dict[str, Any]:
+        return read_values(self.store, [stored.path], dict)[0]

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from stock_assets.forecasting.features import FEATURES
+from stock_assets.local.own_folder import own_folder
 from stock_assets.resources.object_store import ObjectStore, aws_environment
 from stock_assets.settings import Settings
 
@@ -281,8 +282,7 @@ def one_at_a_time(settings: Settings, what: str = "mlflow") -> Iterator[None]:
 
     The system lets go of the lock when a process ends, however it ends.
     """
-    folder: Path = settings.state_folder
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = own_folder(settings.state_folder)
     with (folder / f"{what}.lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

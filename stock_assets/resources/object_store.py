@@ -8,9 +8,9 @@ logs) goes through dagster-aws.
 import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,14 +18,16 @@ import obstore
 import polars as pl
 from obstore.store import LocalStore, S3Store
 
-from stock_assets.errors import ObjectStoreError
+from stock_assets.errors import DamagedObjectError, ObjectStoreError
 from stock_assets.local.lease import store_lease
 from stock_assets.local.seaweed import BUCKET, REGION
+from stock_assets.resources.seal import is_sealed, seal
 from stock_assets.settings import Settings
 
 T = TypeVar("T")
 
 _AT_ONCE = 16
+_DAMAGED = "damaged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,35 +130,59 @@ class ObjectStore:
 
     def put_many(self, objects: Mapping[str, bytes]) -> None:
         """Writes each object in one atomic PUT, many at a time; one failure fails the call."""
-        self.put_encoded(objects, lambda content: content)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for _ in pool.map(self._put, objects.keys(), objects.values()):
+                pass
 
     def put_encoded(self, values: Mapping[str, T], encode: Callable[[T], bytes]) -> None:
-        """The same of values, which become bytes by `encode`, as many at a time."""
+        """The same of values, which become Parquet or JSON by `encode`, each with a checksum."""
 
         def put(item: tuple[str, T]) -> None:
-            key, content = item[0], encode(item[1])
-            with self._explained(key):
-                obstore.put(self._store, key, content)
+            self._put(item[0], seal(item[0], encode(item[1])))
 
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             for _ in pool.map(put, values.items()):
                 pass
 
+    def _put(self, key: str, content: bytes) -> None:
+        with self._explained(key):
+            obstore.put(self._store, key, content)
+
     def get(self, key: str) -> bytes:
-        return self._get_with_tag(key)[0]
+        return self.get_with_tags([key])[0][0]
 
     def get_many(self, keys: list[str]) -> list[bytes]:
         return [content for content, _ in self.get_with_tags(keys)]
 
     def get_with_tags(self, keys: list[str]) -> list[tuple[bytes, str]]:
-        """Objects' contents, each with the entity tag of that very content."""
+        """Objects' contents, each with the entity tag of that very content.
+
+        Raises:
+            DamagedObjectError: Some have a checksum that is not theirs; it names them all.
+        """
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            return list(pool.map(self._get_with_tag, keys))
+            found = list(pool.map(self._get_with_tag, keys))
+        pairs = zip(keys, found, strict=True)
+        if damaged := [key for key, (content, _) in pairs if is_sealed(key, content) is False]:
+            raise self.damaged(dict.fromkeys(damaged, "its bytes are not those of its checksum"))
+        return found
 
     def _get_with_tag(self, key: str) -> tuple[bytes, str]:
         with self._explained(key):
             answer = obstore.get(self._store, key)
             return bytes(answer.bytes()), answer.meta["e_tag"] or ""
+
+    def damaged(self, reasons: Mapping[str, str]) -> DamagedObjectError:
+        """The error that names damaged objects, each with what is wrong with it."""
+        return DamagedObjectError(reasons, self.uri)
+
+    def set_aside(self, key: str) -> str:
+        """Moves an object to where nothing is read from; its new key. None there is no error."""
+        aside = f"{_DAMAGED}/{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}/{key}"
+        with self._explained(key), suppress(FileNotFoundError):
+            obstore.copy(self._store, key, aside)
+            obstore.delete(self._store, key)
+        return aside
 
     def listed(self, prefix: str, after: str | None = None) -> list[StoredObject]:
         """Objects under a folder-like prefix, ascending, or those whose keys sort after one.
@@ -176,13 +202,11 @@ class ObjectStore:
         with self._explained(", ".join(keys)):
             obstore.delete(self._store, keys)
 
-    def scan_parquet(
-        self, keys: list[str], schema: Mapping[str, pl.DataType] | None = None
-    ) -> pl.LazyFrame:
-        """One lazy frame over many Parquet objects.
+    def scan_parquet(self, keys: list[str]) -> pl.LazyFrame:
+        """One lazy frame over many Parquet objects as they lie there: no checksum is looked at.
 
         A column that older objects do not have yet is null in their rows, or left out where the
-        first object lacks it: who needs it names it in the schema, which is then what is read.
+        first object lacks it.
         """
         options = self.connection.options() if self.connection else None
         root = self.uri.removeprefix("file://")
@@ -191,7 +215,6 @@ class ObjectStore:
             storage_options=options,
             hive_partitioning=False,
             glob=False,
-            schema=schema,
             missing_columns="insert",
             extra_columns="ignore",
         )

@@ -1,14 +1,16 @@
 """What is stored of `raw_prices`: to merge a new answer into, and to see what is missing.
 
-Reads only. Writing is the I/O manager's.
+Reads, and sets damaged objects aside: what can't be read must not keep its session from being
+fetched again. Writing is the I/O manager's.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 import polars as pl
 
+from stock_assets.errors import DamagedObjectError
 from stock_assets.market.revisions import STORED_SCHEMA
 from stock_assets.resources.io_managers import stored_partitions
 from stock_assets.resources.object_store import ObjectStore, StoredObject
@@ -24,12 +26,14 @@ class StoredPrices:
     """What was stored when it was looked at.
 
     `bars`: of the sessions asked for, STORED_SCHEMA. `recent_tickers`: those with a bar in one of
-    the last five stored sessions before. `newest`: the newest stored session of all.
+    the last five stored sessions before. `newest`: the newest stored session of all. `damaged`: of
+    the sessions asked for, those whose object was set aside, and what was wrong with it.
     """
 
     bars: pl.DataFrame
     recent_tickers: frozenset[str]
     newest: date | None
+    damaged: Mapping[str, str] = field(default_factory=dict)
 
 
 class PriceHistory:
@@ -45,14 +49,21 @@ class PriceHistory:
         if len(before) < _RECENT:
             objects = self._objects()
             before = [stored for key, stored in objects.items() if key < str(sessions[0])]
-        present = [objects[str(s)] for s in sessions if str(s) in objects]
-        bars = pl.DataFrame(schema=STORED_SCHEMA)
-        if present:
-            # What was stored before revisions were recorded has no such column.
-            bars = pl.concat([bars, read_rows(self._store, present)], how="diagonal")
+        present = {str(s): objects[str(s)] for s in sessions if str(s) in objects}
+        bars, damaged = pl.DataFrame(schema=STORED_SCHEMA), {}
+        try:
+            bars = read_rows(self._store, list(present.values())) if present else bars
+        except DamagedObjectError as error:
+            damaged = {
+                k: error.damaged[o.path] for k, o in present.items() if o.path in error.damaged
+            }
+            for key in damaged:
+                self._store.set_aside(present[key].path)
+            sound = [one for key, one in present.items() if key not in damaged]
+            bars = read_rows(self._store, sound) if sound else bars
         recent = read_rows(self._store, before[-_RECENT:], "ticker") if before else bars.clear()
         newest = date.fromisoformat(max(objects)) if objects else None
-        return StoredPrices(bars, frozenset(recent["ticker"].unique()), newest)
+        return StoredPrices(bars, frozenset(recent["ticker"].unique()), newest, damaged)
 
     def stored_sessions(self) -> frozenset[date]:
         """Sessions that have an object."""

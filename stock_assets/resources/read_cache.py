@@ -4,23 +4,26 @@ What a long range costs is opening its objects: from 3,272 sessions' objects, 80
 seventeen times as long to read as from a copy per year. The objects stay the only truth: a copy
 names those it was made of with their entity tags, and an object whose tag is another by now is read
 itself. So no copy is ever out of date, several processes may make them at once, and who deletes
-them loses nothing but time.
+them loses nothing but time. Each bears a checksum; a damaged one is thrown away.
 """
 
 import json
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
 from itertools import accumulate, groupby
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 import polars as pl
 
 from stock_assets.resources.object_store import CacheFolder, ObjectStore, StoredObject
+from stock_assets.resources.seal import is_sealed, seal
+from stock_assets.resources.stored_frames import UNREADABLE, declared, read_objects, rows_of_each
 
 _FEW = 50
 """Objects of one year that are opened each for itself: no copy is made or renewed for so few."""
@@ -30,36 +33,27 @@ _ENTRIES = "stock_assets.objects"
 _log = logging.getLogger(__name__)
 
 
-Schema = Mapping[str, pl.DataType]
+def read_rows(store: ObjectStore, objects: Sequence[StoredObject], *columns: str) -> pl.DataFrame:
+    """Rows of Parquet objects of one asset in the given order, all columns or some.
 
+    See `stored_frames` for what their columns are.
 
-def read_rows(
-    store: ObjectStore,
-    objects: Sequence[StoredObject],
-    *columns: str,
-    schema: Schema | None = None,
-) -> pl.DataFrame:
-    """Rows of Parquet objects in the given order, all columns or some.
-
-    A column that the first object lacks is left out, one that only a later lacks is null there.
-    Where a schema is given, its columns are read, and each is null in any object that lacks it.
+    Raises:
+        DamagedObjectError: Objects can't be read as what was written; it names them.
     """
     if store.cache:
         try:
-            return _collected(_pieces(store, store.cache, objects, schema), columns, schema)
-        except (OSError, pl.exceptions.ComputeError) as error:
-            # A copy is gone since it was looked up, another process made room; it is another
-            # user's; or it is damaged. An object that can't be read fails once more below.
+            return _collected(_pieces(store, store.cache, objects, columns), columns)
+        except (OSError, *UNREADABLE) as error:
+            # A copy is gone since it was looked up, another process made room, or it is another
+            # user's; or the objects have no columns in common, which is told once more below.
             _log.warning("copies in %s are left out: %s", store.cache.path, error)
-    scan = store.scan_parquet([stored.path for stored in objects], schema)
-    return _collected([scan], columns, schema)
+    return read_objects(store, [stored.path for stored in objects], columns)
 
 
-def _collected(
-    pieces: Sequence[pl.LazyFrame], columns: Sequence[str], schema: Schema | None = None
-) -> pl.DataFrame:
-    if schema or len(pieces) > 1:
-        wanted = pl.Schema(schema) if schema else pieces[0].collect_schema()
+def _collected(pieces: Sequence[pl.LazyFrame], columns: Sequence[str]) -> pl.DataFrame:
+    if len(pieces) > 1:
+        wanted = pieces[0].collect_schema()
         pieces = [
             piece.match_to_schema(wanted, missing_columns="insert", extra_columns="ignore")
             for piece in pieces
@@ -72,7 +66,7 @@ def _pieces(
     store: ObjectStore,
     cache: CacheFolder,
     objects: Sequence[StoredObject],
-    schema: Schema | None,
+    columns: Sequence[str],
 ) -> list[pl.LazyFrame]:
     """The rows of the objects in parts: of a copy, or of neighbours that are in none."""
     sources: list[tuple[StoredObject, _Copy | None]] = []
@@ -80,11 +74,16 @@ def _pieces(
         asked = list(of_year)
         copy = _copy(store, cache, year, asked)
         sources += [(one, copy if copy and copy.holds(one) else None) for one in asked]
+    known = declared([stored.path for stored in objects])
     pieces: list[pl.LazyFrame] = []
     for source, group in groupby(sources, key=lambda pair: pair[1]):
         paths = [stored.path for stored, _ in group]
-        pieces += source.scans(paths) if source else [store.scan_parquet(paths, schema)]
-    return pieces or [store.scan_parquet([], schema)]
+        if source is None:
+            pieces.append(read_objects(store, paths, columns).lazy())
+        else:
+            scans = source.scans(paths)
+            pieces += [known.matched(scan, columns) for scan in scans] if known else scans
+    return pieces
 
 
 def _year_of(stored: StoredObject) -> str:
@@ -106,6 +105,10 @@ class _Copy:
 
     @classmethod
     def opened(cls, file: Path) -> "_Copy":
+        """Raises ValueError for one that is not as it was written."""
+        with file.open("rb") as stream, mmap(stream.fileno(), 0, access=ACCESS_READ) as content:
+            if not is_sealed(file.name, content):
+                raise ValueError("it is damaged, or an older release wrote it")
         paths, tags, heights = json.loads(pl.read_parquet_metadata(file)[_ENTRIES])
         ends = list(accumulate(heights))
         spans = zip([0, *ends], ends, strict=False)
@@ -154,10 +157,14 @@ def _copy(
 
 def _newest(folder: Path, year: str) -> _Copy | None:
     files = sorted(folder.glob(f"{year}.*.parquet"), key=lambda file: file.stat().st_mtime)
+    if not files:
+        return None
     try:
-        return _Copy.opened(files[-1]) if files else None
-    except (pl.exceptions.PolarsError, KeyError, ValueError):
-        return None  # cut off when the machine lost power: as good as none
+        return _Copy.opened(files[-1])
+    except (*UNREADABLE, KeyError, ValueError) as error:
+        _log.warning("the copy %s is thrown away: %s", files[-1], error)
+        files[-1].unlink(missing_ok=True)
+        return None
 
 
 def _merged(
@@ -166,8 +173,8 @@ def _merged(
     """Of each object its tag and rows: those of the copy, and those that it lacks."""
     paths = [stored.path for stored in lacking]
     contents, tags = zip(*store.get_with_tags(paths), strict=True)
-    rows = pl.collect_all([pl.scan_parquet(BytesIO(content)) for content in contents])
-    fetched = dict(zip(paths, zip(tags, rows, strict=True), strict=True))
+    rows = rows_of_each(store, dict(zip(paths, contents, strict=True)))
+    fetched = dict(zip(paths, zip(tags, rows.values(), strict=True), strict=True))
     return (copy.parts() if copy else {}) | fetched
 
 
@@ -186,7 +193,7 @@ def _written(folder: Path, year: str, parts: dict[str, tuple[str, pl.DataFrame]]
     file = folder / f"{year}.{sha256(entries.encode()).hexdigest()[:16]}.parquet"
     draft = folder / f"{file.stem}.{os.getpid()}.draft"
     with draft.open("wb") as stream:
-        stream.write(content.getbuffer())
+        stream.write(seal(file.name, content.getvalue()))
         os.fsync(stream.fileno())  # or a power failure could leave its end without its middle
     draft.replace(file)
     for other in folder.glob(f"{year}.*.parquet"):

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from stock_assets_tests.conftest import CHECKOUT, QUICK, make_home
@@ -40,10 +41,8 @@ def stock_assets(home: Path, *arguments: str, **settings: Any) -> subprocess.Com
 
 
 def left_running(home: Path) -> list[str]:
-    listed = subprocess.run(
-        ["ps", "-ww", "-eo", "args="], capture_output=True, text=True, check=True
-    )
-    return [line for line in listed.stdout.splitlines() if str(home) in line]
+    lines = (" ".join(p.info["cmdline"] or ()) for p in psutil.process_iter(["cmdline"]))
+    return [line for line in lines if str(home) in line]
 
 
 @pytest.fixture(scope="module")
