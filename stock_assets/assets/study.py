@@ -101,16 +101,18 @@ def train_or_reuse(
     identity = training_identity(
         train, test, month=month, params=lent, **settings_of_studies(settings)
     )
-    with tracking.client() as client:
-        run_id = tracking.find_study(client, identity["fingerprint"])
-    if run_id:
-        context.log.info(f"{month}: same data, code and settings as MLflow run {run_id}")
+    found = tracking.find_study(identity["fingerprint"])
+    if found and found.values:
+        known = found.values
+        context.log.info(f"{month}: same data, code and settings as MLflow run {found.run_id}")
         return lambda: {
-            **tracking.study_values(run_id),
+            **known,
             "settings": settings_of_studies(settings),
             "status": TRAINED,
-            "mlflow_run_id": run_id,
+            "mlflow_run_id": found.run_id,
         }
+    if found:
+        context.log.warning(f"{month}: {found.damage}; training again in its place")
     try:
         trained = train_model(
             train,
@@ -165,6 +167,7 @@ def train_or_reuse(
             values=values,
             tags=tags,
             pictures=pictures,
+            in_place_of=found.run_id if found else None,
         )
         return {**values, "status": TRAINED, "mlflow_run_id": run_id}
 
