@@ -131,8 +131,26 @@ class LocalStackError(StockAssetsError):
     """The object store of this machine can't be started or stopped."""
 
 
+class DatabaseFileError(StockAssetsError):
+    """A SQLite file of this machine is damaged, or another process does not let go of it."""
+
+
 class RegistryError(StockAssetsError):
     """MLflow's registry holds something that this code can't serve."""
+
+
+class DamagedStudyError(RegistryError):
+    """A study's files in MLflow are gone, or not what was stored: its month is to be trained again.
+
+    Args:
+        what: Which run and file.
+        month: Of the study.
+        version: That was made of it, where that was asked for.
+    """
+
+    def __init__(self, what: str, month: str, version: int | None = None) -> None:
+        super().__init__(f"{what}; `stock-assets run` trains {month} again")
+        self.what, self.month, self.version = what, month, version
 
 
 class NotificationError(StockAssetsError):

@@ -7,7 +7,6 @@ from datetime import date
 from typing import Any
 
 import dagster as dg
-import optuna
 import polars as pl
 
 from stock_assets.assets.training import NOT_ENOUGH_HISTORY, TRAINED
@@ -25,6 +24,7 @@ from stock_assets.resources.mlflow_runs import (
     one_at_a_time,
 )
 from stock_assets.resources.model_settings import settings_of_studies
+from stock_assets.resources.search_journal import open_journal
 from stock_assets.settings import Settings
 
 
@@ -101,16 +101,18 @@ def train_or_reuse(
     identity = training_identity(
         train, test, month=month, params=lent, **settings_of_studies(settings)
     )
-    with tracking.client() as client:
-        run_id = tracking.find_study(client, identity["fingerprint"])
-    if run_id:
-        context.log.info(f"{month}: same data, code and settings as MLflow run {run_id}")
+    found = tracking.find_study(identity["fingerprint"])
+    if found and found.values:
+        known = found.values
+        context.log.info(f"{month}: same data, code and settings as MLflow run {found.run_id}")
         return lambda: {
-            **tracking.study_values(run_id),
+            **known,
             "settings": settings_of_studies(settings),
             "status": TRAINED,
-            "mlflow_run_id": run_id,
+            "mlflow_run_id": found.run_id,
         }
+    if found:
+        context.log.warning(f"{month}: {found.damage}; training again in its place")
     try:
         trained = train_model(
             train,
@@ -118,7 +120,7 @@ def train_or_reuse(
             tuning_budget(settings),
             settings.trees,
             params=lent,
-            storage=journal(settings),
+            storage=open_journal(settings, context.log.warning),
             study_name=f"{month} {identity['fingerprint']}",
         )
     except NotEnoughHistoryError as error:
@@ -165,6 +167,7 @@ def train_or_reuse(
             values=values,
             tags=tags,
             pictures=pictures,
+            in_place_of=found.run_id if found else None,
         )
         return {**values, "status": TRAINED, "mlflow_run_id": run_id}
 
@@ -217,13 +220,6 @@ def search_month(month: str, every: int) -> str:
     """
     first = month_of(month)
     return month_key(months_before(first, (first.year * 12 + first.month - 1) % every))
-
-
-def journal(settings: Settings) -> optuna.storages.JournalStorage:
-    """Every trial of the dataset, as they finish: `optuna-dashboard FILE` shows it."""
-    settings.studies.mkdir(parents=True, exist_ok=True)
-    file = settings.studies / f"{settings.dataset_name}.journal"
-    return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(file)))
 
 
 def _values(

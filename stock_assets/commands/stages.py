@@ -9,6 +9,7 @@ from datetime import date
 from typing import Any
 
 from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_ASSETS, MONTHLY_JOB
+from stock_assets.commands.mending import with_models_mended
 from stock_assets.commands.project import Project, run_partitions
 from stock_assets.commands.trained_otherwise import months_of_other_settings
 from stock_assets.errors import RateLimitedError, SettingsError, SourceUnreachableError
@@ -120,7 +121,8 @@ def materialise_range(
     changed = months_of_other_settings(project, wanted.months)
     again = due.keys("registered_version") | changed.keys()
     months = [month for month in wanted.months if month not in stored or month in again]
-    if months:
+
+    def train(months: Sequence[str]) -> None:
         due.note("daily_forecast", (s for s in sessions if month_key(session_of(s)) in months))
         # Also of the sessions that another run will ask for: by then their month has today's key.
         forecast = stored_partitions(project.store, "daily_forecast") if changed else ()
@@ -128,7 +130,13 @@ def materialise_range(
         with progress.stage("training", f"{len(months)} months {months[0]}..{months[-1]}"):
             _run(project, MONTHLY_JOB, MONTHLY_ASSETS, months, progress)
         due.strike("registered_version", months)
-    fill_sessions(project, "daily_forecast", wanted.forecasts, progress)
+
+    def mended(work: Callable[[], None]) -> None:
+        with_models_mended(project, work, lambda month: train([month]))
+
+    if months:
+        mended(lambda: train(months))
+    mended(lambda: fill_sessions(project, "daily_forecast", wanted.forecasts, progress))
     fill_sessions(project, "forecast_rmse", wanted.targets, progress)
 
 

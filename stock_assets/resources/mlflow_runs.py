@@ -13,14 +13,29 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from stock_assets.errors import DamagedStudyError
 from stock_assets.forecasting.features import FEATURES
 from stock_assets.local.own_folder import own_folder
 from stock_assets.resources.object_store import ObjectStore, aws_environment
+from stock_assets.resources.study_files import (
+    DIGESTS_TAG,
+    INTERVALS_FILE,
+    MODEL_FILE,
+    MODEL_NAME,
+    VALUES_FILE,
+    digest,
+    model_id,
+    read_file,
+    study_intervals,
+    study_model,
+    study_values,
+)
 from stock_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,10 +48,15 @@ if TYPE_CHECKING:
 DAGSTER_RUN_TAG = "dagster_run_id"
 FINGERPRINT_TAG = "fingerprint"
 SEARCH_TAG = "search"
-CARD_FILE = "model_card.md"
-INTERVALS_FILE = "intervals.json"
-MODEL_NAME = "model"
-_VALUES_FILE = "study.json"
+
+
+@dataclass(frozen=True)
+class FoundStudy:
+    """A finished study in MLflow: its values, or what became of its files."""
+
+    run_id: str
+    values: dict[str, Any] | None
+    damage: str = ""
 
 
 class MlflowTracking:
@@ -121,31 +141,46 @@ class MlflowTracking:
             if dagster_run is None or dagster_run.is_finished:
                 client.set_terminated(run.info.run_id, status="KILLED")
 
-    def find_study(self, client: "MlflowClient", fingerprint: str) -> str | None:
-        """The finished MLflow run of a training with the same data, code and settings."""
-        return self._newest_finished(client, FINGERPRINT_TAG, fingerprint)
+    def find_study(self, fingerprint: str) -> FoundStudy | None:
+        """A finished training of the same data, code and settings; a complete one if there is one.
+
+        One whose files are damaged is found too: what is trained again takes its place.
+        """
+        damaged = None
+        with self.client() as client:
+            for run in self._finished(client, FINGERPRINT_TAG, fingerprint):
+                if model_id(run) is None:
+                    client.set_terminated(run.info.run_id, status="FAILED")  # as it should have
+                    continue
+                try:
+                    values = study_values(client, run)
+                    study_intervals(client, run)
+                    study_model(client, run)
+                except DamagedStudyError as error:
+                    damaged = damaged or FoundStudy(run.info.run_id, None, error.what)
+                else:
+                    return FoundStudy(run.info.run_id, values)
+        return damaged
 
     def searched_params(self, search: str) -> dict[str, Any] | None:
-        """Parameters that a search found, by its tag; None where there was none."""
+        """Parameters that a search found, by its tag; None where there was none.
+
+        Raises:
+            DamagedStudyError: It can't be read; another search would be another model.
+        """
         with self.client() as client:
-            run_id = self._newest_finished(client, SEARCH_TAG, search)
-        return dict(self.study_values(run_id)["params"]) if run_id else None
+            runs = self._finished(client, SEARCH_TAG, search)
+            return dict(study_values(client, runs[0])["params"]) if runs else None
 
-    def _newest_finished(self, client: "MlflowClient", tag: str, value: str) -> str | None:
+    def _finished(self, client: "MlflowClient", tag: str, value: str) -> list["Run"]:
+        """Newest first."""
         experiment = client.get_experiment_by_name(self.experiment)
-        runs = client.search_runs(
-            [experiment.experiment_id] if experiment else [],
-            filter_string=f"tags.{tag} = '{value}' and attributes.status = 'FINISHED'",
-            max_results=1,
+        return list(
+            client.search_runs(
+                [experiment.experiment_id] if experiment else [],
+                filter_string=f"tags.{tag} = '{value}' and attributes.status = 'FINISHED'",
+            )
         )
-        return str(runs[0].info.run_id) if runs else None
-
-    def study_values(self, run_id: str) -> dict[str, Any]:
-        """What a finished study was logged with."""
-        with self.client():
-            import mlflow
-
-            return dict(mlflow.artifacts.load_dict(f"runs:/{run_id}/{_VALUES_FILE}"))
 
     def pictures(self, run_id: str) -> dict[str, bytes]:
         """The pictures of a finished study by file name."""
@@ -174,6 +209,7 @@ class MlflowTracking:
         values: Mapping[str, Any],
         tags: Mapping[str, str],
         pictures: Mapping[str, bytes],
+        in_place_of: str | None = None,
     ) -> str:
         """Logs a training as a child of an MLflow run; its run id. In any thread.
 
@@ -186,6 +222,8 @@ class MlflowTracking:
             values: What `study_values` shall give back.
             tags: By which the run can be found.
             pictures: PNG files by name.
+            in_place_of: The MLflow run of the same training whose files are damaged: it gets these,
+                so that a version of it stays the version that it is.
 
         The model is stored with skops (no pickle), with signature, input example and the versions
         that wrote it.
@@ -196,6 +234,31 @@ class MlflowTracking:
 
         from stock_assets.forecasting.model import SKOPS_TRUSTED_TYPES
 
+        files = {
+            INTERVALS_FILE: _json(trained.intervals.as_values()),
+            VALUES_FILE: _json(dict(values)),
+            "features.json": _json({"features": list(FEATURES)}),
+            "importance.json": _json(trained.test.importance.to_dict(as_series=False)),
+            **pictures,
+        }
+        model_options = {
+            "serialization_format": "skops",
+            "skops_trusted_types": list(SKOPS_TRUSTED_TYPES),
+            "pip_requirements": [
+                f"scikit-learn=={sklearn.__version__}",
+                f"skops=={skops.__version__}",
+            ],
+            "signature": mlflow.models.infer_signature(example, trained.model.predict(example)),
+            "input_example": example,
+        }
+        if in_place_of:
+            client = mlflow.MlflowClient()
+            with tempfile.TemporaryDirectory() as folder:
+                mlflow.sklearn.save_model(trained.model, f"{folder}/{MODEL_NAME}", **model_options)
+                of_model = model_id(client.get_run(in_place_of))
+                client.log_model_artifacts(str(of_model), f"{folder}/{MODEL_NAME}")
+            _log_files(client, in_place_of, files)
+            return in_place_of
         with mlflow.start_run(
             run_name=name,
             nested=True,
@@ -213,29 +276,21 @@ class MlflowTracking:
                 }
             )
             mlflow.log_table(trained.tuning.trials.to_pandas(), "trials.json")
-            with tempfile.TemporaryDirectory() as folder:
-                for file, content in {
-                    INTERVALS_FILE: _json(trained.intervals.as_values()),
-                    _VALUES_FILE: _json(dict(values)),
-                    "features.json": _json({"features": list(FEATURES)}),
-                    "importance.json": _json(trained.test.importance.to_dict(as_series=False)),
-                    **pictures,
-                }.items():
-                    Path(folder, file).write_bytes(content)
-                mlflow.log_artifacts(folder)
-            mlflow.sklearn.log_model(
-                trained.model,
-                name=MODEL_NAME,
-                serialization_format="skops",
-                skops_trusted_types=list(SKOPS_TRUSTED_TYPES),
-                pip_requirements=[
-                    f"scikit-learn=={sklearn.__version__}",
-                    f"skops=={skops.__version__}",
-                ],
-                signature=mlflow.models.infer_signature(example, trained.model.predict(example)),
-                input_example=example,
-            )
+            mlflow.sklearn.log_model(trained.model, name=MODEL_NAME, **model_options)
+            _log_files(mlflow.MlflowClient(), run.info.run_id, files)
             return str(run.info.run_id)
+
+
+def _log_files(client: "MlflowClient", run_id: str, files: Mapping[str, bytes]) -> None:
+    """Stores a study's files, and the digests of all by which it is read."""
+    with tempfile.TemporaryDirectory() as folder:
+        for file, content in files.items():
+            Path(folder, file).write_bytes(content)
+        client.log_artifacts(run_id, folder)
+    client.set_tag(run_id, DIGESTS_TAG, "{}")
+    model = read_file(client, client.get_run(run_id), MODEL_FILE)
+    digests = {name: digest(files[name]) for name in (VALUES_FILE, INTERVALS_FILE)}
+    client.set_tag(run_id, DIGESTS_TAG, json.dumps(digests | {MODEL_FILE: digest(model)}))
 
 
 def _json(value: Any) -> bytes:
@@ -300,18 +355,3 @@ def _quiet_loggers() -> None:
     """Importing MLflow sets its loggers to INFO; warnings still come through."""
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-
-
-def download_model(version_uri: str) -> Any:
-    """A stored model, read by skops with our own list of trusted types.
-
-    MLflow's loader would follow what the stored MLmodel file says, a pickle included.
-    """
-    import mlflow
-    import skops.io
-
-    from stock_assets.forecasting.model import SKOPS_TRUSTED_TYPES
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = mlflow.artifacts.download_artifacts(f"{version_uri}/model.skops", dst_path=folder)
-        return skops.io.load(path, trusted=list(SKOPS_TRUSTED_TYPES))

@@ -1,12 +1,11 @@
 """MLflow's registry side: versions with their gate decision, and loading one to serve."""
 
 import json
-import zipfile
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
-from stock_assets.errors import RegistryError
+from stock_assets.errors import DamagedStudyError, RegistryError
 from stock_assets.forecasting.card import model_card
 from stock_assets.forecasting.gate import GateDecision
 from stock_assets.forecasting.promotion import (
@@ -21,11 +20,8 @@ from stock_assets.forecasting.promotion import (
     champion_of,
 )
 from stock_assets.resources.mlflow_runs import (
-    CARD_FILE,
     FINGERPRINT_TAG,
-    INTERVALS_FILE,
     MlflowTracking,
-    download_model,
     one_at_a_time,
 )
 from stock_assets.resources.model_settings import (
@@ -34,6 +30,12 @@ from stock_assets.resources.model_settings import (
     settings_of_versions,
 )
 from stock_assets.resources.object_store import ObjectStore
+from stock_assets.resources.study_files import (
+    CARD_FILE,
+    model_id,
+    study_intervals,
+    study_model,
+)
 from stock_assets.resources.version_tags import (
     GATE_TAGS,
     KEY_TAG,
@@ -110,6 +112,12 @@ class ModelRegistry:
         for twin in found[1:]:
             client.delete_model_version(self.name, twin.version)
         return found[0] if found else None
+
+    def delete(self, number: int) -> None:
+        """Takes a version away for good; nothing gets its number again."""
+        with self.tracking.client() as client, one_at_a_time(self._settings):
+            client.delete_model_version(self.name, str(number))
+            self._point_aliases(client)
 
     def promote(
         self,
@@ -233,12 +241,12 @@ class ModelRegistry:
 
     @staticmethod
     def _model_uri(client: "MlflowClient", run_id: str) -> str:
-        outputs = client.get_run(run_id).outputs
-        if not outputs or not outputs.model_outputs:
+        logged = model_id(client.get_run(run_id))
+        if not logged:
             raise RegistryError(
                 f"MLflow run {run_id} holds no model; materialise tuned_model again"
             )
-        return f"models:/{outputs.model_outputs[0].model_id}"
+        return f"models:/{logged}"
 
     def _search(self, client: "MlflowClient") -> list["MlflowVersion"]:
         found: list[MlflowVersion] = []
@@ -283,31 +291,29 @@ class ModelRegistry:
         """A version's model and intervals.
 
         Raises:
-            RegistryError: What is stored is not what this code wrote.
+            DamagedStudyError: What is stored is not what was, or gone.
+            RegistryError: It is nothing that this code serves.
         """
         from stock_assets.forecasting.forecast import ServedModel
         from stock_assets.forecasting.intervals import IntervalModel
         from stock_assets.forecasting.model import ShrunkRegressor
 
+        named = f"{self.name} version {version.version}"
         with self.tracking.client() as client:
-            import mlflow
-
-            found = client.get_model_version(self.name, str(version.version))
+            run = client.get_run(client.get_model_version(self.name, str(version.version)).run_id)
             try:
-                model = download_model(f"models:/{self.name}/{version.version}")
-            except (ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
-                raise RegistryError(
-                    f"{self.name} version {version.version} can't be read as a model of trusted"
-                    f" types: {error}; delete it and train {found.tags.get('month')} again"
+                model, intervals = study_model(client, run), study_intervals(client, run)
+            except DamagedStudyError as error:
+                raise DamagedStudyError(
+                    f"{named} can't be read: {error.what}", error.month, version.version
                 ) from error
-            stored = mlflow.artifacts.load_dict(f"runs:/{found.run_id}/{INTERVALS_FILE}")
         if not isinstance(model, ShrunkRegressor):
             raise RegistryError(
-                f"{self.name} version {version.version} holds a {type(model).__name__}, not the"
+                f"{named} holds a {type(model).__name__}, not the"
                 f" {ShrunkRegressor.__name__} that this code serves; reject or delete it"
             )
         return ServedModel(
             version=version,
             model=model,
-            intervals=IntervalModel.of(stored),
+            intervals=IntervalModel.of(intervals),
         )

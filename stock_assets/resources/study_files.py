@@ -1,0 +1,118 @@
+"""The files of a study in MLflow: their names, and reading them back as they were written.
+
+MLflow checks nothing of what it fetches. So a study's run carries the digests of its files, and one
+that is gone, cut or changed is no file of that study: a DamagedStudyError says which.
+"""
+
+import hashlib
+import json
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stock_assets.errors import DamagedStudyError, RegistryError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+CARD_FILE = "model_card.md"
+INTERVALS_FILE = "intervals.json"
+VALUES_FILE = "study.json"
+MODEL_NAME = "model"
+MODEL_FILE = "model.skops"
+DIGESTS_TAG = "sha256"
+_MONTH_TAG = "month"
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def model_id(run: "Run") -> str | None:
+    """MLflow's name of the model that a study logged; None where it logged none."""
+    outputs = run.outputs.model_outputs if run.outputs else []
+    return str(outputs[0].model_id) if outputs else None
+
+
+def study_values(client: "MlflowClient", run: "Run") -> dict[str, Any]:
+    """What a study was logged with."""
+    return _json(client, run, VALUES_FILE)
+
+
+def study_intervals(client: "MlflowClient", run: "Run") -> dict[str, Any]:
+    """The values of its interval model."""
+    return _json(client, run, INTERVALS_FILE)
+
+
+def study_model(client: "MlflowClient", run: "Run") -> Any:
+    """Its model, read by skops with our own list of trusted types.
+
+    MLflow's loader would follow what the stored MLmodel file says, a pickle included.
+    """
+    import skops.io
+
+    from stock_assets.forecasting.model import SKOPS_TRUSTED_TYPES
+
+    content = read_file(client, run, MODEL_FILE)
+    try:
+        return skops.io.loads(content, trusted=list(SKOPS_TRUSTED_TYPES))
+    except (ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+        raise _damaged(run, f"{MODEL_FILE} is no model of trusted types: {error}") from error
+
+
+def read_file(client: "MlflowClient", run: "Run", name: str) -> bytes:
+    """A file of a study, or of its model, verified where the run has its digest.
+
+    Raises:
+        DamagedStudyError: It is not there, or not what was stored.
+        RegistryError: It can't be fetched although it is there.
+    """
+    import mlflow
+    from botocore.exceptions import BotoCoreError, ClientError
+    from mlflow.exceptions import MlflowException
+
+    of_model = model_id(run) if name == MODEL_FILE else None
+    if name == MODEL_FILE and of_model is None:
+        raise _damaged(run, "it holds no model")
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            if of_model:
+                root = client.get_logged_model(of_model).artifact_location
+                path = mlflow.artifacts.download_artifacts(f"{root}/{name}", dst_path=folder)
+            else:
+                path = client.download_artifacts(run.info.run_id, name, folder)
+            content = Path(path).read_bytes()
+        except (MlflowException, OSError, BotoCoreError, ClientError) as error:
+            listed = (
+                client.list_logged_model_artifacts(of_model)
+                if of_model
+                else client.list_artifacts(run.info.run_id)
+            )
+            if name not in [file.path for file in listed if not file.is_dir]:
+                raise _damaged(run, f"{name} is gone") from error
+            raise RegistryError(
+                f"MLflow run {run.info.run_id}: {name} can't be fetched:"
+                f" {str(error).splitlines()[0]}; `stock-assets doctor` looks into it"
+            ) from error
+    known = json.loads(run.data.tags.get(DIGESTS_TAG, "{}")).get(name)
+    if known not in (None, digest(content)):
+        raise _damaged(run, f"{name} is not what was stored")
+    return content
+
+
+def _json(client: "MlflowClient", run: "Run", name: str) -> dict[str, Any]:
+    content = read_file(client, run, name)
+    try:
+        value = json.loads(content)
+    except ValueError as error:
+        raise _damaged(run, f"{name} is no JSON") from error
+    if not isinstance(value, dict):
+        raise _damaged(run, f"{name} is no JSON object")
+    return value
+
+
+def _damaged(run: "Run", what: str) -> DamagedStudyError:
+    month = run.data.tags.get(_MONTH_TAG, "")
+    return DamagedStudyError(f"MLflow run {run.info.run_id} of {month}: {what}", month)
