@@ -17,7 +17,7 @@ import click
 from stock_assets.commands.interrupts import noted_interrupts
 from stock_assets.errors import StockAssetsError
 from stock_assets.local.own_folder import refusal
-from stock_assets.settings import Settings, load_settings
+from stock_assets.settings import Settings, load_checkout_settings
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -79,7 +79,7 @@ def _range_options(command: Callable[P, R]) -> Callable[P, R]:
 
 def _settings(source: str | None, tickers: str | None, family: str | None = None) -> Settings:
     given = {"source": source, "tickers": tickers, "model_family": family}
-    return load_settings(**{name: value for name, value in given.items() if value})
+    return load_checkout_settings(**{name: value for name, value in given.items() if value})
 
 
 @main.command()
@@ -142,7 +142,7 @@ def forecast(session: datetime | None, as_json: bool) -> None:
     from stock_assets.commands.forecast import stored_forecasts
     from stock_assets.commands.tables import forecast_rows, forecast_table, print_table
 
-    forecasts = stored_forecasts(load_settings(), _day(session))
+    forecasts = stored_forecasts(load_checkout_settings(), _day(session))
     if as_json:
         _print_json({"forecasts": forecast_rows(forecasts)})
     else:
@@ -156,7 +156,7 @@ def doctor(as_json: bool) -> None:
     """Checks settings, source, store, registry, metrics, channels; exits with 1 if one is ill."""
     from stock_assets.commands.doctor import diagnose
 
-    findings = diagnose(load_settings())
+    findings = diagnose(load_checkout_settings())
     well = all(finding.ok for finding in findings)
     if as_json:
         _print_json({"ok": well, "findings": [vars(finding) for finding in findings]})
@@ -173,7 +173,7 @@ def mend() -> None:
     """Looks at every stored object; sets aside what is damaged and makes it again."""
     from stock_assets.commands.mend import mend as mend_objects
 
-    click.echo(mend_objects(load_settings()))
+    click.echo(mend_objects(load_checkout_settings()))
 
 
 @main.command("notify-test")
@@ -182,7 +182,7 @@ def notify_test() -> None:
     """Sends a test message to every channel of STOCK_ASSETS_NOTIFY_URLS."""
     from stock_assets.commands.notify import send_test
 
-    for name in send_test(load_settings()):
+    for name in send_test(load_checkout_settings()):
         click.echo(f"{name} took the message")
 
 
@@ -193,7 +193,7 @@ def stage(name: str) -> None:
     """One stage by hand, for the newest session or month."""
     from stock_assets.commands.stage import run_stage
 
-    click.echo(run_stage(load_settings(), name))
+    click.echo(run_stage(load_checkout_settings(), name))
 
 
 @main.command()
@@ -203,7 +203,7 @@ def promote(version: int) -> None:
     """Lets a version forecast from now on, until a newer one is approved."""
     from stock_assets.commands.promotion import promote_version
 
-    click.echo(promote_version(load_settings(), version))
+    click.echo(promote_version(load_checkout_settings(), version))
 
 
 @main.command()
@@ -212,7 +212,7 @@ def rollback() -> None:
     """Takes back the version that came to serve last: those before it serve again."""
     from stock_assets.commands.promotion import roll_back
 
-    click.echo(roll_back(load_settings()))
+    click.echo(roll_back(load_checkout_settings()))
 
 
 @main.command()
@@ -221,7 +221,7 @@ def ui() -> None:
     """Dagster's and MLflow's pages on this machine, until Ctrl-C."""
     from stock_assets.commands.pages import serve_pages
 
-    serve_pages(load_settings())
+    serve_pages(load_checkout_settings())
 
 
 @main.command()
@@ -232,7 +232,7 @@ def exporter(host: str, port: int | None) -> None:
     """Dagster's health for Prometheus to scrape, until Ctrl-C."""
     from stock_assets.commands.exporter import serve_metrics
 
-    settings = load_settings()
+    settings = load_checkout_settings()
     serve_metrics(settings, host, port or settings.exporter_port)
 
 
@@ -242,7 +242,7 @@ def monitor() -> None:
     """Prometheus, Pushgateway, Alertmanager and the exporter on this machine, until Ctrl-C."""
     from stock_assets.commands.monitor import serve_monitor
 
-    serve_monitor(load_settings())
+    serve_monitor(load_checkout_settings())
 
 
 @main.command()
@@ -251,7 +251,7 @@ def down() -> None:
     """Ends pages and monitor, and what a killed run, page or monitor left behind."""
     from stock_assets.commands.down import stop_all
 
-    stopped = stop_all(load_settings())
+    stopped = stop_all(load_checkout_settings())
     click.echo(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
 
 

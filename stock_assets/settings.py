@@ -4,6 +4,7 @@ Nothing below this floor reads the environment; the pure core (`market`, `foreca
 plain values instead.
 """
 
+import difflib
 import hashlib
 import math
 import os
@@ -14,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
+from dotenv import dotenv_values
 from pydantic import (
     BeforeValidator,
     Field,
@@ -27,6 +29,12 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from stock_assets.errors import SettingsError
 
 SourceName = Literal["sample", "yahoo", "files"]
+FamilyName = Literal["random_forest", "hist_gradient_boosting", "ridge", "random_walk"]
+
+_PREFIX = "STOCK_ASSETS_"
+_DOTENV = ".env"
+# A dataset is a folder, a part of object keys, of names in MLflow and of labels in Prometheus.
+_DATASET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def _split_pairs(value: object) -> object:
@@ -52,7 +60,7 @@ class Settings(BaseSettings):
     """What a deployment may choose. Defaults run on one machine with no network."""
 
     model_config = SettingsConfigDict(
-        env_prefix="STOCK_ASSETS_", env_file=".env", extra="ignore", frozen=True
+        env_prefix=_PREFIX, env_file=_DOTENV, extra="ignore", frozen=True
     )
 
     # --- prices
@@ -113,9 +121,7 @@ class Settings(BaseSettings):
         120, ge=30, description="Months with fewer before them are left to the random walk."
     )
     test_sessions: int = Field(30, ge=5, description="Held-out sessions before a month starts.")
-    model_family: str = Field(
-        "random_forest", description="random_forest, hist_gradient_boosting, ridge or random_walk."
-    )
+    model_family: FamilyName = Field("random_forest", description="The point model.")
     retune_months: int = Field(
         3, ge=1, description="Months between searches; those between use the last one's parameters."
     )
@@ -213,6 +219,16 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute_path_of_file(cls, value: Path | None) -> Path | None:
         return value.expanduser().resolve() if value else None
+
+    @field_validator("dataset")
+    @classmethod
+    def _plain_name(cls, value: str) -> str:
+        if value and not _DATASET.fullmatch(value):
+            raise ValueError(
+                "must be a name of at most 64 letters, digits, dots, hyphens and underscores that"
+                " starts with a letter or digit"
+            )
+        return value
 
     @field_validator("store_uri")
     @classmethod
@@ -324,13 +340,49 @@ def load_settings(**overrides: object) -> Settings:
         SettingsError: Names the variable, the reason and the value.
     """
     _keep_proxies_from_loopback()
+    _refuse_unknown_names()
     try:
         return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks the values
     except ValidationError as error:
         first = error.errors()[0]
         name = "_".join(str(part) for part in first["loc"]).upper()
-        where = f"STOCK_ASSETS_{name}: " if name else ""
+        where = f"{_PREFIX}{name}: " if name else ""
         reason = first["msg"].removeprefix("Value error, ")
         secret = name in _SECRETS
         given = f" (got {first['input']!r})" if name and not secret else ""
         raise SettingsError(f"{where}{reason}{given}") from None
+
+
+def _refuse_unknown_names() -> None:
+    """A typo would leave the default in force, and nobody would notice."""
+    known = [name.upper() for name in Settings.model_fields]
+    try:
+        in_file = dotenv_values(_DOTENV)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"can't read {Path(_DOTENV).resolve()}: {error}; mend it") from error
+    for where, names in (("the environment", os.environ), (_DOTENV, in_file)):
+        for name in map(str.upper, names):
+            given = name.removeprefix(_PREFIX)
+            if given != name and given not in known:
+                nearest = difflib.get_close_matches(given, known, n=1)
+                meant = f"did you mean {_PREFIX}{nearest[0]}?" if nearest else "README lists them"
+                raise SettingsError(f"{name} in {where} is no setting; {meant}")
+
+
+def load_checkout_settings(**overrides: object) -> Settings:
+    """The settings of a command, which keeps its state in a checkout and nowhere else.
+
+    Raises:
+        SettingsError: As above, or there is no checkout: nothing was written.
+    """
+    settings = load_settings(**overrides)
+    homes = [settings.home]
+    if settings.home.is_dir() and "home" in settings.model_fields_set:
+        # Who names both folders may keep Dagster's configuration apart from the state.
+        homes += [Path(os.environ.get("DAGSTER_HOME", settings.home))]
+    if not any((home / "dagster.yaml").is_file() for home in homes):
+        raise SettingsError(
+            f"no dagster.yaml in {settings.home}: that is no checkout; change to one, or set"
+            " STOCK_ASSETS_HOME to it"
+        )
+    return settings

@@ -182,6 +182,8 @@ def test_the_doctor_says_what_is_wrong_and_fails(home: Path):
         (("run", "--tickers", "NVDA"), {"dataset": "x"}, "the sample has no NVDA; it has AAPL"),
         (("run", "--source", "bloomberg"), {}, "STOCK_ASSETS_SOURCE: Input should be"),
         (("run", "--source", "files"), {}, "source=files needs STOCK_ASSETS_FILES_URI"),
+        (("run",), {"dataset": "../../escape"}, "STOCK_ASSETS_DATASET: must be a name of at most"),
+        (("run",), {"ticker": "IBM"}, "STOCK_ASSETS_TICKER in the environment is no setting; did"),
         (("forecast", "--session", "2012-01-03"), {}, "no forecast from 2012-01-03 is stored"),
         (("forecast",), {"dataset": "x"}, "no forecast of x is stored yet; make some"),
     ],
@@ -198,10 +200,14 @@ def test_a_failure_is_one_line_that_says_what_to_do(
     assert "Traceback" not in done.stderr
 
 
-def test_outside_a_checkout_the_command_says_so(tmp_path: Path):
-    done = stock_assets(tmp_path, "run")
-    assert done.returncode == 1
-    assert "no dagster.yaml in" in done.stderr
+def test_from_a_folder_that_is_no_checkout_nothing_is_written(tmp_path: Path):
+    done = stock_assets(tmp_path, "doctor")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"Error: no dagster.yaml in {tmp_path}: that is no checkout; change to one, or set"
+        " STOCK_ASSETS_HOME to it\n"
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_ctrl_c_stops_the_store_and_keeps_what_was_stored(tmp_path: Path):

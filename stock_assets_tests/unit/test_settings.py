@@ -1,10 +1,14 @@
 from datetime import date
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from click.testing import CliRunner
 
+from stock_assets.cli import main
 from stock_assets.errors import SettingsError
-from stock_assets.settings import load_settings
+from stock_assets.forecasting.families import FAMILIES
+from stock_assets.settings import FamilyName, load_checkout_settings, load_settings
 
 
 def test_environment_and_dotenv_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -117,3 +121,78 @@ def test_a_table_of_members_is_never_left_out_in_silence():
         SettingsError, match="STOCK_ASSETS_MEMBERS_URI needs STOCK_ASSETS_SOURCE=fi"
     ):
         load_settings(source="yahoo", members_uri="/m.csv")
+
+
+@pytest.mark.parametrize(
+    "name", ["../../escape", "a/b", "..", ".", " ", "a b", "a\n", "a\x00b", "-a", "é", "x" * 65]
+)
+def test_a_dataset_is_a_plain_name(name: str):
+    with pytest.raises(SettingsError, match="STOCK_ASSETS_DATASET: must be a name of at most 64"):
+        load_settings(dataset=name)
+
+
+def test_usual_names_of_datasets_are_taken():
+    for name in ("mine", "sp500-2024", "files-6a50dc85", "v1.2_b", "x" * 64):
+        assert load_settings(dataset=name).dataset_name == name
+
+
+def test_a_misspelt_variable_is_refused_with_the_nearest_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    (tmp_path / ".env").write_text("OTHERS_SECRET=1\nexport STOCK_ASSETS_TICKER_FILE=x\n")
+    with pytest.raises(
+        SettingsError,
+        match=r"STOCK_ASSETS_TICKER_FILE in \.env is no .* mean STOCK_ASSETS_TICKERS_FILE\?",
+    ):
+        load_settings()
+    (tmp_path / ".env").unlink()
+    monkeypatch.setenv("STOCK_ASSETS_ZZZ", "secret")
+    with pytest.raises(
+        SettingsError, match="STOCK_ASSETS_ZZZ in the environment is no setting"
+    ) as e:
+        load_settings()
+    assert "secret" not in str(e.value)
+    assert "did you mean" not in str(e.value)
+    monkeypatch.delenv("STOCK_ASSETS_ZZZ")
+    monkeypatch.setenv("stock_assets_seed", "7")  # pydantic reads names in any case
+    assert load_settings().seed == 7
+
+
+def test_a_dotenv_file_that_is_no_text_is_one_line(tmp_path: Path):
+    (tmp_path / ".env").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SettingsError, match=r"can't read .*/\.env: 'utf-8' codec can't decode"):
+        load_settings()
+
+
+def test_every_family_that_may_be_set_can_be_trained():
+    assert list(get_args(FamilyName)) == list(FAMILIES)
+    with pytest.raises(SettingsError, match="STOCK_ASSETS_MODEL_FAMILY: Input should be 'random_f"):
+        load_settings(model_family="lstm")
+
+
+def test_a_command_needs_a_checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    refused = pytest.raises(SettingsError, match=r"no dagster\.yaml in .*STOCK_ASSETS_HOME to it")
+    with refused:
+        load_checkout_settings()
+    with refused:
+        load_checkout_settings(home=elsewhere)
+    (elsewhere / "dagster.yaml").touch()
+    assert load_checkout_settings(home=elsewhere).home == elsewhere
+    # DAGSTER_HOME in somebody's profile makes no checkout of any folder that they are in.
+    monkeypatch.setenv("DAGSTER_HOME", str(elsewhere))
+    with refused:
+        load_checkout_settings()
+    with refused:
+        load_checkout_settings(home=tmp_path / "misspelt")
+    assert load_checkout_settings(home=tmp_path).home == tmp_path
+
+
+def test_no_command_writes_where_there_is_no_checkout(tmp_path: Path):
+    arguments = {"stage": ["train"], "promote": ["1"]}
+    for name in main.commands:
+        done = CliRunner().invoke(main, [name, *arguments.get(name, [])])
+        assert (done.exit_code, done.output.count("\n")) == (1, 1), done.output
+        assert done.output.startswith(f"Error: no dagster.yaml in {tmp_path}: that is no checkout")
+    assert list(tmp_path.iterdir()) == []
