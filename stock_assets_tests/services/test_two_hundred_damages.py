@@ -198,7 +198,8 @@ class _Case:
             if said.code == 0:
                 # What the run did not read: whoever looks must find it.
                 said = self._stock_assets("doctor")
-                assert said.code == 1, f"doctor finds nothing wrong; yet\n{differences}"
+                if said.code == 0:
+                    raise AssertionError(f"doctor finds nothing wrong; yet\n{differences}")
             self._mend(said)
             said = self._stock_assets("run", *_range(self.last))
             differences = self._differences() if said.code == 0 else ""
