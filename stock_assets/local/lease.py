@@ -12,6 +12,7 @@ after it, and the first to notice starts it again. Clients that try for some sec
 import fcntl
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ import psutil
 
 from stock_assets.errors import LocalStackError
 from stock_assets.local.own_folder import own_folder, writable_state
-from stock_assets.local.processes import lives, own_processes, resume_group
+from stock_assets.local.processes import is_free, lives, own_processes, resume_group
 from stock_assets.local.seaweed import (
     LocalServer,
     last_port,
@@ -32,6 +33,7 @@ from stock_assets.local.seaweed import (
 
 # Clients try again for some seconds.
 _LOOK_SECONDS = 0.25
+_LET_GO_SECONDS = 5
 _HOLDERS = "holders.lock"
 _log = logging.getLogger(__name__)
 
@@ -64,8 +66,8 @@ def store_lease(folder: Path, preferred_port: int) -> Iterator[LocalServer]:
         holders = (folder / _HOLDERS).open("a")
     with holders:
         with writable_state(folder), _exclusive(folder):
-            others_port = None if _nobody_else(holders) else last_port(folder)
-            server = _up(folder, others_port or preferred_port)
+            wanted_back = None if _nobody_else(holders) else last_port(folder)
+            server = _up(folder, wanted_back or preferred_port, wanted_back=bool(wanted_back))
             fcntl.flock(holders, fcntl.LOCK_SH)
         try:
             with _kept_up(folder, server):
@@ -76,14 +78,23 @@ def store_lease(folder: Path, preferred_port: int) -> Iterator[LocalServer]:
                     stop_server(folder)
 
 
-def _up(folder: Path, port: int) -> LocalServer:
-    """The server that runs now, or a new one; under the lock alone."""
+def _up(folder: Path, port: int, *, wanted_back: bool) -> LocalServer:
+    """The server that runs now, or a new one; under the lock alone.
+
+    Args:
+        folder: Of the store.
+        port: Of a new one, or the next free port after it.
+        wanted_back: Others know the port: a killed server may need a moment to let go of it.
+    """
     server = running_server(folder)
     if server:
         resume_group(server.pid)
         if server.answers():
             return server
     stop_server(folder)  # hung, or still going down
+    deadline = time.monotonic() + _LET_GO_SECONDS
+    while wanted_back and not is_free(port) and time.monotonic() < deadline:
+        time.sleep(0.05)
     return start_server(folder, port)
 
 
@@ -108,7 +119,7 @@ def _watch(folder: Path, server: LocalServer, over: threading.Event) -> None:
             if over.is_set():
                 return
             try:
-                again = _up(folder, server.port)
+                again = _up(folder, server.port, wanted_back=True)
             except (LocalStackError, OSError) as error:
                 _log.warning(
                     "the local store ended and can't be started again: %s", error

@@ -183,10 +183,12 @@ def start_server(folder: Path, preferred_port: int) -> LocalServer:
         try:
             return _start_on(folder, ports)
         except _EndedError as ended:
-            # Somebody may have taken a port between our look and its start: look again elsewhere.
+            # Somebody may have taken a port between our look and its start: look again, and then
+            # elsewhere.
             if not tries_left:
                 raise LocalStackError(str(ended)) from None
-            preferred_port += 10 * len(_SERVERS) + secrets.randbelow(50)
+            if tries_left < _START_TRIES - 1:
+                preferred_port += 10 * len(_SERVERS) + secrets.randbelow(50)
     raise AssertionError("unreachable")
 
 

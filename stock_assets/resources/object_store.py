@@ -28,6 +28,14 @@ T = TypeVar("T")
 
 _AT_ONCE = 16
 _DAMAGED = "damaged"
+# Some four seconds at the least: a local server that was killed is back on its port before.
+_RETRIES = 8
+_FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=0.5), timedelta(seconds=2)
+_POLARS_RETRIES = {
+    "max_retries": _RETRIES,
+    "retry_init_backoff_ms": _FIRST_WAIT // timedelta(milliseconds=1),
+    "retry_max_backoff_ms": _LONGEST_WAIT // timedelta(milliseconds=1),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +118,15 @@ class ObjectStore:
                 prefix=prefix or None,
                 config=connection.options(),  # type: ignore[arg-type]  # keys are obstore's
                 client_options={"allow_http": bool(connection.endpoint_url), "timeout": "60s"},
-                retry_config={"max_retries": 5, "retry_timeout": timedelta(seconds=60)},
+                retry_config={
+                    "max_retries": _RETRIES,
+                    "retry_timeout": timedelta(seconds=60),
+                    "backoff": {
+                        "init_backoff": _FIRST_WAIT,
+                        "max_backoff": _LONGEST_WAIT,
+                        "base": 2,
+                    },
+                },
             )
         else:
             raise ObjectStoreError(f"{uri} needs an S3 connection")
@@ -208,7 +224,7 @@ class ObjectStore:
         A column that older objects do not have yet is null in their rows, or left out where the
         first object lacks it.
         """
-        options = self.connection.options() if self.connection else None
+        options = (self.connection.options() | _POLARS_RETRIES) if self.connection else None
         root = self.uri.removeprefix("file://")
         return pl.scan_parquet(
             [f"{root}/{key}" for key in keys],

@@ -7,15 +7,20 @@ import stat
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
+import grpc
 import polars as pl
+import psutil
 import pytest
 
 from stock_assets.errors import LocalStackError, ObjectStoreError
+from stock_assets.local.grpc_security import _usable, write_security
 from stock_assets.local.lease import stop_leftover, store_lease
 from stock_assets.local.processes import is_running
-from stock_assets.local.seaweed import BUCKET, REGION, LocalServer, running_server
+from stock_assets.local.seaweed import BUCKET, REGION, LocalServer, _credentials, running_server
 from stock_assets.resources.io_managers import ParquetIOManager, stored_partitions
 from stock_assets.resources.object_store import ObjectStore, S3Connection, open_store
 from stock_assets.resources.read_cache import read_rows
@@ -145,10 +150,11 @@ def test_a_busy_port_is_passed_over(tmp_path: Path):
             assert server.answers()
 
 
-def test_a_server_left_by_a_kill_is_taken_over_and_stopped(tmp_path: Path):
+def _killed_holder(folder: Path) -> tuple[int, int]:
+    """The numbers of a process that was killed with a lease, and of the server that it left."""
     code = (
         "import sys, time; from pathlib import Path; from stock_assets.local.lease import *\n"
-        f"with store_lease(Path({str(tmp_path)!r}), {PORT}) as s: print(s.pid, flush=True);"
+        f"with store_lease(Path({str(folder)!r}), {PORT}) as s: print(s.pid, flush=True);"
         " time.sleep(60)"
     )
     holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -157,17 +163,158 @@ def test_a_server_left_by_a_kill_is_taken_over_and_stopped(tmp_path: Path):
     holder.kill()
     holder.wait()
     assert is_running(pid)
+    return holder.pid, pid
+
+
+def test_a_server_left_by_a_kill_is_taken_over_and_stopped(tmp_path: Path):
+    _, pid = _killed_holder(tmp_path)
     with store_lease(tmp_path, PORT) as server:
         assert server.pid == pid
     assert not is_running(pid)
 
 
-def test_a_killed_server_is_started_again_with_its_objects(tmp_path: Path):
-    settings = Settings(home=tmp_path, local_s3_port=PORT)
+def test_a_killed_server_is_back_on_its_port_and_no_lease_leaves_another(tmp_path: Path):
+    """The inner lease meets a dead server; the outer one began with it."""
+    settings, folder = Settings(home=tmp_path, local_s3_port=PORT), tmp_path / "var" / "store"
+    with open_store(settings) as outer:
+        outer.put_many({"a": b"1"})
+        first = server_on(folder)
+        os.kill(first.pid, signal.SIGKILL)
+        with open_store(settings) as inner:
+            assert inner.get("a") == b"1"
+            second = server_on(folder)
+        assert (second.port, second.pid != first.pid) == (first.port, True)
+        assert outer.get("a") == b"1"
+    assert running_server(folder) is None
+    assert not is_running(second.pid)
+
+
+def test_clients_of_a_killed_or_stopped_server_wait_and_go_on(tmp_path: Path):
+    settings, folder = Settings(home=tmp_path, local_s3_port=PORT), tmp_path / "var" / "store"
+    with open_store(settings) as store:
+        rows = ParquetIOManager(store).encode(pl.DataFrame({"value": [1.0]}))
+        store.put_many({"a.parquet": rows})
+        for how in (signal.SIGSTOP, signal.SIGKILL):
+            os.kill(server_on(folder).pid, how)
+            assert store.scan_parquet(["a.parquet"]).collect()["value"].to_list() == [1.0]
+        os.kill(server_on(folder).pid, signal.SIGKILL)
+        assert store.get("a.parquet") == rows
+
+
+def test_a_server_is_found_and_ended_without_its_records(tmp_path: Path):
+    """Left by a kill, stopped, with server.json and credentials.json lost or damaged."""
+    holder, pid = _killed_holder(tmp_path)
+    (tmp_path / "server.json").write_bytes(b"\xff\x00{")
+    (tmp_path / "credentials.json").write_bytes(b"")
+    os.kill(pid, signal.SIGSTOP)
+    assert server_on(tmp_path).pid == pid
+    assert stop_leftover(tmp_path) is True
+    assert not is_running(pid)
+    assert not is_running(holder)
+
+
+def test_damaged_credentials_are_made_anew_and_objects_stay(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    settings, folder = Settings(home=tmp_path, local_s3_port=PORT), tmp_path / "var" / "store"
     with open_store(settings) as store:
         store.put_many({"a": b"1"})
-        pid = server_on(tmp_path / "var" / "store").pid
-        os.kill(pid, signal.SIGKILL)
-        time.sleep(0.2)
+    for torn in (b"{", b"\xff", b"[]", b'{"id": "a"}', b""):
+        (folder / "credentials.json").write_bytes(torn)
+        assert all(_credentials(folder))
+        said = f"{folder}/credentials.json was damaged: the local store has new credentials"
+        assert caplog.messages.pop().startswith(said)
     with open_store(settings) as store:
         assert store.get("a") == b"1"
+
+
+def test_what_is_no_folder_of_ours_is_refused_in_a_line(tmp_path: Path):
+    (tmp_path / "var").write_text("")
+    remedy = r"your user must be able to write it .*, or set STOCK_ASSETS_HOME to a folder"
+    with (
+        pytest.raises(LocalStackError, match=rf"^{tmp_path}/var: File exists; {remedy}"),
+        store_lease(tmp_path / "var" / "store", PORT),
+    ):
+        pass
+
+
+def test_nobody_without_our_certificate_or_token_comes_in(tmp_path: Path):
+    with store_lease(tmp_path, PORT) as server:
+        store = store_at(server.endpoint_url, server.access_key_id, server.secret_access_key)
+        store.put_many({"a": b"1"})
+        ports = _ports(server.pid)
+        for name in ("s3", "master", "volume", "filer", "admin"):
+            assert not _takes_plain_grpc(ports[name] + 10_000), name
+        shell = _shell(tmp_path / "elsewhere", ports)
+        assert "stock-assets" not in shell
+        # The same with the owner's certificate: it is the door that held.
+        assert "stock-assets" in _shell(tmp_path, ports)
+        for method, body in (("GET", None), ("DELETE", None), ("POST", b"1")):
+            assert _status(f"http://127.0.0.1:{ports['volume']}/1,01637037d6", method, body) == 401
+            assert _status(f"http://127.0.0.1:{ports['filer']}/buckets/", method, body) == 404
+        assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+        sockets = [
+            Path(f"/tmp/seaweedfs-s3-{server.port}.sock"),
+            *(tmp_path / "data").glob("*.dat"),
+        ]
+        assert [path.stat().st_mode & 0o077 for path in sockets] == [0] * len(sockets)
+
+
+def _ports(pid: int) -> dict[str, int]:
+    arguments = psutil.Process(pid).cmdline()
+    pairs = (a.removeprefix("-").split(".port=") for a in arguments if ".port=" in a)
+    return {name: int(port) for name, port in pairs}
+
+
+def _takes_plain_grpc(port: int) -> bool:
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=1)
+        except grpc.FutureTimeoutError:
+            return False
+    return True
+
+
+def _shell(folder: Path, ports: dict[str, int]) -> str:
+    """What SeaweedFS' own shell lists, called in a folder, within three seconds."""
+    folder.mkdir(exist_ok=True)
+    addresses = (
+        f"-{name}=127.0.0.1:{ports[name]}.{ports[name] + 10_000}" for name in ("master", "filer")
+    )
+    try:
+        return subprocess.run(
+            [str(Path(sys.executable).with_name("weed")), "shell", *addresses],
+            input="fs.ls /buckets\n",
+            cwd=folder,
+            env={"HOME": str(folder)},
+            capture_output=True,
+            text=True,
+            timeout=3,
+            check=False,
+        ).stdout
+    except subprocess.TimeoutExpired as late:
+        return (late.stdout or b"").decode()
+
+
+def _status(url: str, method: str, body: bytes | None) -> int:
+    request = urllib.request.Request(url, body, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_a_damaged_or_ending_certificate_is_made_anew(tmp_path: Path):
+    certificate = tmp_path / "grpc.pem"
+    write_security(tmp_path)
+    whole = certificate.read_bytes()
+    write_security(tmp_path)
+    assert certificate.read_bytes() == whole
+    for torn in (b"", whole[: len(whole) // 2], whole.replace(b"PRIVATE", b"PUBLIC")):
+        certificate.write_bytes(torn)
+        write_security(tmp_path)
+        assert _usable(certificate)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "time", lambda now=time.time: now() + 9.1 * 365 * 86_400)
+        assert not _usable(certificate)
