@@ -291,6 +291,7 @@ class ModelRegistry:
 
         with self.tracking.client() as client:
             import mlflow
+            from mlflow.exceptions import MlflowException
 
             found = client.get_model_version(self.name, str(version.version))
             try:
@@ -300,7 +301,16 @@ class ModelRegistry:
                     f"{self.name} version {version.version} can't be read as a model of trusted"
                     f" types: {error}; delete it and train {found.tags.get('month')} again"
                 ) from error
-            stored = mlflow.artifacts.load_dict(f"runs:/{found.run_id}/{INTERVALS_FILE}")
+            try:
+                intervals = IntervalModel.of(
+                    mlflow.artifacts.load_dict(f"runs:/{found.run_id}/{INTERVALS_FILE}")
+                )
+            except (MlflowException, ValueError, TypeError, KeyError) as error:
+                raise RegistryError(
+                    f"{self.name} version {version.version}: {INTERVALS_FILE} of MLflow run"
+                    f" {found.run_id} can't be right or read ({str(error).splitlines()[0]}); delete"
+                    f" version and run in MLflow and train {found.tags.get('month')} again"
+                ) from error
         if not isinstance(model, ShrunkRegressor):
             raise RegistryError(
                 f"{self.name} version {version.version} holds a {type(model).__name__}, not the"
@@ -309,5 +319,5 @@ class ModelRegistry:
         return ServedModel(
             version=version,
             model=model,
-            intervals=IntervalModel.of(stored),
+            intervals=intervals,
         )
