@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 
 from stock_assets.forecasting.volatility import (
+    REGRESSORS,
     VolatilityModel,
     are_typical,
     fit_volatility,
@@ -67,7 +68,18 @@ class StandardQuantiles:
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> Self:
-        return cls(stored["law"], tuple(stored["grid"]), tuple(stored["bounds"]))
+        """The quantiles that `asdict` described.
+
+        Raises:
+            ValueError: They are too few, not finite, or do not ascend with their levels.
+        """
+        grid, bounds = tuple(map(float, stored["grid"])), tuple(map(float, stored["bounds"]))
+        ascending = [list(grid), [bound for _, bound in sorted(zip(BOUNDS, bounds, strict=True))]]
+        if len(grid) != len(GRID) or not np.isfinite([*grid, *bounds]).all():
+            raise ValueError("quantiles are missing or not finite")
+        if any(values != sorted(values) for values in ascending):
+            raise ValueError("quantiles do not ascend")
+        return cls(stored["law"], grid, bounds)
 
 
 def normal_quantiles() -> StandardQuantiles:
@@ -129,10 +141,18 @@ class IntervalModel:
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> Self:
-        """The model that `as_values` described."""
+        """The model that `as_values` described.
+
+        Raises:
+            ValueError: A number can't be right: then none of its forecasts would be.
+            KeyError, TypeError: Something is missing, or is no number.
+        """
+        coefficients = tuple(map(float, stored["volatility"]["coefficients"]))
+        if len(coefficients) != len(REGRESSORS) or not np.isfinite(coefficients).all():
+            raise ValueError("coefficients of the volatility are missing or not finite")
         return cls(
             horizon=int(stored["horizon"]),
-            volatility=VolatilityModel(tuple(stored["volatility"]["coefficients"])),
+            volatility=VolatilityModel(coefficients),
             pooled=StandardQuantiles.of(stored["pooled"]),
             newcomers=StandardQuantiles.of(stored["newcomers"]),
             by_ticker={t: StandardQuantiles.of(q) for t, q in stored["by_ticker"].items()},

@@ -32,6 +32,7 @@ from stock_assets.resources.model_settings import (
 from stock_assets.resources.object_store import ObjectStore
 from stock_assets.resources.study_files import (
     CARD_FILE,
+    INTERVALS_FILE,
     model_id,
     study_intervals,
     study_model,
@@ -302,10 +303,18 @@ class ModelRegistry:
         with self.tracking.client() as client:
             run = client.get_run(client.get_model_version(self.name, str(version.version)).run_id)
             try:
-                model, intervals = study_model(client, run), study_intervals(client, run)
+                model = study_model(client, run)
+                intervals = IntervalModel.of(study_intervals(client, run))
             except DamagedStudyError as error:
                 raise DamagedStudyError(
                     f"{named} can't be read: {error.what}", error.month, version.version
+                ) from error
+            except (ValueError, TypeError, KeyError) as error:
+                raise DamagedStudyError(
+                    f"{named}: {INTERVALS_FILE} of MLflow run {run.info.run_id} can't be right:"
+                    f" {error}",
+                    run.data.tags.get("month", ""),
+                    version.version,
                 ) from error
         if not isinstance(model, ShrunkRegressor):
             raise RegistryError(
@@ -315,5 +324,5 @@ class ModelRegistry:
         return ServedModel(
             version=version,
             model=model,
-            intervals=IntervalModel.of(intervals),
+            intervals=intervals,
         )

@@ -148,9 +148,9 @@ def test_the_doctor_finds_everything_well(home: Path):
     found = json.loads(done.stdout)
     assert done.returncode == 0
     assert [f["part"] for f in found["findings"]] == [
-        "settings", "source", "store", "registry", "metrics", "notify",
+        "settings", "source", "store", "objects", "registry", "metrics", "notify",
     ]  # fmt: skip
-    registry = found["findings"][3]["detail"]
+    registry = found["findings"][4]["detail"]
     assert registry == (
         "sqlite: stock_assets_sample has 2 versions of these settings, 2 with approved point"
         " forecasts, 1 with approved intervals; 0 of other settings"

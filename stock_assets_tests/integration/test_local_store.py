@@ -81,14 +81,14 @@ def test_a_copy_of_its_objects_knows_which_of_them_changed(tmp_path: Path):
         of_copy = pl.read_parquet(copy)["value"].to_list()
         assert of_copy == [1] * 120
         assert read(store) == [2] * 2 + [1] * 118
-        scanned: list[str] = []
+        fetched: list[str] = []
         with pytest.MonkeyPatch.context() as patch:
-            scan = store.scan_parquet
+            get = store.get_with_tags
             patch.setattr(
-                store, "scan_parquet", lambda keys, *a: (scanned.extend(keys), scan(keys, *a))[1]
+                store, "get_with_tags", lambda keys: (fetched.extend(keys), get(keys))[1]
             )
             assert read(store) == [2] * 2 + [1] * 118
-        assert scanned == [f"rows/session={day}/part.parquet" for day in days[:2]]
+        assert fetched == [f"rows/session={day}/part.parquet" for day in days[:2]]
 
 
 def test_leases_share_one_server_and_the_last_stops_it(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 import json
 import math
+from copy import deepcopy
 from datetime import date
 
 import numpy as np
@@ -287,6 +288,31 @@ def test_stored_intervals_come_back_as_they_were(features: pl.DataFrame):
     assert IntervalModel.of(json.loads(text)) == model
     assert len(model.by_ticker) == TICKERS
     assert len(text) < 700 * TICKERS  # bytes: 500 tickers are a third of a megabyte
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, 1e300, None, "x"])
+@pytest.mark.parametrize(
+    "where", ["pooled grid", "newcomers bounds", "A grid", "A bounds", "volatility coefficients"]
+)
+def test_stored_intervals_that_cannot_be_right_are_refused(where: str, wrong: object):
+    normal = {name: list(values) for name, values in vars(normal_quantiles()).items()}
+    normal["law"] = "normal"
+    stored = {
+        "horizon": 1,
+        "volatility": {"coefficients": [0.1] * 10},
+        "pooled": deepcopy(normal),
+        "newcomers": deepcopy(normal),
+        "by_ticker": {"A": deepcopy(normal)},
+    }
+    IntervalModel.of(stored)
+    part, name = where.split()
+    numbers = (stored["by_ticker"] | stored)[part][name]
+    for cut in (numbers[:-1], [*numbers[:2], wrong, *numbers[3:]]):
+        (stored["by_ticker"] | stored)[part][name] = cut
+        if wrong == 1e300 and part == "volatility" and len(cut) == len(numbers):
+            continue  # unlikely, and a number
+        with pytest.raises((ValueError, TypeError)):
+            IntervalModel.of(stored)
 
 
 def test_quantiles_are_those_of_the_sample():
