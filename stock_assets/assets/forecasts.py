@@ -25,7 +25,7 @@ from stock_assets.forecasting.promotion import (
     version_for,
 )
 from stock_assets.market.plausibility import JUDGING_SESSIONS, judge_bars
-from stock_assets.partitions import Partitions, session_of
+from stock_assets.partitions import Partitions, month_key, session_of
 from stock_assets.resources.io_managers import HISTORY, MAY_BE_MISSING
 from stock_assets.resources.metrics import MetricsGateway
 from stock_assets.resources.model_registry import ModelRegistry
@@ -72,6 +72,8 @@ def _daily_forecast(settings: Settings, partitions: Partitions) -> dg.AssetsDefi
 
         sessions = [session_of(key) for key in context.partition_keys]
         versions = model_registry.versions()
+        # Without a version that is stored the random walk would forecast in its place.
+        model_registry.refuse_lost(through=month_key(sessions[-1]))
         serving: dict[tuple[ModelVersion | None, ...], list[date]] = {}
         for session in sessions:
             by_part = tuple(version_for(versions, session, part) for part in (POINT, INTERVALS))

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -11,17 +10,18 @@ import polars as pl
 
 from stock_assets.assets.training import NOT_ENOUGH_HISTORY, TRAINED
 from stock_assets.errors import NotEnoughHistoryError
-from stock_assets.forecasting.fingerprint import code_hash, fingerprint
+from stock_assets.forecasting.fingerprint import code_hash
 from stock_assets.forecasting.model import feature_matrix
 from stock_assets.forecasting.pictures import study_pictures
 from stock_assets.forecasting.training import TrainedModel, train_model, training_identity
 from stock_assets.forecasting.tuning import TuningBudget
 from stock_assets.partitions import month_key, month_of, months_before
 from stock_assets.resources.mlflow_runs import (
-    FINGERPRINT_TAG,
     SEARCH_TAG,
     MlflowTracking,
     one_at_a_time,
+    search_key,
+    study_tags,
 )
 from stock_assets.resources.model_settings import settings_of_studies
 from stock_assets.resources.search_journal import open_journal
@@ -88,13 +88,10 @@ def train_or_reuse(
         )
         return lambda: _skipped(settings, month, reason)
     knobs = _knobs(settings)
-    # What one month's search was made with, so that only a like search lends its parameters: not
-    # one on more months of history, and not one that was made because other months are searched.
-    search_kind = fingerprint({**settings_of_studies(settings), "code": code_hash()})
     from_month = search_month(month, settings.retune_months)
     lent = None
     if from_month != month:
-        lending = f"{search_kind}/{from_month}"
+        lending = search_key(settings_of_studies(settings), code_hash(), from_month)
         lent = searches[lending] if lending in searches else tracking.searched_params(lending)
         if lent is None:
             context.log.info(f"{month}: no search of {from_month} to take over, searching anew")
@@ -109,7 +106,6 @@ def train_or_reuse(
             **known,
             "settings": settings_of_studies(settings),
             "status": TRAINED,
-            "mlflow_run_id": found.run_id,
         }
     if found:
         context.log.warning(f"{month}: {found.damage}; training again in its place")
@@ -140,36 +136,24 @@ def train_or_reuse(
         "params_from": from_month if lent is not None else month,
         **identity,
     }
-    # A retrain inside the month has seen more than a later month's search may depend on: whether
-    # there was one is an accident.
-    lends = lent is None and date.fromisoformat(values["trained_through"]) < month_of(month)
-    if lends:
-        searches[f"{search_kind}/{month}"] = trained.tuning.params
-    tags = {
-        FINGERPRINT_TAG: identity["fingerprint"],
-        "month": month,
-        "trained_through": values["trained_through"],
-        "data_hash": identity["data_hash"],
-        "code_hash": identity["code_hash"],
-        **({SEARCH_TAG: f"{search_kind}/{month}"} if lends else {}),
-    }
+    if search := study_tags(values).get(SEARCH_TAG):
+        searches[search] = trained.tuning.params
     pictures = study_pictures(trained, train, test)
     example = feature_matrix(train.head(3))
     parent = tracking.active_run()
 
     def store() -> dict[str, Any]:
-        run_id = tracking.log_study(
+        place = tracking.log_study(
             parent,
             f"{month} through {values['trained_through']}",
             trained,
             example,
             params=knobs,
             values=values,
-            tags=tags,
             pictures=pictures,
             in_place_of=found.run_id if found else None,
         )
-        return {**values, "status": TRAINED, "mlflow_run_id": run_id}
+        return {**values, "status": TRAINED, **place}
 
     return store
 

@@ -8,7 +8,7 @@ import dagster as dg
 import polars as pl
 
 from stock_assets.assets.attributes import JSON, by_month, preview, show_each, show_newest
-from stock_assets.partitions import Partitions
+from stock_assets.partitions import Partitions, month_key, month_of, months_before
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.one_by_one import OneByOne, StoredPartitions
 from stock_assets.settings import Settings
@@ -70,6 +70,8 @@ def model_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDe
 
         def values() -> Iterator[tuple[str, dict[str, Any]]]:
             registered: list[dict[str, Any]] = []
+            before = months_before(month_of(min(tuned_model)), 1)
+            model_registry.refuse_lost(through=month_key(before))  # their champions are judges
             for month in sorted(tuned_model):
                 value = register_month(
                     model_registry, tuned_model[month], test_set, settings.gate_margin

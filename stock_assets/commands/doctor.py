@@ -84,7 +84,11 @@ def _objects(store: ObjectStore) -> str:
 
 def _registry(settings: Settings, store: ObjectStore) -> str:
     registry = ModelRegistry(settings, store)
+    registry.tracking.refuse_unusable(thorough=True)
     versions = registry.versions()
+    registry.refuse_lost()
+    for version in versions:
+        registry.load(version)
     point = sum(version.approved for version in versions)
     intervals = sum(version.intervals_approved for version in versions)
     kind = urlparse(registry.tracking.uri).scheme

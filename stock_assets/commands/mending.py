@@ -1,4 +1,4 @@
-"""Models that a run finds damaged in MLflow: their months are trained again on its way."""
+"""What a run finds lost or damaged in MLflow, and mends on its way."""
 
 import sys
 from collections import Counter
@@ -6,7 +6,34 @@ from collections.abc import Callable
 
 from stock_assets.commands.project import Project
 from stock_assets.errors import DamagedStudyError
+from stock_assets.resources.io_managers import stored_partitions
 from stock_assets.resources.model_registry import ModelRegistry
+from stock_assets.resources.stored_versions import VERSIONS, restore_versions
+
+
+def restore_registry(project: Project) -> None:
+    """Registers the stored versions again that MLflow's registry lacks, with equal numbers.
+
+    A month for which that can't be done counts as missing from then on: it is made again, with a
+    number of its own, and so are the forecasts of its sessions.
+    """
+    registry = ModelRegistry(project.settings, project.store)
+    lost = registry.lost()
+    if not lost:
+        return
+    numbers = ", ".join(str(version.number) for version in lost)
+    _say(f"MLflow's registry lacks versions {numbers} of {registry.name}: registering them again")
+    failed = restore_versions(registry, lost)
+    if failed:
+        _say(f"{', '.join(failed)}: the files of these studies are gone too; made again when asked")
+        stored = stored_partitions(project.store, "daily_forecast")
+        project.due.note("daily_forecast", (s for s in stored if s[: len(failed[0])] in failed))
+        months = stored_partitions(project.store, VERSIONS)
+        project.store.delete([months[month].path for month in failed])
+
+
+def _say(what: str) -> None:
+    print(f"{'models':<10} {what}", file=sys.stderr, flush=True)
 
 
 def with_models_mended(
@@ -38,7 +65,7 @@ def with_models_mended(
             if met[found] == 2 and error.version is not None:
                 ModelRegistry(project.settings, project.store).delete(error.version)
                 note = f"{error.what}; other code made it, so the version is deleted"
-            print(f"{'models':<10} {note}", file=sys.stderr, flush=True)
+            _say(note)
             train(error.month)
         else:
             return

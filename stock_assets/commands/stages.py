@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any
 
 from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_ASSETS, MONTHLY_JOB
-from stock_assets.commands.mending import with_models_mended
+from stock_assets.commands.mending import restore_registry, with_models_mended
 from stock_assets.commands.project import Project, run_partitions
 from stock_assets.commands.trained_otherwise import months_of_other_settings
 from stock_assets.errors import RateLimitedError, SettingsError, SourceUnreachableError
@@ -116,6 +116,7 @@ def materialise_range(
         due.note("registered_version", wanted.months)
         due.note("daily_forecast", sessions)
         due.note("forecast_rmse", map(str, wanted.targets))
+    restore_registry(project)
     fill_history(project, wanted, progress)
     stored = stored_partitions(project.store, "registered_version")
     changed = months_of_other_settings(project, wanted.months)

@@ -10,18 +10,22 @@ import json
 import logging
 import os
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import dagster as dg
 
 from stock_assets.errors import DamagedStudyError
 from stock_assets.forecasting.features import FEATURES
+from stock_assets.forecasting.fingerprint import fingerprint
 from stock_assets.local.own_folder import own_folder
+from stock_assets.local.sqlite_files import refuse_unusable
 from stock_assets.resources.object_store import ObjectStore, aws_environment
 from stock_assets.resources.study_files import (
     DIGESTS_TAG,
@@ -52,11 +56,16 @@ SEARCH_TAG = "search"
 
 @dataclass(frozen=True)
 class FoundStudy:
-    """A finished study in MLflow: its values, or what became of its files."""
+    """A finished study in MLflow: its values and where it lies, or what became of its files."""
 
     run_id: str
     values: dict[str, Any] | None
     damage: str = ""
+
+
+def place_of(run: "Run") -> dict[str, str]:
+    """Where a study lies, as its stored value says it."""
+    return {"mlflow_run_id": str(run.info.run_id), "mlflow_model_id": str(model_id(run))}
 
 
 class MlflowTracking:
@@ -74,6 +83,7 @@ class MlflowTracking:
         """A client whose database and experiment exist, with S3 known to it."""
         _prepare_environment(self._settings)
         import mlflow
+        from sqlalchemy.exc import SQLAlchemyError
 
         _quiet_loggers()
         with aws_environment(self._store):
@@ -81,8 +91,23 @@ class MlflowTracking:
             if not self._prepared:
                 # Two processes that create the schema at once break it.
                 with one_at_a_time(self._settings):
+                    self.refuse_unusable()
                     self._prepare()
-            yield mlflow.MlflowClient()
+            try:
+                yield mlflow.MlflowClient()
+            except (mlflow.exceptions.MlflowException, SQLAlchemyError):
+                self.refuse_unusable(thorough=True)  # where that is why
+                raise
+
+    def refuse_unusable(self, *, thorough: bool = False) -> None:
+        """Refuses this machine's database where it is none, or locked for long."""
+        if self.uri == local_uri(self._settings):
+            database = local_database(self._settings)
+            remedy = (
+                f"`mv {database} {database}.damaged-1` and `stock-assets run`, which registers the"
+                " stored versions again"
+            )
+            refuse_unusable(database, remedy, thorough=thorough)
 
     def _prepare(self) -> None:
         import mlflow
@@ -159,7 +184,7 @@ class MlflowTracking:
                 except DamagedStudyError as error:
                     damaged = damaged or FoundStudy(run.info.run_id, None, error.what)
                 else:
-                    return FoundStudy(run.info.run_id, values)
+                    return FoundStudy(run.info.run_id, {**values, **place_of(run)})
         return damaged
 
     def searched_params(self, search: str) -> dict[str, Any] | None:
@@ -199,6 +224,31 @@ class MlflowTracking:
 
         return mlflow.active_run()
 
+    def local_runs(self, name: str) -> dict[int, str] | None:
+        """The MLflow run of each version by number, straight from this machine's database.
+
+        MLflow's own way takes seconds to import, for a run that has nothing to do. None where the
+        registry is elsewhere.
+        """
+        if self.uri != local_uri(self._settings):
+            return None
+        database = local_database(self._settings)
+        if not database.exists():
+            return {}
+        self.refuse_unusable()
+        with closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)) as opened:
+            if not opened.execute(
+                "select 1 from sqlite_master where name = 'model_versions'"
+            ).fetchone():
+                return {}
+            return dict(
+                opened.execute(
+                    "select version, run_id from model_versions"
+                    " where name = ? and current_stage <> 'Deleted_Internal'",
+                    [name],
+                ).fetchall()
+            )
+
     def log_study(
         self,
         parent: "Run | None",
@@ -207,11 +257,10 @@ class MlflowTracking:
         example: "pd.DataFrame",
         params: Mapping[str, Any],
         values: Mapping[str, Any],
-        tags: Mapping[str, str],
         pictures: Mapping[str, bytes],
         in_place_of: str | None = None,
-    ) -> str:
-        """Logs a training as a child of an MLflow run; its run id. In any thread.
+    ) -> dict[str, str]:
+        """Logs a training as a child of an MLflow run; where it lies. In any thread.
 
         Args:
             parent: The MLflow run of the Dagster run.
@@ -220,7 +269,6 @@ class MlflowTracking:
             example: Some rows of the model's input, for its signature.
             params: Settings of the search, logged beside what it found.
             values: What `study_values` shall give back.
-            tags: By which the run can be found.
             pictures: PNG files by name.
             in_place_of: The MLflow run of the same training whose files are damaged: it gets these,
                 so that a version of it stays the version that it is.
@@ -257,14 +305,13 @@ class MlflowTracking:
                 mlflow.sklearn.save_model(trained.model, f"{folder}/{MODEL_NAME}", **model_options)
                 of_model = model_id(client.get_run(in_place_of))
                 client.log_model_artifacts(str(of_model), f"{folder}/{MODEL_NAME}")
-            _log_files(client, in_place_of, files)
-            return in_place_of
+            return _log_files(client, in_place_of, files)
         with mlflow.start_run(
             run_name=name,
             nested=True,
             experiment_id=parent.info.experiment_id if parent else None,
             parent_run_id=parent.info.run_id if parent else None,
-            tags=dict(tags),
+            tags=study_tags(values),
         ) as run:
             mlflow.log_params({**params, **trained.tuning.params})
             mlflow.log_metrics(
@@ -277,20 +324,39 @@ class MlflowTracking:
             )
             mlflow.log_table(trained.tuning.trials.to_pandas(), "trials.json")
             mlflow.sklearn.log_model(trained.model, name=MODEL_NAME, **model_options)
-            _log_files(mlflow.MlflowClient(), run.info.run_id, files)
-            return str(run.info.run_id)
+            return _log_files(mlflow.MlflowClient(), run.info.run_id, files)
 
 
-def _log_files(client: "MlflowClient", run_id: str, files: Mapping[str, bytes]) -> None:
-    """Stores a study's files, and the digests of all by which it is read."""
+def _log_files(client: "MlflowClient", run_id: str, files: Mapping[str, bytes]) -> dict[str, str]:
+    """Stores a study's files, and the digests of all by which it is read; where it lies."""
     with tempfile.TemporaryDirectory() as folder:
         for file, content in files.items():
             Path(folder, file).write_bytes(content)
         client.log_artifacts(run_id, folder)
     client.set_tag(run_id, DIGESTS_TAG, "{}")
-    model = read_file(client, client.get_run(run_id), MODEL_FILE)
+    run = client.get_run(run_id)
+    model = read_file(client, run, MODEL_FILE)
     digests = {name: digest(files[name]) for name in (VALUES_FILE, INTERVALS_FILE)}
     client.set_tag(run_id, DIGESTS_TAG, json.dumps(digests | {MODEL_FILE: digest(model)}))
+    return place_of(run)
+
+
+def search_key(settings: Mapping[str, Any], code: str, month: str) -> str:
+    """What one month's search was made with, so that only a like search lends its parameters: not
+    one on more months of history, and not one that was made because other months are searched.
+    """
+    return f"{fingerprint({**settings, 'code': code})}/{month}"
+
+
+def study_tags(values: Mapping[str, Any]) -> dict[str, str]:
+    """By which a study's run is found."""
+    month = values["month"]
+    # A retrain inside the month has seen more than a later month's search may depend on: whether
+    # there was one is an accident.
+    lends = values["params_from"] == month and values["trained_through"] < month
+    search = search_key(values["settings"], values["code_hash"], month)
+    names = (FINGERPRINT_TAG, "month", "trained_through", "data_hash", "code_hash")
+    return {name: values[name] for name in names} | ({SEARCH_TAG: search} if lends else {})
 
 
 def _json(value: Any) -> bytes:
@@ -355,3 +421,5 @@ def _quiet_loggers() -> None:
     """Importing MLflow sets its loggers to INFO; warnings still come through."""
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # It prints the stack trace of an error that it raises too.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)

@@ -30,6 +30,12 @@ from stock_assets.resources.model_settings import (
     settings_of_versions,
 )
 from stock_assets.resources.object_store import ObjectStore
+from stock_assets.resources.stored_versions import (
+    StoredVersion,
+    lost_versions,
+    refuse_lost,
+    stored_versions,
+)
 from stock_assets.resources.study_files import (
     CARD_FILE,
     INTERVALS_FILE,
@@ -67,6 +73,7 @@ class ModelRegistry:
 
     def __init__(self, settings: Settings, store: ObjectStore) -> None:
         self._settings = settings
+        self.store = store
         self.tracking = MlflowTracking(settings, store)
         self.name = f"stock_assets_{settings.dataset_name}"
         self.settings = settings_of_versions(settings)
@@ -91,18 +98,85 @@ class ModelRegistry:
         with self.tracking.client() as client, one_at_a_time(self._settings):
             version = self._made_from(client, study["fingerprint"])
             if version is None:
-                self._create(client, study)
+                # A number that a stored month names is no other model's, whatever became of it.
+                stored = [one.number for one in stored_versions(self.store)]
+                self._create(client, study, above=max(stored, default=0))
                 version = self._made_from(client, study["fingerprint"])
             if version is None:
                 raise RegistryError(f"{self.name} lost the version of {study['month']}; try again")
-            tags = decision_tags(POINT, point) | decision_tags(INTERVALS, intervals)
-            for name, value in tags.items():
-                client.set_model_version_tag(self.name, version.version, name, value)
-            card = model_card(study, point, intervals)
-            client.update_model_version(self.name, version.version, description=card)
-            client.log_text(study["mlflow_run_id"], card, CARD_FILE)
-            self._point_aliases(client)
+            self._judge(client, version, study, point, intervals)
             return int(version.version)
+
+    def _judge(
+        self,
+        client: "MlflowClient",
+        version: "MlflowVersion",
+        study: Mapping[str, Any],
+        point: GateDecision,
+        intervals: GateDecision,
+    ) -> None:
+        tags = decision_tags(POINT, point) | decision_tags(INTERVALS, intervals)
+        for name, value in tags.items():
+            client.set_model_version_tag(self.name, version.version, name, value)
+        card = model_card(study, point, intervals)
+        client.update_model_version(self.name, version.version, description=card)
+        client.log_text(study["mlflow_run_id"], card, CARD_FILE)
+        self._point_aliases(client)
+
+    def register_again(
+        self, study: Mapping[str, Any], value: Mapping[str, Any], number: int
+    ) -> bool:
+        """Registers a version that the registry lost, as its stored value has it.
+
+        Args:
+            study: Of `tuned_model`, with an MLflow run that is there.
+            value: Of `registered_version`.
+            number: That it had and has again.
+
+        Returns:
+            Whether it has: not where the registry has given away that number.
+        """
+        point = GateDecision(value["approved"], value["reason"])
+        intervals = GateDecision(value["intervals_approved"], value["intervals_reason"])
+        with self.tracking.client() as client, one_at_a_time(self._settings):
+            known = [v for v in self._search(client) if v.run_id == study["mlflow_run_id"]]
+            made_with = settings_tags(value["settings_key"], value["settings"])
+            version = known[0] if known else self._create(client, study, number - 1, made_with)
+            if int(version.version) != number:
+                client.delete_model_version(self.name, version.version)
+                return False
+            self._judge(client, version, study, point, intervals)
+            return True
+
+    def runs_by_number(self) -> dict[int, str]:
+        """The MLflow run of every version there is, of whatever settings."""
+        known = self.tracking.local_runs(self.name)
+        if known is not None:
+            return known
+        with self.tracking.client() as client:
+            return {int(v.version): v.run_id for v in self._search(client)}
+
+    def lost(self, through: str = "") -> list[StoredVersion]:
+        """Stored versions that the registry has not, or has otherwise; of months up to one."""
+        return lost_versions(self.store, self.runs_by_number(), through)
+
+    def refuse_lost(self, through: str = "") -> None:
+        """Refuses to serve, or to judge, without versions that are stored.
+
+        Raises:
+            RegistryError: Says which are lost, and what mends it.
+        """
+        refuse_lost(self.lost(through), self.name)
+
+    def pass_over(self, number: int) -> None:
+        """Nothing that is registered later gets a number up to this one."""
+        with self.tracking.client() as client, one_at_a_time(self._settings):
+            self._create_model(client)
+            passed = 0
+            while passed < number:
+                nothing = client.create_model_version(self.name, f"{self.store.uri}/lost")
+                passed = int(nothing.version)
+                client.delete_model_version(self.name, nothing.version)
 
     def _made_from(self, client: "MlflowClient", fingerprint: str) -> "MlflowVersion | None":
         """The lowest version of a study with these settings; its twins, made at the same time
@@ -209,7 +283,7 @@ class ModelRegistry:
             self.promote(version.version, after, who, why, parts)
         return former
 
-    def _create(self, client: "MlflowClient", study: Mapping[str, Any]) -> None:
+    def _create_model(self, client: "MlflowClient") -> None:
         from mlflow.exceptions import MlflowException
 
         try:
@@ -219,26 +293,30 @@ class ModelRegistry:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-        # A version whose tags were set later could be seen, for a moment, without its gate.
-        client.create_model_version(
-            self.name,
-            source=self._model_uri(client, study["mlflow_run_id"]),
-            run_id=study["mlflow_run_id"],
-            tags={
-                name: str(study[name])
-                for name in (
-                    "month",
-                    "trained_through",
-                    "family",
-                    "model_family",
-                    "data_hash",
-                    "code_hash",
-                    FINGERPRINT_TAG,
-                )
-            }
-            | dict.fromkeys(GATE_TAGS.values(), REJECTED)
-            | settings_tags(self.settings_key, self.settings),
-        )
+
+    def _create(
+        self,
+        client: "MlflowClient",
+        study: Mapping[str, Any],
+        above: int = 0,
+        made_with: dict[str, str] | None = None,
+    ) -> "MlflowVersion":
+        """A new version with a number above one: MLflow gives the next one that it never gave."""
+        self._create_model(client)
+        names = ("month", "trained_through", "family", "model_family", "data_hash", "code_hash")
+        while True:
+            # A version whose tags were set later could be seen, for a moment, without its gate.
+            version = client.create_model_version(
+                self.name,
+                source=self._model_uri(client, study["mlflow_run_id"]),
+                run_id=study["mlflow_run_id"],
+                tags={name: str(study[name]) for name in (*names, FINGERPRINT_TAG)}
+                | dict.fromkeys(GATE_TAGS.values(), REJECTED)
+                | (made_with or settings_tags(self.settings_key, self.settings)),
+            )
+            if int(version.version) > above:
+                return version
+            client.delete_model_version(self.name, version.version)
 
     @staticmethod
     def _model_uri(client: "MlflowClient", run_id: str) -> str:

@@ -51,15 +51,25 @@ def study_model(client: "MlflowClient", run: "Run") -> Any:
 
     MLflow's loader would follow what the stored MLmodel file says, a pickle included.
     """
+    content = read_file(client, run, MODEL_FILE)
+    try:
+        return load_model(content, _month(run))
+    except DamagedStudyError as error:
+        raise _damaged(run, error.what) from error
+
+
+def load_model(content: bytes, month: str) -> Any:
+    """The same of a file's content."""
     import skops.io
 
     from stock_assets.forecasting.model import SKOPS_TRUSTED_TYPES
 
-    content = read_file(client, run, MODEL_FILE)
     try:
         return skops.io.loads(content, trusted=list(SKOPS_TRUSTED_TYPES))
     except (ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
-        raise _damaged(run, f"{MODEL_FILE} is no model of trusted types: {error}") from error
+        raise DamagedStudyError(
+            f"{MODEL_FILE} is no model of trusted types: {error}", month
+        ) from error
 
 
 def read_file(client: "MlflowClient", run: "Run", name: str) -> bytes:
@@ -113,6 +123,10 @@ def _json(client: "MlflowClient", run: "Run", name: str) -> dict[str, Any]:
     return value
 
 
+def _month(run: "Run") -> str:
+    return str(run.data.tags.get(_MONTH_TAG, ""))
+
+
 def _damaged(run: "Run", what: str) -> DamagedStudyError:
-    month = run.data.tags.get(_MONTH_TAG, "")
-    return DamagedStudyError(f"MLflow run {run.info.run_id} of {month}: {what}", month)
+    of = f"MLflow run {run.info.run_id} of {_month(run)}"
+    return DamagedStudyError(f"{of}: {what}", _month(run))
