@@ -55,6 +55,7 @@ _BEFORE_IMPORTS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "PYTHONPATH": str(CHECKOUT),
 }
+PROGRAM = Path(sys.executable).with_name("stock-assets")
 # Linux's numbers of what root may by default: read, write and list whatever the modes say.
 _DAC_OVERRIDE, _DAC_READ_SEARCH = 1, 2
 _PR_CAPBSET_DROP = 24
@@ -90,10 +91,19 @@ def start_server() -> None:
 
 
 def command(
-    arguments: list[str], home: Path, environment: Mapping[str, str], seconds: float
+    arguments: list[str],
+    home: Path,
+    environment: Mapping[str, str],
+    seconds: float,
+    *,
+    as_installed: bool = False,
 ) -> Said:
-    """`stock-assets` with these arguments, in a checkout's folder."""
-    return run_forked(_stock_assets, (arguments,), home, environment, seconds)
+    """`stock-assets` with these arguments, in a checkout's folder.
+
+    `as_installed`: the fork becomes the program in the environment's `bin` and imports for itself.
+    """
+    work = _become_program if as_installed else _stock_assets
+    return run_forked(work, (arguments,), home, environment, seconds)
 
 
 def run_forked(
@@ -143,6 +153,10 @@ def _stock_assets(arguments: list[str]) -> None:
 
     sys.argv = ["stock-assets", *arguments]
     main(args=arguments, prog_name="stock-assets")
+
+
+def _become_program(arguments: list[str]) -> None:
+    os.execv(PROGRAM, [str(PROGRAM), *arguments])  # noqa: S606  # in place of the fork
 
 
 def give_up_reading_everything() -> None:

@@ -10,7 +10,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -34,7 +33,13 @@ from stock_assets_tests.services.damages import (
     damage_object,
     make_readable,
 )
-from stock_assets_tests.services.forked_commands import Said, command, run_forked, start_server
+from stock_assets_tests.services.forked_commands import (
+    PROGRAM,
+    Said,
+    command,
+    run_forked,
+    start_server,
+)
 from stock_assets_tests.services.inspected_homes import print_differences, write_values
 from stock_assets_tests.simulated_prices import Law, simulated_bars
 
@@ -43,7 +48,6 @@ AT_ONCE = 3
 FIRST = "2011-12-28"
 # Runs ask for what is there, or go on into a month that is not trained yet.
 LASTS = ("2012-01-31", "2012-02-03")
-_PROGRAM = Path(sys.executable).with_name("stock-assets")
 _COMMAND = re.compile(r"`((?:stock-assets|mv|rm|cp|chmod|chown|mkdir|kill) [^`]+)`")
 _STACK_TRACES = ("Traceback (most recent call last)", "Stack Trace:", '  File "')
 _SECONDS = 200
@@ -72,7 +76,7 @@ class Reference:
         }
         ours = {f"STOCK_ASSETS_{name}".upper(): str(value) for name, value in settings.items()}
         kept = {k: v for k, v in os.environ.items() if not k.startswith("STOCK_ASSETS_")}
-        path = f"{_PROGRAM.parent}{os.pathsep}{os.environ['PATH']}"
+        path = f"{PROGRAM.parent}{os.pathsep}{os.environ['PATH']}"
         return {**kept, **ours, "PATH": path, "HOME": str(self.folder), "COLUMNS": "120"}
 
     def home(self, slot: int) -> Path:
@@ -97,13 +101,13 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
             _rest(home)
         else:
             make_home(home)
-        _expect(_run(home, environment, LASTS[0]))
+        _run(home, environment, LASTS[0])
         (home / "var/commands/0123456789ab.lock").touch()  # of a command that was killed
         made.slots.put(slot)
     for last in LASTS:
         home = folder / f"whole-{last}"
         _copy(made.home(0), home)
-        _expect(_run(home, made.environment(0), last))
+        _run(home, made.environment(0), last)
         backtest = ["backtest", "--json", *_range(last)]
         wanted = (backtest, made.values(last))
         _expect(run_forked(write_values, wanted, home, made.environment(0), _SECONDS))
@@ -119,8 +123,8 @@ def _copy(home: Path, to: Path) -> None:
     subprocess.run(["cp", "-a", str(home), str(to)], check=True)
 
 
-def _run(home: Path, environment: dict[str, str], last: str) -> Said:
-    return command(["run", *_range(last)], home, environment, _SECONDS)
+def _run(home: Path, environment: dict[str, str], last: str) -> None:
+    _expect(command(["run", *_range(last)], home, environment, _SECONDS))
 
 
 def _expect(said: Said) -> None:
@@ -232,7 +236,10 @@ class _Case:
                 keeper.result()
 
     def _stock_assets(self, *arguments: str) -> Said:
-        said = command(list(arguments), self.home, self.environment, _SECONDS)
+        installed = self.wanted.number % 20 == 0
+        said = command(
+            list(arguments), self.home, self.environment, _SECONDS, as_installed=installed
+        )
         return self._heard(shlex.join(["stock-assets", *arguments]), said)
 
     def _heard(self, what: str, said: Said) -> Said:
