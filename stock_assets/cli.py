@@ -41,7 +41,12 @@ def _reported(command: Callable[P, R]) -> Callable[P, R]:
                 return command(*args, **kwargs)
         except StockAssetsError as error:
             raise click.ClickException(str(error)) from error
-        except PermissionError as error:
+        except (
+            PermissionError,
+            FileExistsError,
+            NotADirectoryError,
+            IsADirectoryError,
+        ) as error:
             raise click.ClickException(refusal(error)) from error
         except KeyboardInterrupt:
             raise click.ClickException("interrupted; what was stored stays, run again") from None

@@ -1,5 +1,7 @@
 """Folders of this machine's state, which nobody but their owner needs to read."""
 
+import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,7 +35,32 @@ def writable_state(folder: Path) -> Iterator[None]:
 
 def refusal(error: OSError, folder: Path | None = None) -> str:
     """What the system refused, and what mends it."""
-    return (
-        f"{error.filename or folder}: {error.strerror or error}; your user must be able to write it"
-        " (chown, chmod, room on the disk), or set STOCK_ASSETS_HOME to a folder where you can"
-    )
+    path = Path(error.filename or folder or ".").absolute()
+    return f"{path}: {error.strerror or error}; {_remedy(error, path)}"
+
+
+def _remedy(error: OSError, path: Path) -> str:
+    way = [*reversed(path.parents), path]
+    if isinstance(error, PermissionError):
+        closed = next((part for part in way if _is_closed(part, path)), path)
+        return (
+            f"your user must be able to write it (`chmod -R u+rwX {shlex.quote(str(closed))}`, as"
+            " its owner), or set STOCK_ASSETS_HOME to a folder where you can"
+        )
+    if isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
+        # A file lies where a folder belongs, or the other way round.
+        found = next((part for part in way if part.is_file()), path)
+        old, new = (shlex.quote(f"{found}{suffix}") for suffix in ("", ".aside"))
+        return f"`mv {old} {new}` and run again: it is made anew"
+    return "make room on its disk, or set STOCK_ASSETS_HOME to a folder where you can write"
+
+
+def _is_closed(part: Path, path: Path) -> bool:
+    """Whether this process may not use a part of the way to a path, or the path itself."""
+    try:
+        folder = part.is_dir()
+        # Folders far above need not be ours: a way through them is enough.
+        needed = os.R_OK | os.W_OK if part in (path, path.parent) else 0
+        return not os.access(part, needed | (os.X_OK if folder else 0)) and part.exists()
+    except PermissionError:
+        return False
