@@ -1,4 +1,4 @@
-"""MLflow's database and files, lost or damaged one by one: a run mends them, and all is as before."""
+"""MLflow's database and files, lost or damaged: a run mends them, and all is as before."""
 
 import json
 import os
