@@ -110,6 +110,10 @@ class LocalStackError(StockAssetsError):
     """The object store of this machine can't be started or stopped."""
 
 
+class DatabaseError(StockAssetsError):
+    """A database server can't be reached or refuses."""
+
+
 class RegistryError(StockAssetsError):
     """MLflow's registry holds something that this code can't serve."""
 

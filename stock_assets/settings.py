@@ -101,9 +101,11 @@ class Settings(BaseSettings):
     local_s3_port: int = Field(8333, ge=1024, le=55000, description="Preferred port of SeaweedFS.")
     dagster_port: int = Field(3000, description="Preferred port of `make ui`; the next if taken.")
     mlflow_port: int = Field(5000, description="The same for MLflow's page.")
-    mlflow_tracking_uri: str | None = Field(None, description="Unset: SQLite under var/.")
+    mlflow_tracking_uri: SecretStr | None = Field(
+        None, description="A tracking server or postgresql://…; unset: SQLite under var/."
+    )
     mlflow_artifact_uri: str | None = Field(
-        None, description="Unset: in the object store, or as a tracking server decides."
+        None, description="Unset: in the object store, or where a tracking server keeps them."
     )
 
     # --- forecasts
@@ -312,7 +314,7 @@ class Settings(BaseSettings):
         return self.store_uri is None
 
 
-_SECRETS = ("S3_SECRET_ACCESS_KEY", "NOTIFY_URLS")
+_SECRETS = ("S3_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_URI", "NOTIFY_URLS")
 
 
 def load_settings(**overrides: object) -> Settings:
