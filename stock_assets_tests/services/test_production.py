@@ -40,7 +40,7 @@ class Production:
     def bucket(self) -> str:
         return self.store.uri.removeprefix("s3://").partition("/")[0]
 
-    def keys(self) -> list[str]:
+    def objects(self) -> list[str]:
         pages = s3_resource(self.store).get_client().get_paginator("list_objects_v2")
         return [
             entry["Key"]
@@ -131,8 +131,10 @@ def test_two_machines_start_at_once_on_empty_databases(production: Production):
     assert kept == [(f"stock_assets/{name}", f"{root}/{name}/mlflow") for name in ("one", "two")]
     for name in ("one", "two"):
         under = f"stock_assets/{name}/mlflow/"
-        assert [k for k in production.keys() if k.startswith(under) and k.endswith("model.skops")]
-    assert [key for key in production.keys() if key.startswith("compute_logs/")]
+        assert [
+            k for k in production.objects() if k.startswith(under) and k.endswith("model.skops")
+        ]
+    assert [key for key in production.objects() if key.startswith("compute_logs/")]
     for home, _ in machines:
         assert {path.name for path in home.iterdir()} == {
             "dagster", "pyproject.toml", "workspace.yaml", "var",
