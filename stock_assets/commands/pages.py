@@ -119,7 +119,7 @@ def _mlflow(settings: Settings, store: ObjectStore) -> Iterator[Page]:
     with tracking.client():  # the schema and the experiment exist before the server looks
         pass
     port = free_port(settings.mlflow_port)
-    command = [_binary("mlflow"), "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    command = [_binary("mlflow"), "server", "--host", HOST, "--workers", "1", "--port", str(port)]
     environment: Mapping[str, str] = {
         **(store.connection.environment() if store.connection else {}),
         # Every user of this machine can read arguments, which a database's password must not be in.

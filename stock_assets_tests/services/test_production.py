@@ -21,6 +21,9 @@ from stock_assets_tests.e2e.test_pages import ask, checkout, page
 from stock_assets_tests.services.postgres_server import PASSWORD, PostgresServer, postgres_server
 
 RUN = ("run", "--from", "2013-02-27", "--to", "2013-03-01", "--tickers", "IBM,MSFT")
+SHORT = {
+    "model_family": "random_walk", "train_months": 3, "min_train_sessions": 30, "test_sessions": 5,
+}  # fmt: skip
 SECRETS = (PASSWORD, PASSWORD.partition("@")[0])  # whole, and what no escaping changes
 
 
@@ -72,7 +75,7 @@ class Production:
         exported = subprocess.run(
             ["bash", "-euc", f"{variables}\nenv -0"], capture_output=True, text=True, check=True
         ).stdout
-        given = QUICK | {"model_family": "random_walk", "home": home} | settings
+        given = QUICK | SHORT | {"home": home} | settings
         return home, {
             **dict(line.split("=", 1) for line in exported.split("\0") if line),
             **{f"STOCK_ASSETS_{key}".upper(): str(value) for key, value in given.items()},
@@ -112,10 +115,11 @@ def test_readme_has_the_limits_of_our_own_dagster_yaml():
     assert theirs["telemetry"] == ours["telemetry"]
 
 
+@pytest.mark.timeout(600)
 def test_two_machines_start_at_once_on_empty_databases(production: Production):
     machines = [production.machine(name, dataset=name) for name in ("one", "two")]
     processes = [started(home, environment, *RUN) for home, environment in machines]
-    said = [process.communicate(timeout=280)[0] for process in processes]
+    said = [process.communicate(timeout=500)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], "\n".join(said)
     for text in said:
         assert "2013-02-27 .. 2013-03-01: 6 forecasts of 2 tickers, 3 sessions" in text

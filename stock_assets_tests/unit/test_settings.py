@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from stock_assets.cli import main
+from stock_assets.commands.project import open_instance
 from stock_assets.errors import SettingsError
 from stock_assets.forecasting.families import FAMILIES
 from stock_assets.settings import FamilyName, load_checkout_settings, load_settings
@@ -196,3 +197,20 @@ def test_no_command_writes_where_there_is_no_checkout(tmp_path: Path):
         assert (done.exit_code, done.output.count("\n")) == (1, 1), done.output
         assert done.output.startswith(f"Error: no dagster.yaml in {tmp_path}: that is no checkout")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("storage: {sqlite: {base_dir: {env: NOT_SET}}}", 'variable "NOT_SET" which is not set'),
+        ("storages: {}", 'Received unexpected config entry "storages" at the root.; mend it'),
+        ("storage: {", "expected the node content"),
+    ],
+)
+def test_a_dagster_yaml_that_can_not_be_used_is_one_line(tmp_path: Path, text: str, message: str):
+    (tmp_path / "dagster.yaml").write_text(text)
+    with pytest.raises(SettingsError) as error, open_instance(load_settings()):
+        pass
+    assert str(error.value).startswith(f"{tmp_path}/dagster.yaml: ")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
