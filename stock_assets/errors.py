@@ -135,6 +135,10 @@ class DatabaseFileError(StockAssetsError):
     """A SQLite file of this machine is damaged, or another process does not let go of it."""
 
 
+class DatabaseError(StockAssetsError):
+    """A database server can't be reached or refuses."""
+
+
 class RegistryError(StockAssetsError):
     """MLflow's registry holds something that this code can't serve."""
 

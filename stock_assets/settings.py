@@ -101,9 +101,11 @@ class Settings(BaseSettings):
     local_s3_port: int = Field(8333, ge=1024, le=55000, description="Preferred port of SeaweedFS.")
     dagster_port: int = Field(3000, description="Preferred port of `make ui`; the next if taken.")
     mlflow_port: int = Field(5000, description="The same for MLflow's page.")
-    mlflow_tracking_uri: str | None = Field(None, description="Unset: SQLite under var/.")
+    mlflow_tracking_uri: SecretStr | None = Field(
+        None, description="A tracking server or postgresql://…; unset: SQLite under var/."
+    )
     mlflow_artifact_uri: str | None = Field(
-        None, description="Unset: in the object store, or as a tracking server decides."
+        None, description="Unset: in the object store, or where a tracking server keeps them."
     )
 
     # --- forecasts
@@ -327,7 +329,7 @@ def _keep_proxies_from_loopback() -> None:
         )
 
 
-_SECRETS = ("S3_SECRET_ACCESS_KEY", "NOTIFY_URLS")
+_SECRETS = ("S3_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_URI", "NOTIFY_URLS")
 
 
 def load_settings(**overrides: object) -> Settings:
@@ -356,6 +358,8 @@ def load_settings(**overrides: object) -> Settings:
 def _refuse_unknown_names() -> None:
     """A typo would leave the default in force, and nobody would notice."""
     known = [name.upper() for name in Settings.model_fields]
+    # By this one the processes of the local stack are found again (local/processes.py).
+    internal = {"STARTED"}
     try:
         in_file = dotenv_values(_DOTENV)
     except (OSError, UnicodeDecodeError) as error:
@@ -363,7 +367,7 @@ def _refuse_unknown_names() -> None:
     for where, names in (("the environment", os.environ), (_DOTENV, in_file)):
         for name in map(str.upper, names):
             given = name.removeprefix(_PREFIX)
-            if given != name and given not in known:
+            if given != name and given not in {*known, *internal}:
                 nearest = difflib.get_close_matches(given, known, n=1)
                 meant = f"did you mean {_PREFIX}{nearest[0]}?" if nearest else "README lists them"
                 raise SettingsError(f"{name} in {where} is no setting; {meant}")

@@ -91,7 +91,7 @@ def _registry(settings: Settings, store: ObjectStore) -> str:
         registry.load(version)
     point = sum(version.approved for version in versions)
     intervals = sum(version.intervals_approved for version in versions)
-    kind = urlparse(registry.tracking.uri).scheme
+    kind = urlparse(registry.tracking.uri).scheme.partition("+")[0]
     return (
         f"{kind}: {registry.name} has {len(versions)} versions of these settings, {point} with"
         f" approved point forecasts, {intervals} with approved intervals; {registry.others()} of"

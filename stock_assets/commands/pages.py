@@ -1,9 +1,11 @@
 """`stock-assets ui`: Dagster's and MLflow's pages on this machine, until Ctrl-C."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -13,8 +15,9 @@ from types import FrameType
 import click
 
 from stock_assets.errors import LocalStackError
+from stock_assets.local.postgres import shown
 from stock_assets.local.processes import HOST, accepts, free_port, running
-from stock_assets.resources.mlflow_runs import MlflowTracking
+from stock_assets.resources.mlflow_runs import MlflowTracking, is_tracking_server, tracking_uri
 from stock_assets.resources.object_store import ObjectStore, open_store
 from stock_assets.settings import Settings
 
@@ -35,15 +38,16 @@ def serve_pages(settings: Settings) -> None:
     with terminated_like_interrupted(), ExitStack() as stack:
         store = stack.enter_context(open_store(settings))
         click.echo("starting the pages; this takes half a minute …", err=True)
-        pages = {}
-        if not settings.mlflow_tracking_uri:
+        pages: dict[str, Page] = {}
+        if not is_tracking_server(tracking_uri(settings)):
             pages["MLflow"] = stack.enter_context(_mlflow(settings, store))
-        pages["Dagster"] = stack.enter_context(_dagster(settings))
-        _await({name: port for name, (port, _) in pages.items()}, pages, settings)
-        for name in sorted(pages):
-            click.echo(f"{name:<8} http://{HOST}:{pages[name][0]}")
-        if settings.mlflow_tracking_uri:
-            click.echo(f"MLflow   {settings.mlflow_tracking_uri}")
+        pages |= stack.enter_context(_dagster(settings))
+        _await(pages, settings)
+        for name, (port, _) in sorted(pages.items()):
+            if isinstance(port, int):
+                click.echo(f"{name:<8} http://{HOST}:{port}")
+        if "MLflow" not in pages:
+            click.echo(f"MLflow   {shown(tracking_uri(settings))}")
         click.echo("Ctrl-C ends both.")
         try:
             while True:
@@ -67,7 +71,8 @@ def terminated_like_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-Page = tuple[int, subprocess.Popen[bytes]]
+# Where it listens, if it does: a port, or the path of a socket.
+Page = tuple[int | str | None, subprocess.Popen[bytes]]
 
 
 def _binary(name: str) -> str:
@@ -75,14 +80,37 @@ def _binary(name: str) -> str:
 
 
 @contextmanager
-def _dagster(settings: Settings) -> Iterator[Page]:
-    port = free_port(settings.dagster_port)
-    command = [_binary("dagster"), "dev", "--host", HOST, "--port", str(port)]
-    command += ["--workspace", str(settings.home / "workspace.yaml")]
+def _dagster(settings: Settings) -> Iterator[dict[str, Page]]:
+    """What `dagster dev` starts, with a guard in front of the page."""
+    folder, home = pages_folder(settings), settings.home
+    port, workspace = free_port(settings.dagster_port), str(folder / "workspace.yaml")
     # dagster.yaml is found, and its telemetry switch obeyed, whatever folder this is called in.
-    home = {} if "DAGSTER_HOME" in os.environ else {"DAGSTER_HOME": str(settings.home)}
-    with running("dagster", command, pages_folder(settings), home, settings.home) as process:
-        yield port, process
+    environment = {"DAGSTER_HOME": os.environ.get("DAGSTER_HOME") or str(home)}
+    # A socket in a folder that is ours alone: whoever reaches it can run the code's jobs.
+    with tempfile.TemporaryDirectory() as hidden, ExitStack() as stack:
+        socket = f"{hidden}/code.sock"
+        _write_workspace(Path(workspace), socket)
+
+        def start(name: str, *command: str) -> subprocess.Popen[bytes]:
+            return stack.enter_context(running(name, list(command), folder, environment, home))
+
+        code = ["--module-name", "stock_assets.definitions", "--working-directory", str(home)]
+        code += ["--location-name", "stock_assets", "--log-level", "warning", "--socket", socket]
+        pages: dict[str, Page] = {
+            "Code": (socket, start("code", _binary("dagster"), "code-server", "start", *code))
+        }
+        _await(pages, settings)  # or the page would begin with an error that it has to get over
+        page = ["-m", "stock_assets.local.dagster_page", str(port), workspace]
+        daemon = ["run", "--workspace", workspace]
+        pages["Dagster"] = (port, start("dagster", sys.executable, *page))
+        pages["Daemon"] = (None, start("daemon", _binary("dagster-daemon"), *daemon))
+        yield pages
+
+
+def _write_workspace(file: Path, socket: str) -> None:
+    location = {"grpc_server": {"location_name": "stock_assets", "socket": socket}}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({"load_from": [location]}))
 
 
 @contextmanager
@@ -91,10 +119,11 @@ def _mlflow(settings: Settings, store: ObjectStore) -> Iterator[Page]:
     with tracking.client():  # the schema and the experiment exist before the server looks
         pass
     port = free_port(settings.mlflow_port)
-    command = [_binary("mlflow"), "server", "--host", HOST, "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", tracking.uri]
+    command = [_binary("mlflow"), "server", "--host", HOST, "--workers", "1", "--port", str(port)]
     environment: Mapping[str, str] = {
         **(store.connection.environment() if store.connection else {}),
+        # Every user of this machine can read arguments, which a database's password must not be in.
+        "MLFLOW_BACKEND_STORE_URI": tracking.uri,
         # Without it the server runs job workers that nobody here uses, at 1.5 GB.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -103,9 +132,9 @@ def _mlflow(settings: Settings, store: ObjectStore) -> Iterator[Page]:
         yield port, process
 
 
-def _await(ports: Mapping[str, int], pages: Mapping[str, Page], settings: Settings) -> None:
+def _await(pages: Mapping[str, Page], settings: Settings) -> None:
     deadline = time.monotonic() + _START_SECONDS
-    waiting = dict(ports)
+    waiting = {name: where for name, (where, _) in pages.items() if where}
     while waiting:
         _check_alive(pages, settings)
         if time.monotonic() > deadline:
@@ -114,7 +143,7 @@ def _await(ports: Mapping[str, int], pages: Mapping[str, Page], settings: Settin
                 f" {pages_folder(settings)}"
             )
         time.sleep(0.2)
-        waiting = {name: port for name, port in waiting.items() if not accepts(port)}
+        waiting = {name: where for name, where in waiting.items() if not accepts(where)}
 
 
 def _check_alive(pages: Mapping[str, Page], settings: Settings) -> None:
@@ -123,5 +152,5 @@ def _check_alive(pages: Mapping[str, Page], settings: Settings) -> None:
             log = pages_folder(settings) / f"{name.lower()}.log"
             tail = log.read_text(errors="replace").strip().splitlines()[-1:]
             raise LocalStackError(
-                f"{name}'s page ended with code {process.returncode}: {' '.join(tail)}; log: {log}"
+                f"{name} ended with code {process.returncode}: {' '.join(tail)}; log: {log}"
             )

@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 from dagster._core.errors import DagsterAssetCheckFailedError  # dagster exports it nowhere else
+from yaml import YAMLError
 
 from stock_assets.commands.due import Due
 from stock_assets.commands.interrupts import noted_interrupts
@@ -66,7 +67,12 @@ def open_project(settings: Settings) -> Iterator[Project]:
 
 @contextmanager
 def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    """Dagster's instance, as the page has it."""
+    """Dagster's instance, as the page has it.
+
+    Raises:
+        SettingsError: There is no dagster.yaml, or Dagster can't use it.
+        DatabaseError: Its database can't be reached.
+    """
     home = Path(os.environ.get("DAGSTER_HOME") or settings.home)
     if not (home / "dagster.yaml").is_file():
         raise SettingsError(
@@ -76,10 +82,21 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     os.chdir(settings.home)  # paths in dagster.yaml are relative to the checkout
     # Two processes that create its SQLite databases at once leave them unusable.
     with one_at_a_time(settings, "dagster"):
-        instance = dg.DagsterInstance.from_config(str(home))
+        try:
+            instance = dg.DagsterInstance.from_config(str(home))
+        except (dg.DagsterInvalidConfigError, YAMLError) as error:
+            raise SettingsError(f"{home / 'dagster.yaml'}: {_reason(error)}; mend it") from error
         instance.get_runs_count()
     with instance:
         yield instance
+
+
+def _reason(error: dg.DagsterInvalidConfigError | YAMLError) -> str:
+    """The first thing that is wrong, without the stack and the whole schema after it."""
+    message = str(error) if isinstance(error, YAMLError) else error.errors[0].message
+    for noise in ("\n\nStack Trace", " Expected:"):
+        message = message.partition(noise)[0]
+    return " ".join(message.split())
 
 
 def run_partitions(

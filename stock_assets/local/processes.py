@@ -23,7 +23,7 @@ _STOP_SECONDS = 15
 # Pages and monitor end one part after the other.
 _OWNER_SECONDS = 90
 # In the environment of a part and of all that it starts: who started it, and its log.
-_STARTED = "STOCK_ASSETS_STARTED"
+_STARTED = "_STOCK_ASSETS_STARTED"
 
 
 def is_free(port: int) -> bool:
@@ -51,9 +51,12 @@ def free_port(preferred: int) -> int:
     raise LocalStackError(f"no free port at {HOST}:{preferred}..{preferred + 99}; free one")
 
 
-def accepts(port: int) -> bool:
-    """Whether something listens on the port."""
-    with suppress(OSError), socket.create_connection((HOST, port), timeout=1):
+def accepts(where: int | str) -> bool:
+    """Whether something listens on the port, or on the socket of that path."""
+    kind = socket.AF_UNIX if isinstance(where, str) else socket.AF_INET
+    with suppress(OSError), socket.socket(kind) as probe:
+        probe.settimeout(1)
+        probe.connect(where if isinstance(where, str) else (HOST, where))
         return True
     return False
 

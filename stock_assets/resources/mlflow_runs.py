@@ -13,7 +13,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from stock_assets.errors import DamagedStudyError
 from stock_assets.forecasting.features import FEATURES
 from stock_assets.forecasting.fingerprint import fingerprint
 from stock_assets.local.own_folder import own_folder
+from stock_assets.local.postgres import is_postgres, one_client_at_a_time, with_driver
 from stock_assets.local.sqlite_files import refuse_unusable
 from stock_assets.resources.object_store import ObjectStore, aws_environment
 from stock_assets.resources.study_files import (
@@ -90,7 +91,7 @@ class MlflowTracking:
             mlflow.set_tracking_uri(self.uri)
             if not self._prepared:
                 # Two processes that create the schema at once break it.
-                with one_at_a_time(self._settings):
+                with one_at_a_time(self._settings), self._alone_on_server():
                     self.refuse_unusable()
                     self._prepare()
             try:
@@ -119,11 +120,14 @@ class MlflowTracking:
             client.create_experiment(self.experiment, artifact_location=self._artifacts())
         self._prepared = True
 
+    def _alone_on_server(self) -> AbstractContextManager[None]:
+        return one_client_at_a_time(self.uri) if is_postgres(self.uri) else nullcontext()
+
     def _artifacts(self) -> str | None:
         if self._settings.mlflow_artifact_uri:
             return f"{self._settings.mlflow_artifact_uri}/{self._settings.dataset_name}"
         # A tracking server of the user's own decides where its artifacts lie.
-        return None if self._settings.mlflow_tracking_uri else f"{self._store.uri}/mlflow"
+        return None if is_tracking_server(self.uri) else f"{self._store.uri}/mlflow"
 
     @contextmanager
     def linked_to(self, context: dg.AssetExecutionContext) -> Iterator[None]:
@@ -366,9 +370,14 @@ def _json(value: Any) -> bytes:
 
 def tracking_uri(settings: Settings) -> str:
     if settings.mlflow_tracking_uri:
-        return settings.mlflow_tracking_uri
+        return with_driver(settings.mlflow_tracking_uri.get_secret_value())
     local_database(settings).parent.mkdir(parents=True, exist_ok=True)
     return local_uri(settings)
+
+
+def is_tracking_server(uri: str) -> bool:
+    """Whether somebody serves it already, its page included, and not we from a database."""
+    return uri.startswith(("http://", "https://", "databricks"))
 
 
 def local_database(settings: Settings) -> Path:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from itertools import pairwise
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from stock_assets.local.processes import free_port
 from stock_assets_tests.conftest import CHECKOUT, make_home
@@ -87,11 +90,59 @@ def test_both_pages_answer_until_ctrl_c_and_nothing_survives(tmp_path: Path):
         assert f"MLflow   http://127.0.0.1:{ports['mlflow_port']}" in said
         assert "dagster_version" in page(f"http://127.0.0.1:{ports['dagster_port']}/server_info")
         assert "MLflow" in page(f"http://127.0.0.1:{ports['mlflow_port']}")
+        _assert_other_sites_are_refused(ports["dagster_port"])
     finally:
         os.killpg(process.pid, signal.SIGINT)
         process.communicate(timeout=60)
     assert process.returncode == 0
     assert left_running(home) == []
+
+
+def _assert_other_sites_are_refused(port: int) -> None:
+    """What a page in another tab could send, as a browser sends it; and what our page sends."""
+    own, other = f"http://localhost:{port}", "http://evil.example"
+    mutation = "mutation{reloadWorkspace{__typename}}"
+    json_body = {"data": json.dumps({"query": mutation}).encode()}
+    by_get = f"/graphql?query={mutation}"
+    cases: list[tuple[int, str, dict[str, Any], dict[str, str]]] = [
+        (200, "/graphql", json_body, {"Content-Type": "application/json"}),
+        (200, "/graphql", json_body, {"Content-Type": "application/json", "Origin": own}),
+        (403, "/graphql", json_body, {"Content-Type": "application/json", "Origin": other}),
+        (403, "/graphql", json_body, {"Content-Type": "application/json", "Origin": "null"}),
+        (403, "/graphql", json_body, {"Content-Type": "application/json", "Host": f"evil:{port}"}),
+        (403, by_get, {"data": b""}, {"Content-Type": "text/plain", "Origin": other}),
+        (403, by_get, {}, {}),
+        (403, by_get, {}, {"Sec-Fetch-Site": "same-origin", "Accept": "*/*"}),
+        (403, "/report_asset_materialization/x", {"data": b""}, {"Origin": "http://localhost:1"}),
+        (403, "/server_info", {}, {"Host": "127.0.0.1.evil.example"}),
+        (403, "/server_info", {}, {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Dest": "image"}),
+        (403, "/runs", {}, {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "iframe"}),
+        # A link in a message to people.
+        (200, "/runs", {}, {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "document"}),
+        (200, "/server_info", {}, {"Host": "[::1]:4000"}),  # through a tunnel
+    ]
+    seen = []
+    for _, path, body, headers in cases:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}{path}", **body, headers={"Host": own[7:], **headers}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                seen.append(answer.status)
+        except urllib.error.HTTPError as error:
+            seen.append(error.code)
+    assert seen == [case[0] for case in cases]
+
+    def socket(origin: str | None) -> Any:
+        address = f"ws://localhost:{port}/graphql"
+        return connect(address, origin=origin, subprotocols=["graphql-ws"], proxy=None)
+
+    for origin in (None, own):
+        with socket(origin) as opened:
+            opened.send(json.dumps({"type": "connection_init"}))
+            assert json.loads(opened.recv(timeout=60)) == {"type": "connection_ack"}
+    with pytest.raises(InvalidStatus, match="403"):
+        socket(other)
 
 
 def test_dagster_dev_alone_runs_a_backfill_in_order_with_a_store_of_its_own(tmp_path: Path):

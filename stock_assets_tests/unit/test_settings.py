@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from stock_assets.cli import main
+from stock_assets.commands.project import open_instance
 from stock_assets.errors import SettingsError
 from stock_assets.forecasting.families import FAMILIES
 from stock_assets.settings import FamilyName, load_checkout_settings, load_settings
@@ -228,3 +229,20 @@ def test_proxies_are_kept_from_loopback(
     load_settings()
     assert os.environ.get("NO_PROXY") == kept
     assert os.environ.get("no_proxy") in {kept, given.get("no_proxy")}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("storage: {sqlite: {base_dir: {env: NOT_SET}}}", 'variable "NOT_SET" which is not set'),
+        ("storages: {}", 'Received unexpected config entry "storages" at the root.; mend it'),
+        ("storage: {", "expected the node content"),
+    ],
+)
+def test_a_dagster_yaml_that_can_not_be_used_is_one_line(tmp_path: Path, text: str, message: str):
+    (tmp_path / "dagster.yaml").write_text(text)
+    with pytest.raises(SettingsError) as error, open_instance(load_settings()):
+        pass
+    assert str(error.value).startswith(f"{tmp_path}/dagster.yaml: ")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)

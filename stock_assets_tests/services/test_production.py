@@ -1,0 +1,202 @@
+"""README's part on production, word by word: PostgreSQL, an own S3 server, two machines."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stock_assets.local.processes import free_port
+from stock_assets.resources.object_store import ObjectStore, open_store
+from stock_assets.resources.s3_account import s3_resource
+from stock_assets.settings import Settings
+from stock_assets_tests.conftest import CHECKOUT, QUICK
+from stock_assets_tests.e2e.test_command_line import COMMAND
+from stock_assets_tests.e2e.test_pages import ask, checkout, page
+from stock_assets_tests.services.postgres_server import PASSWORD, PostgresServer, postgres_server
+
+RUN = ("run", "--from", "2013-02-27", "--to", "2013-03-01", "--tickers", "IBM,MSFT")
+SHORT = {
+    "model_family": "random_walk", "train_months": 3, "min_train_sessions": 30, "test_sessions": 5,
+}  # fmt: skip
+SECRETS = (PASSWORD, PASSWORD.partition("@")[0])  # whole, and what no escaping changes
+
+
+def readme_blocks() -> tuple[str, str]:
+    """The variables and the dagster.yaml of README's part on production."""
+    part = (CHECKOUT / "README.md").read_text(encoding="utf-8").split("\n**Production.**")[1]
+    return part.split("```sh\n")[1].split("```")[0], part.split("```yaml\n")[1].split("```")[0]
+
+
+@dataclass(frozen=True)
+class Production:
+    server: PostgresServer
+    store: ObjectStore
+    folder: Path
+
+    @property
+    def bucket(self) -> str:
+        return self.store.uri.removeprefix("s3://").partition("/")[0]
+
+    def objects(self) -> list[str]:
+        pages = s3_resource(self.store).get_client().get_paginator("list_objects_v2")
+        return [
+            entry["Key"]
+            for found in pages.paginate(Bucket=self.bucket)
+            for entry in found.get("Contents", [])
+        ]
+
+    def machine(self, name: str, **settings: object) -> tuple[Path, dict[str, str]]:
+        """A checkout and an environment as README wants them, with real names for its examples."""
+        home, variables = checkout(self.folder / name), readme_blocks()[0]
+        (home / "dagster.yaml").unlink()
+        connection = self.store.connection
+        assert connection
+        assert connection.endpoint_url
+        for example, real in {
+            "/srv/dagster": str(home / "dagster"),
+            "postgresql://user:password@host/": self.server.url(""),
+            "your-bucket": self.bucket,
+            "https://s3.example.com": connection.endpoint_url,
+            "=key ": f"={connection.access_key_id} ",
+            "=secret ": f"={connection.secret_access_key} ",
+        }.items():
+            assert example in variables
+            variables = variables.replace(example, real)
+        (home / "dagster").mkdir()
+        (home / "dagster/dagster.yaml").write_text(
+            readme_blocks()[1].replace("your-bucket", self.bucket)
+        )
+        exported = subprocess.run(
+            ["bash", "-euc", f"{variables}\nenv -0"], capture_output=True, text=True, check=True
+        ).stdout
+        given = QUICK | SHORT | {"home": home} | settings
+        return home, {
+            **dict(line.split("=", 1) for line in exported.split("\0") if line),
+            **{f"STOCK_ASSETS_{key}".upper(): str(value) for key, value in given.items()},
+            "HOME": str(home),
+        }
+
+
+@pytest.fixture(scope="module")
+def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
+    folder = tmp_path_factory.mktemp("production")
+    with postgres_server() as server, open_store(Settings(home=folder / "s3")) as store:
+        for database in ("dagster", "mlflow"):
+            server.execute("postgres", f"create database {database}")
+        yield Production(server, store, folder)
+
+
+def started(home: Path, environment: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [COMMAND, *arguments],
+        cwd=home,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def assert_secret(text: str) -> None:
+    assert [secret for secret in SECRETS if secret in text] == []
+
+
+def test_readme_has_the_limits_of_our_own_dagster_yaml():
+    ours = yaml.safe_load((CHECKOUT / "dagster.yaml").read_text())
+    theirs = yaml.safe_load(readme_blocks()[1])
+    assert theirs["run_coordinator"] == ours["run_coordinator"]
+    assert theirs["telemetry"] == ours["telemetry"]
+
+
+@pytest.mark.timeout(600)
+def test_two_machines_start_at_once_on_empty_databases(production: Production):
+    machines = [production.machine(name, dataset=name) for name in ("one", "two")]
+    processes = [started(home, environment, *RUN) for home, environment in machines]
+    said = [process.communicate(timeout=500)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], "\n".join(said)
+    for text in said:
+        assert "2013-02-27 .. 2013-03-01: 6 forecasts of 2 tickers, 3 sessions" in text
+        assert "Traceback" not in text
+        assert_secret(text)
+    assert {"runs", "event_logs", "instance_info"} <= production.server.tables("dagster")
+    assert {"experiments", "model_versions"} <= production.server.tables("mlflow")
+    root = f"s3://{production.bucket}/stock_assets"
+    kept = production.server.execute(
+        "mlflow",
+        "select name, artifact_location from experiments where name <> 'Default' order by 1",
+    )
+    assert kept == [(f"stock_assets/{name}", f"{root}/{name}/mlflow") for name in ("one", "two")]
+    for name in ("one", "two"):
+        under = f"stock_assets/{name}/mlflow/"
+        assert [
+            k for k in production.objects() if k.startswith(under) and k.endswith("model.skops")
+        ]
+    assert [key for key in production.objects() if key.startswith("compute_logs/")]
+    for home, _ in machines:
+        assert {path.name for path in home.iterdir()} == {
+            "dagster", "pyproject.toml", "workspace.yaml", "var",
+        }  # fmt: skip
+        assert not (home / "var/mlflow/mlflow.db").exists()
+        for file in (file for file in home.rglob("*") if file.is_file()):
+            assert_secret(file.read_text(errors="ignore"))
+
+
+def test_the_pages_of_a_database_show_no_password(production: Production):
+    ports = {"dagster_port": free_port(23_100), "mlflow_port": free_port(25_100)}
+    home, environment = production.machine("page", dataset="one", **ports)
+    process = started(home, environment, "ui")
+    try:
+        assert process.stdout
+        said = []
+        for line in process.stdout:
+            said.append(line.strip())
+            if "Ctrl-C ends both." in line:
+                break
+        dagster, mlflow = (f"http://127.0.0.1:{port}" for port in ports.values())
+        assert f"MLflow   {mlflow}" in said
+        experiments = page(f"{mlflow}/ajax-api/2.0/mlflow/experiments/search?max_results=9")
+        assert "stock_assets/one" in experiments
+        shown = ask(ports["dagster_port"], "{instance {info} runsOrError {... on Runs {count}}}")
+        assert shown["runsOrError"]["count"] > 0
+        assert "DAGSTER_POSTGRES_URL" in shown["instance"]["info"]
+        listed = subprocess.run(["ps", "-ww", "-eo", "args="], capture_output=True, check=True)
+        for text in (
+            "\n".join(said),
+            experiments,
+            json.dumps(shown),
+            page(dagster),
+            page(mlflow),
+            listed.stdout.decode(),
+        ):
+            assert_secret(text)
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        process.communicate(timeout=90)
+    assert process.returncode == 0
+    assert not list(home.glob("ml*"))
+    logs = list((home / "var/pages").glob("*.log"))
+    assert {log.stem for log in logs} == {"code", "daemon", "dagster", "mlflow"}
+    for log in logs:
+        assert_secret(log.read_text())
+
+
+def test_a_database_that_is_down_is_one_line(production: Production):
+    home, environment = production.machine("down")
+    for variable, arguments in (
+        ("DAGSTER_POSTGRES_URL", RUN),
+        ("STOCK_ASSETS_MLFLOW_TRACKING_URI", ("doctor",)),
+    ):
+        nobody = f"postgresql://user:{PASSWORD[:7]}@127.0.0.1:9/x"
+        process = started(home, environment | {variable: nobody}, *arguments)
+        said = process.communicate(timeout=120)[0]
+        assert process.returncode == 1
+        assert "postgresql+psycopg2://127.0.0.1:9/x: connection to server at" in said
+        assert "Traceback" not in said
+        assert_secret(said)
