@@ -81,6 +81,13 @@ def test_a_run_makes_what_it_meets_damaged_again(
         assert project.due.keys("features") == set()
 
 
+def test_a_run_makes_what_a_registered_month_lacks(settings: Settings, objects: Path):
+    for path in ("train_set/month=2012-02/part.parquet", "tuned_model/month=2012-02/value.json"):
+        (objects / path).unlink()
+    assert run(settings, FIRST, LAST)["seconds"]["training"] > 0
+    assert not any(run(settings, FIRST, LAST)["seconds"].values())
+
+
 def test_doctor_names_what_no_run_reads_and_mend_mends_it(settings: Settings, objects: Path):
     paths = [
         "train_set/month=2012-02/part.parquet",

@@ -63,6 +63,12 @@ def _difference(key: str, content: bytes, reference: bytes) -> str:
     except (ValueError, TypeError, AttributeError, pl.exceptions.PolarsError) as error:
         return f"can't be read: {str(error)[:200]}"
     wanted = _value(key, reference)
+    if isinstance(value, dict):
+        return ", ".join(
+            f"{name} is {value.get(name)} and not {wanted.get(name)}"[:300]
+            for name in sorted(value.keys() | wanted.keys())
+            if value.get(name) != wanted.get(name)
+        )
     return "" if value == wanted else f"{str(value)[:300]} is not {str(wanted)[:300]}"
 
 

@@ -43,6 +43,9 @@ from stock_assets_tests.services.forked_commands import (
 from stock_assets_tests.services.inspected_homes import print_differences, write_values
 from stock_assets_tests.simulated_prices import Law, simulated_bars
 
+# The first test of each process waits for the reference, too.
+pytestmark = pytest.mark.timeout(1200)
+
 DAMAGES = 200
 AT_ONCE = 3
 FIRST = "2011-12-28"
