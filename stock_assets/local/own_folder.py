@@ -1,5 +1,6 @@
 """Folders of this machine's state, which nobody but their owner needs to read."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,3 +38,11 @@ def refusal(error: OSError, folder: Path | None = None) -> str:
         f"{error.filename or folder}: {error.strerror or error}; your user must be able to write it"
         " (chown, chmod, room on the disk), or set STOCK_ASSETS_HOME to a folder where you can"
     )
+
+
+def first_unwritable(folder: Path) -> Path | None:
+    """A file or folder in there that we can't write: left by another user, sudo, a container."""
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink() and not os.access(path, os.W_OK, effective_ids=True):
+            return path
+    return None
