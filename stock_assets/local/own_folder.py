@@ -64,3 +64,11 @@ def _is_closed(part: Path, path: Path) -> bool:
         return not os.access(part, needed | (os.X_OK if folder else 0)) and part.exists()
     except PermissionError:
         return False
+
+
+def first_unwritable(folder: Path) -> Path | None:
+    """A file or folder in there that we can't write: left by another user, sudo, a container."""
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink() and not os.access(path, os.W_OK, effective_ids=True):
+            return path
+    return None

@@ -47,9 +47,15 @@ def left_running(home: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout in which `run` has been called once."""
+    """A checkout in which `run` has been called once, with a dead proxy and without any program."""
     folder = make_home(tmp_path_factory.mktemp("checkout"))
-    first = stock_assets(folder, "run", *RANGE)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+            patch.setenv(name, "http://127.0.0.1:9")
+        for name in ("NO_PROXY", "no_proxy"):
+            patch.delenv(name, raising=False)
+        patch.setenv("PATH", str(folder / "nothing"))
+        first = stock_assets(folder, "run", *RANGE)
     assert first.returncode == 0, first.stderr
     (folder / "first.out").write_text(first.stdout)
     (folder / "first.err").write_text(first.stderr)

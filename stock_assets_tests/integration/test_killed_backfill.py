@@ -3,10 +3,8 @@
 Ten more moments are in services/test_ten_kills.py.
 """
 
-import os
 import random
 import shutil
-import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from stock_assets.local.seaweed import LocalServer, running_server
 from stock_assets.market.sessions import load_calendar
 from stock_assets.settings import Settings
 from stock_assets_tests.backfilled import (
@@ -117,35 +114,3 @@ def test_two_backfills_at_once_end_in_the_state_of_one(backfills: Backfills):
     for key, value in backfills.undisturbed.items():
         assert left[key] == value, key
     assert_nothing_twice_or_open(settings)
-
-
-def test_a_backfill_goes_on_when_its_local_store_is_killed_or_stopped(backfills: Backfills):
-    changes = {"store_uri": None, "local_s3_port": 12_000 + os.getpid() % 1_000 * 5}
-    settings = backfills.settings("store").model_copy(update=changes)
-    folder = settings.state_folder / "store"
-    pid = backfills.nursery.start(settings, FIRST, LAST)
-    ports = set()
-    for how in (signal.SIGKILL, signal.SIGSTOP, signal.SIGKILL):
-        server = _up_for(folder, backfills.seconds / 5)
-        ports.add(server.port)
-        os.kill(server.pid, how)
-    backfills.nursery.wait(pid)
-    assert len(ports) == 1
-    assert running_server(folder) is None
-    left = comparable(settings)
-    assert left.keys() == backfills.undisturbed.keys()
-    for key, value in backfills.undisturbed.items():
-        assert left[key] == value, key
-    assert_nothing_twice_or_open(settings)
-
-
-def _up_for(folder: Path, seconds: float) -> LocalServer:
-    """The server of a folder, once it serves, so many seconds later."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        server = running_server(folder)
-        if server and server.answers():
-            time.sleep(seconds)
-            return server
-        time.sleep(0.1)
-    pytest.fail("no server came up")

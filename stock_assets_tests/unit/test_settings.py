@@ -1,3 +1,4 @@
+import os
 from datetime import date
 from pathlib import Path
 from typing import get_args
@@ -196,3 +197,34 @@ def test_no_command_writes_where_there_is_no_checkout(tmp_path: Path):
         assert (done.exit_code, done.output.count("\n")) == (1, 1), done.output
         assert done.output.startswith(f"Error: no dagster.yaml in {tmp_path}: that is no checkout")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({}, None),
+        ({"HTTP_PROXY": "http://proxy:1"}, "127.0.0.1,localhost,::1"),
+        (
+            {"https_proxy": "http://proxy:1", "no_proxy": "a.b,localhost"},
+            "a.b,localhost,127.0.0.1,::1",
+        ),
+        (
+            {"ALL_PROXY": "http://proxy:1", "NO_PROXY": "a", "no_proxy": "b"},
+            "a,b,127.0.0.1,localhost,::1",
+        ),
+        ({"ALL_PROXY": "http://proxy:1", "NO_PROXY": "*"}, "*"),
+    ],
+)
+def test_proxies_are_kept_from_loopback(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], kept: str | None
+):
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        for spelling in (name, name.lower()):
+            monkeypatch.setenv(spelling, "")  # put back after the test, whatever is set in it
+            monkeypatch.delenv(spelling)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    load_settings()
+    load_settings()
+    assert os.environ.get("NO_PROXY") == kept
+    assert os.environ.get("no_proxy") in {kept, given.get("no_proxy")}
