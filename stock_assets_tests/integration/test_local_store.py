@@ -74,9 +74,7 @@ def test_a_copy_of_its_objects_knows_which_of_them_changed(tmp_path: Path):
         fetched: list[str] = []
         with pytest.MonkeyPatch.context() as patch:
             get = store.get_with_tags
-            patch.setattr(
-                store, "get_with_tags", lambda keys: (fetched.extend(keys), get(keys))[1]
-            )
+            patch.setattr(store, "get_with_tags", lambda keys: (fetched.extend(keys), get(keys))[1])
             assert read(store) == [2] * 2 + [1] * 118
         assert fetched == [f"rows/session={day}/part.parquet" for day in days[:2]]
 
