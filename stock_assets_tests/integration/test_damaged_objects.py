@@ -53,7 +53,9 @@ def damage(file: Path, how: str) -> None:
     content = bytearray(file.read_bytes())
     if how == "flip":
         content[len(content) // 2] ^= 4
-    file.write_bytes({"cut": content[:-30], "empty": b"", "garbage": b"?" * 900}.get(how, content))
+    file.write_bytes(
+        {"cut": content[: len(content) // 2], "empty": b"", "garbage": b"?" * 900}.get(how, content)
+    )
 
 
 def test_a_run_makes_what_it_meets_damaged_again(
