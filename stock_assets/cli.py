@@ -221,6 +221,26 @@ def rollback() -> None:
 
 
 @main.command()
+@click.option("--keep-days", type=click.IntRange(1), default=90, show_default=True)
+@click.option("--dry-run", is_flag=True, help="Says what would go.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@_reported
+def prune(keep_days: int, dry_run: bool, as_json: bool) -> None:
+    """Deletes logs of old runs, ticks, journals and damaged files that were moved aside."""
+    from stock_assets.commands.prune import prune as prune_old
+
+    found = prune_old(load_settings(), keep_days, dry_run=dry_run)
+    if as_json:
+        _print_json(found)
+    else:
+        click.echo(
+            f"{'would delete' if dry_run else 'deleted'} of before {found['before']}: logs of"
+            f" {found['runs']} runs ({found['forgotten']} of them altogether), {found['events']}"
+            f" superseded events, {found['files']} files; {found['freed_bytes'] / 1e6:.1f} MB freed"
+        )
+
+
+@main.command()
 @_reported
 def ui() -> None:
     """Dagster's and MLflow's pages on this machine, until Ctrl-C."""

@@ -130,7 +130,9 @@ def comparable(settings: Settings) -> dict[str, Any]:
             if key.startswith("raw_prices"):
                 found[key] = pl.read_parquet(io.BytesIO(value)).drop("fetched_at").to_dicts()
             elif key.endswith(".json"):
-                found[key] = {k: v for k, v in json.loads(value).items() if k != "mlflow_run_id"}
+                found[key] = {
+                    k: v for k, v in json.loads(value).items() if not k.startswith("mlflow_")
+                }
         registry = ModelRegistry(settings, project.store)
         with registry.tracking.client():
             found["registry"] = [

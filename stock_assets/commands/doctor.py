@@ -8,6 +8,7 @@ from errno import EACCES
 from urllib.parse import urlparse
 
 from stock_assets.commands.mend import ASSETS
+from stock_assets.commands.project import open_instance, refuse_unusable_history
 from stock_assets.errors import LocalStackError, StockAssetsError
 from stock_assets.local.own_folder import first_unwritable, refusal
 from stock_assets.partitions import load_partitions
@@ -44,6 +45,7 @@ def diagnose(settings: Settings) -> list[Finding]:
             findings.append(_look("registry", lambda: _registry(settings, store)))
     except StockAssetsError as error:
         findings.append(Finding("store", False, str(error)))
+    findings.append(_look("dagster", lambda: _history(settings)))
     findings.append(_look("metrics", lambda: _metrics(settings)))
     findings.append(_look("notify", lambda: _notify(settings)))
     return findings
@@ -108,6 +110,14 @@ def _registry(settings: Settings, store: ObjectStore) -> str:
         f" approved point forecasts, {intervals} with approved intervals; {registry.others()} of"
         " other settings"
     )
+
+
+def _history(settings: Settings) -> str:
+    refuse_unusable_history(settings, thorough=True)
+    with open_instance(settings) as instance:
+        return (
+            f"{instance.get_runs_count()} runs; `stock-assets prune` deletes the logs of old ones"
+        )
 
 
 def _notify(settings: Settings) -> str:

@@ -172,7 +172,7 @@ class ModelRegistry:
         """Nothing that is registered later gets a number up to this one."""
         with self.tracking.client() as client, one_at_a_time(self._settings):
             self._create_model(client)
-            passed = 0
+            passed = max((int(v.version) for v in self._search(client)), default=0)
             while passed < number:
                 nothing = client.create_model_version(self.name, f"{self.store.uri}/lost")
                 passed = int(nothing.version)

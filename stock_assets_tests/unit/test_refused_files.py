@@ -35,7 +35,8 @@ def test_the_outermost_folder_that_is_closed_is_to_be_opened(
     file.parent.mkdir(parents=True)
     file.touch()
 
-    def may(path: Path, _mode: int) -> bool:
+    def may(path: Path, _mode: int, *, effective_ids: bool) -> bool:
+        assert effective_ids
         # Root may everything: what another user may is told here.
         return not path.is_relative_to(tmp_path / closed)
 
