@@ -229,7 +229,7 @@ def prune(keep_days: int, dry_run: bool, as_json: bool) -> None:
     """Deletes logs of old runs, ticks, journals and damaged files that were moved aside."""
     from stock_assets.commands.prune import prune as prune_old
 
-    found = prune_old(load_settings(), keep_days, dry_run=dry_run)
+    found = prune_old(load_checkout_settings(), keep_days, dry_run=dry_run)
     if as_json:
         _print_json(found)
     else:
