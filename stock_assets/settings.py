@@ -358,8 +358,6 @@ def load_settings(**overrides: object) -> Settings:
 def _refuse_unknown_names() -> None:
     """A typo would leave the default in force, and nobody would notice."""
     known = [name.upper() for name in Settings.model_fields]
-    # By this one the processes of the local stack are found again (local/processes.py).
-    internal = {"STARTED"}
     try:
         in_file = dotenv_values(_DOTENV)
     except (OSError, UnicodeDecodeError) as error:
@@ -367,7 +365,7 @@ def _refuse_unknown_names() -> None:
     for where, names in (("the environment", os.environ), (_DOTENV, in_file)):
         for name in map(str.upper, names):
             given = name.removeprefix(_PREFIX)
-            if given != name and given not in {*known, *internal}:
+            if given != name and given not in known:
                 nearest = difflib.get_close_matches(given, known, n=1)
                 meant = f"did you mean {_PREFIX}{nearest[0]}?" if nearest else "README lists them"
                 raise SettingsError(f"{name} in {where} is no setting; {meant}")

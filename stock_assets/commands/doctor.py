@@ -1,12 +1,16 @@
 """`stock-assets doctor`: is every part there, and if not, how to mend it."""
 
+import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from errno import EACCES
 from urllib.parse import urlparse
 
 from stock_assets.commands.mend import ASSETS
-from stock_assets.errors import StockAssetsError
+from stock_assets.commands.project import open_instance, refuse_unusable_history
+from stock_assets.errors import LocalStackError, StockAssetsError
+from stock_assets.local.own_folder import first_unwritable, refusal
 from stock_assets.partitions import load_partitions
 from stock_assets.resources.damage import find_damaged
 from stock_assets.resources.model_registry import ModelRegistry
@@ -31,7 +35,7 @@ class Finding:
 def diagnose(settings: Settings) -> list[Finding]:
     """Looks at settings, source, store, registry, metrics, channels; raises for none of them."""
     findings = [
-        _look("settings", lambda: f"dataset {settings.dataset_name}, state in var/"),
+        _look("settings", lambda: _state(settings)),
         _look("source", lambda: _source(settings)),
     ]
     try:
@@ -41,6 +45,7 @@ def diagnose(settings: Settings) -> list[Finding]:
             findings.append(_look("registry", lambda: _registry(settings, store)))
     except StockAssetsError as error:
         findings.append(Finding("store", False, str(error)))
+    findings.append(_look("dagster", lambda: _history(settings)))
     findings.append(_look("metrics", lambda: _metrics(settings)))
     findings.append(_look("notify", lambda: _notify(settings)))
     return findings
@@ -51,6 +56,14 @@ def _look(part: str, see: Callable[[], str]) -> Finding:
         return Finding(part, True, see())
     except Exception as error:  # noqa: BLE001  # a doctor reports whatever it meets
         return Finding(part, False, str(error).splitlines()[0] if str(error) else repr(error))
+
+
+def _state(settings: Settings) -> str:
+    folder = settings.state_folder
+    foreign = first_unwritable(folder) if folder.is_dir() else None
+    if foreign:
+        raise LocalStackError(refusal(PermissionError(EACCES, os.strerror(EACCES), str(foreign))))
+    return f"dataset {settings.dataset_name}, state in var/"
 
 
 def _source(settings: Settings) -> str:
@@ -97,6 +110,14 @@ def _registry(settings: Settings, store: ObjectStore) -> str:
         f" approved point forecasts, {intervals} with approved intervals; {registry.others()} of"
         " other settings"
     )
+
+
+def _history(settings: Settings) -> str:
+    refuse_unusable_history(settings, thorough=True)
+    with open_instance(settings) as instance:
+        return (
+            f"{instance.get_runs_count()} runs; `stock-assets prune` deletes the logs of old ones"
+        )
 
 
 def _notify(settings: Settings) -> str:

@@ -13,7 +13,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.events import (
+    DagsterEvent,
+    DagsterEventBatchMetadata,
+    DagsterEventType,
+    StepMaterializationData,
+)
+from dagster._core.instance.utils import RUNLESS_JOB_NAME, RUNLESS_RUN_ID
 
+from stock_assets.automation.jobs import DAILY_ASSETS, MONTHLY_ASSETS
 from stock_assets.resources.io_managers import stored_partitions
 from stock_assets.resources.object_store import ObjectStore
 from stock_assets.settings import Settings
@@ -30,7 +38,13 @@ def living_command(
     folder = settings.state_folder / "commands"
     folder.mkdir(parents=True, exist_ok=True)
     killed = _end_runs_of_the_dead(folder, instance)
-    _report_stored(instance, store, {key for run in killed for key in run.asset_selection or ()})
+    made = {key for run in killed for key in run.asset_selection or ()}
+    if not instance.get_runs_count():
+        # Nothing is known: the history was moved aside, or this is the first command of all.
+        made = {
+            dg.AssetKey(asset) for asset in (*DAILY_ASSETS, *MONTHLY_ASSETS) if store.keys(asset)
+        }
+    _report_stored(instance, store, made)
     name = uuid.uuid4().hex[:12]
     path = folder / f"{name}.lock"
     new = path.with_suffix(".new")
@@ -54,13 +68,25 @@ def _report_stored(
 ) -> None:
     for asset in assets:
         known = instance.get_materialized_partitions(asset)
-        for key in stored_partitions(store, asset.to_user_string()):
-            if key not in known:
-                instance.report_runless_asset_event(
+        stored = stored_partitions(store, asset.to_user_string())
+        missing = [key for key in stored if key not in known]
+        batch = uuid.uuid4().hex
+        for number, key in enumerate(missing, 1):
+            event = DagsterEvent(
+                DagsterEventType.ASSET_MATERIALIZATION.value,
+                RUNLESS_JOB_NAME,
+                event_specific_data=StepMaterializationData(
                     dg.AssetMaterialization(
-                        asset, partition=key, description="Stored by a command that was killed."
+                        asset, partition=key, description="Stored when Dagster did not know of it."
                     )
-                )
+                ),
+            )
+            # As `report_runless_asset_event` does, which writes events one by one.
+            instance.report_dagster_event(
+                event,
+                RUNLESS_RUN_ID,
+                batch_metadata=DagsterEventBatchMetadata(batch, number == len(missing)),
+            )
 
 
 def _end_runs_of_the_dead(folder: Path, instance: dg.DagsterInstance) -> list[dg.DagsterRun]:

@@ -53,6 +53,23 @@ def mending(project: Project, progress: Progress, work: Callable[[], T]) -> T:
             _set_aside(project, error.damaged)
 
 
+def fill_months(project: Project, months: Iterable[str], progress: Progress) -> None:
+    """Makes what registered months lack of their train set, test set and study.
+
+    Whether a month is to be trained its version tells alone: what else it lacks is made beside it.
+    """
+    stored = [set(stored_partitions(project.store, asset)) for asset in MONTHLY_ASSETS]
+    registered = stored[MONTHLY_ASSETS.index("registered_version")]
+    lacking = sorted(
+        {m for m in registered.intersection(months) if not all(m in s for s in stored)}
+    )
+    if lacking:
+        every = project.partitions.months.get_partition_keys()
+        with progress.stage("training", f"what {lacking[0]}..{lacking[-1]} lack"):
+            for month in lacking:
+                _make_month_again(project, month, every)
+
+
 def _set_aside(project: Project, damaged: Iterable[str]) -> None:
     """Moves damaged objects aside, each noted first."""
     keys: dict[str, list[str]] = {}

@@ -16,6 +16,7 @@ from stock_assets.commands.interrupts import noted_interrupts
 from stock_assets.commands.killed import COMMAND_TAG, living_command, other_commands
 from stock_assets.definitions import build_definitions
 from stock_assets.errors import BlockingCheckError, MissingPartitionsError, SettingsError
+from stock_assets.local.sqlite_files import refuse_unusable
 from stock_assets.partitions import Partitions, load_partitions, range_tags
 from stock_assets.resources.mlflow_runs import one_at_a_time
 from stock_assets.resources.object_store import ObjectStore, open_store
@@ -82,6 +83,7 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     os.chdir(settings.home)  # paths in dagster.yaml are relative to the checkout
     # Two processes that create its SQLite databases at once leave them unusable.
     with one_at_a_time(settings, "dagster"):
+        refuse_unusable_history(settings)
         try:
             instance = dg.DagsterInstance.from_config(str(home))
         except (dg.DagsterInvalidConfigError, YAMLError) as error:
@@ -97,6 +99,21 @@ def _reason(error: dg.DagsterInvalidConfigError | YAMLError) -> str:
     for noise in ("\n\nStack Trace", " Expected:"):
         message = message.partition(noise)[0]
     return " ".join(message.split())
+
+
+def refuse_unusable_history(settings: Settings, *, thorough: bool = False) -> None:
+    """Refuses Dagster's files of this machine where one is damaged, or locked for long.
+
+    Raises:
+        DatabaseFileError: They hold history alone, so it names the command that moves them aside.
+    """
+    folder = settings.state_folder / "dagster"
+    remedy = (
+        "Dagster's files hold history alone, the objects are the truth:"
+        f" `stock-assets down; mv {folder} {folder}.damaged-1`, and run again"
+    )
+    for name in ("history/runs.db", "history/runs/index.db", "schedules/schedules.db"):
+        refuse_unusable(folder / "storage" / name, remedy, thorough=thorough)
 
 
 def run_partitions(

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from stock_assets.commands.mend import mending
+from stock_assets.commands.mend import fill_months, mending
 from stock_assets.commands.project import Project, open_project
 from stock_assets.commands.stages import Progress, Range, materialise_range, plan_range
 from stock_assets.commands.tables import forecast_table, print_table, score_lines
@@ -119,6 +119,7 @@ def run(
         def materialised() -> dict[str, Any]:
             others = None if fresh else trained_otherwise(project, wanted.months)
             materialise_range(project, wanted, progress, fresh)
+            fill_months(project, wanted.months, progress)
             if not any(progress.seconds.values()):
                 print("nothing to do: every partition of the range is there", file=sys.stderr)
             if others:

@@ -61,6 +61,15 @@ def _is_closed(part: Path, path: Path) -> bool:
         folder = part.is_dir()
         # Folders far above need not be ours: a way through them is enough.
         needed = os.R_OK | os.W_OK if part in (path, path.parent) else 0
-        return not os.access(part, needed | (os.X_OK if folder else 0)) and part.exists()
+        needed |= os.X_OK if folder else 0
+        return part.exists() and not os.access(part, needed, effective_ids=True)
     except PermissionError:
         return False
+
+
+def first_unwritable(folder: Path) -> Path | None:
+    """A file or folder in there that we can't write: left by another user, sudo, a container."""
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink() and not os.access(path, os.W_OK, effective_ids=True):
+            return path
+    return None

@@ -160,14 +160,14 @@ def stop_started(folder: Path) -> list[str]:
     parts = _started(folder)
     names = {log.stem for _, _, log in parts}
     owners = {owner for _, owner, _ in parts if owner and owner.pid != os.getpid()}
-    for owner in owners:
-        with suppress(psutil.NoSuchProcess):
-            owner.terminate()
-            owner.resume()
-    _, stubborn = psutil.wait_procs(owners, timeout=_OWNER_SECONDS)
-    for owner in stubborn:
-        with suppress(psutil.NoSuchProcess):
-            owner.kill()
+    for end, seconds in ((psutil.Process.terminate, _OWNER_SECONDS), (psutil.Process.kill, 10)):
+        for owner in filter(lives, owners):
+            with suppress(psutil.NoSuchProcess):
+                end(owner)
+                owner.resume()
+        deadline = time.monotonic() + seconds
+        while any(map(lives, owners)) and time.monotonic() < deadline:
+            time.sleep(0.05)
     for part, _, log in _started(folder):
         names.add(log.stem)
         with suppress(ProcessLookupError):

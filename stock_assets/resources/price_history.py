@@ -50,17 +50,16 @@ class PriceHistory:
             objects = self._objects()
             before = [stored for key, stored in objects.items() if key < str(sessions[0])]
         present = {str(s): objects[str(s)] for s in sessions if str(s) in objects}
-        bars, damaged = pl.DataFrame(schema=STORED_SCHEMA), {}
-        try:
-            bars = read_rows(self._store, list(present.values())) if present else bars
-        except DamagedObjectError as error:
-            damaged = {
-                k: error.damaged[o.path] for k, o in present.items() if o.path in error.damaged
-            }
-            for key in damaged:
-                self._store.set_aside(present[key].path)
-            sound = [one for key, one in present.items() if key not in damaged]
-            bars = read_rows(self._store, sound) if sound else bars
+        bars, damaged = pl.DataFrame(schema=STORED_SCHEMA), dict[str, str]()
+        while present:
+            try:
+                bars = read_rows(self._store, list(present.values()))
+                break
+            except DamagedObjectError as error:
+                for key in [k for k, one in present.items() if one.path in error.damaged]:
+                    path = present.pop(key).path
+                    damaged[key] = error.damaged[path]
+                    self._store.set_aside(path)
         recent = read_rows(self._store, before[-_RECENT:], "ticker") if before else bars.clear()
         newest = date.fromisoformat(max(objects)) if objects else None
         return StoredPrices(bars, frozenset(recent["ticker"].unique()), newest, damaged)

@@ -107,14 +107,30 @@ def rows_of_each(
         DamagedObjectError: Some can't be read, or lack a column; it names them all.
     """
     columns = declared(list(contents))
+    scans = {
+        path: columns.matched(rows, wanted) if columns else rows
+        for path, content in contents.items()
+        for rows in [pl.scan_parquet(content, hive_partitioning=False)]
+    }
+    try:
+        # Together they take two thirds of the time, but the error names none of them.
+        return dict(zip(scans, pl.collect_all(list(scans.values())), strict=True))
+    except UNREADABLE:
+        found, damaged = _one_by_one(scans)
+        if damaged:
+            raise store.damaged(damaged) from None
+        return found
+
+
+def _one_by_one(
+    scans: Mapping[str, pl.LazyFrame],
+) -> tuple[dict[str, pl.DataFrame], dict[str, str]]:
+    """Rows by path of those that can be read, and what is wrong with the others."""
     found: dict[str, pl.DataFrame] = {}
     damaged: dict[str, str] = {}
-    for path, content in contents.items():
+    for path, rows in scans.items():
         try:
-            rows = pl.scan_parquet(content, hive_partitioning=False)
-            found[path] = (columns.matched(rows, wanted) if columns else rows).collect()
+            found[path] = rows.collect()
         except UNREADABLE as error:
             damaged[path] = str(error).splitlines()[0][:120]
-    if damaged:
-        raise store.damaged(damaged)
-    return found
+    return found, damaged

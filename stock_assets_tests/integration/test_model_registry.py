@@ -25,6 +25,7 @@ from stock_assets.resources.model_registry import (
     ModelRegistry,
 )
 from stock_assets.resources.read_cache import read_rows
+from stock_assets.resources.study_files import DIGESTS_TAG
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import QUICK, make_home
 
@@ -178,7 +179,10 @@ def test_a_hostile_pickle_in_the_registry_is_never_run(
     """In the model's place it is refused; beside it, with an MLmodel that points to it, unread."""
     mark = tmp_path / "run"
     with registry.tracking.client() as client:
-        source = client.get_model_version(registry.name, "2").source
+        found = client.get_model_version(registry.name, "2")
+        source, digests = found.source, client.get_run(found.run_id).data.tags[DIGESTS_TAG]
+        # As if the digests were hostile too: the list of trusted types is what refuses.
+        client.set_tag(found.run_id, DIGESTS_TAG, "{}")
         import mlflow
 
         (model,) = Path(project.settings.store_uri.removeprefix("file://")).rglob(
@@ -201,6 +205,8 @@ def test_a_hostile_pickle_in_the_registry_is_never_run(
     finally:
         model.write_bytes(stored)
         (model.parent / "MLmodel").write_text(mlmodel)
+        with registry.tracking.client() as client:
+            client.set_tag(found.run_id, DIGESTS_TAG, digests)
     assert not mark.exists()
     pickle.loads(pickle.dumps(Hostile(mark)))  # noqa: S301  # our own
     assert mark.exists()  # it would have been run: the test can fail

@@ -14,10 +14,12 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from queue import Queue
 from typing import Any
 
+import polars as pl
 import psutil
 import pytest
 
@@ -43,18 +45,16 @@ from stock_assets_tests.services.forked_commands import (
 from stock_assets_tests.services.inspected_homes import print_differences, write_values
 from stock_assets_tests.simulated_prices import Law, simulated_bars
 
+# The first test of each process waits for the reference, too.
+pytestmark = pytest.mark.timeout(1200)
+
 DAMAGES = 200
 AT_ONCE = 3
-FIRST = "2011-12-28"
-# Runs ask for what is there, or go on into a month that is not trained yet.
+# Where prices end: runs find what is there, or go on into a month that is not trained yet.
 LASTS = ("2012-01-31", "2012-02-03")
 _COMMAND = re.compile(r"`((?:stock-assets|mv|rm|cp|chmod|chown|mkdir|kill) [^`]+)`")
 _STACK_TRACES = ("Traceback (most recent call last)", "Stack Trace:", '  File "')
 _SECONDS = 200
-
-
-def _range(last: str) -> list[str]:
-    return ["--from", FIRST, "--to", last]
 
 
 @dataclass
@@ -62,13 +62,12 @@ class Reference:
     """Checkouts at rest, one a slot with ports of its own, and what must come of their like."""
 
     folder: Path
-    prices: Path
     slots: Queue[int]
 
-    def environment(self, slot: int) -> dict[str, str]:
+    def environment(self, slot: int, last: str) -> dict[str, str]:
         settings = QUICK | {
             "source": "files",
-            "files_uri": self.prices,
+            "files_uri": self.prices(last),
             "dataset": "same",
             "train_months": 3,
             "min_train_sessions": 30,
@@ -79,6 +78,9 @@ class Reference:
         path = f"{PROGRAM.parent}{os.pathsep}{os.environ['PATH']}"
         return {**kept, **ours, "PATH": path, "HOME": str(self.folder), "COLUMNS": "120"}
 
+    def prices(self, last: str) -> Path:
+        return self.folder / f"prices-{last}.parquet"
+
     def home(self, slot: int) -> Path:
         return self.folder / f"slot{slot}"
 
@@ -88,29 +90,29 @@ class Reference:
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
-    folder = tmp_path_factory.mktemp("damaged")
-    bars = simulated_bars(load_calendar("XNYS"), "2011-05-02", 202, 3, 3, Law(signal=0.8))
-    bars.write_parquet(folder / "prices.parquet")
+    made = Reference(tmp_path_factory.mktemp("damaged"), Queue())
+    # Enough for models of December and January; the months before are left to the random walk.
+    bars = simulated_bars(load_calendar("XNYS"), "2011-06-15", 162, 3, 3, Law(signal=0.8))
+    for last in LASTS:
+        until = date.fromisoformat(last)
+        bars.filter(pl.col("session") <= until).write_parquet(made.prices(last))
     start_server()
-    made = Reference(folder, folder / "prices.parquet", Queue())
     for slot in range(AT_ONCE):
-        home, environment = made.home(slot), made.environment(slot)
+        home = made.home(slot)
         if slot:
             # A server keeps its state under the number of its port: that of each slot is made.
             _copy(made.home(0), home)
             _rest(home)
         else:
             make_home(home)
-        _run(home, environment, LASTS[0])
+        _run(home, made.environment(slot, LASTS[0]))
         (home / "var/commands/0123456789ab.lock").touch()  # of a command that was killed
         made.slots.put(slot)
     for last in LASTS:
-        home = folder / f"whole-{last}"
+        home, environment = made.folder / f"whole-{last}", made.environment(0, last)
         _copy(made.home(0), home)
-        _run(home, made.environment(0), last)
-        backtest = ["backtest", "--json", *_range(last)]
-        wanted = (backtest, made.values(last))
-        _expect(run_forked(write_values, wanted, home, made.environment(0), _SECONDS))
+        _run(home, environment)
+        _expect(run_forked(write_values, (made.values(last),), home, environment, _SECONDS))
     return made
 
 
@@ -123,8 +125,8 @@ def _copy(home: Path, to: Path) -> None:
     subprocess.run(["cp", "-a", str(home), str(to)], check=True)
 
 
-def _run(home: Path, environment: dict[str, str], last: str) -> None:
-    _expect(command(["run", *_range(last)], home, environment, _SECONDS))
+def _run(home: Path, environment: dict[str, str]) -> None:
+    _expect(command(["run"], home, environment, _SECONDS))
 
 
 def _expect(said: Said) -> None:
@@ -162,7 +164,7 @@ def _suffer(reference: Reference, wanted: Damage) -> None:
     home = reference.folder / f"damage{wanted}"
     try:
         _copy(reference.home(slot), home)
-        case = _Case(wanted, home, reference, reference.environment(slot))
+        case = _Case(wanted, home, reference, slot)
         try:
             case.suffer()
         except AssertionError as error:
@@ -179,12 +181,10 @@ def _suffer(reference: Reference, wanted: Damage) -> None:
 class _Case:
     """One damaged checkout, and the story of what happened to it."""
 
-    def __init__(
-        self, wanted: Damage, home: Path, reference: Reference, environment: dict[str, str]
-    ) -> None:
-        self.wanted, self.home, self.environment = wanted, home, environment
-        self.last = LASTS[wanted.goes_on]
-        self.values = reference.values(self.last)
+    def __init__(self, wanted: Damage, home: Path, reference: Reference, slot: int) -> None:
+        self.wanted, self.home = wanted, home
+        last = LASTS[wanted.goes_on]
+        self.environment, self.values = reference.environment(slot, last), reference.values(last)
         self.story: list[str] = []
 
     def told(self, what: str) -> str:
@@ -192,7 +192,7 @@ class _Case:
 
     def suffer(self) -> None:
         with self._damaged():
-            said = self._stock_assets("run", *_range(self.last))
+            said = self._stock_assets("run")
             differences = self._differences() if said.code == 0 else ""
         mends = 2 if self.wanted.way == "swap" else 1  # a swap damages two things
         while said.code != 0 or differences:
@@ -205,7 +205,7 @@ class _Case:
                 if said.code == 0:
                     raise AssertionError(f"doctor finds nothing wrong; yet\n{differences}")
             self._mend(said)
-            said = self._stock_assets("run", *_range(self.last))
+            said = self._stock_assets("run")
             differences = self._differences() if said.code == 0 else ""
         assert (left := [p.cmdline() for p in _left_running(self.home)]) == [], left
 
@@ -277,10 +277,7 @@ class _Case:
         return self._heard(line, Said(done.returncode, done.stdout, done.stderr))
 
     def _differences(self) -> str:
-        backtest = ["backtest", "--json", *_range(self.last)]
-        said = run_forked(
-            print_differences, (backtest, self.values), self.home, self.environment, _SECONDS
-        )
+        said = run_forked(print_differences, (self.values,), self.home, self.environment, _SECONDS)
         return said.out if said.code == 0 else f"{said.out}{said.err[-3000:]}"
 
 
