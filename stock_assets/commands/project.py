@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 from dagster._core.errors import DagsterAssetCheckFailedError  # dagster exports it nowhere else
+from sqlalchemy.exc import SQLAlchemyError
 from yaml import YAMLError
 
 from stock_assets.commands.due import Due
@@ -90,7 +91,11 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
             raise SettingsError(f"{home / 'dagster.yaml'}: {_reason(error)}; mend it") from error
         instance.get_runs_count()
     with instance:
-        yield instance
+        try:
+            yield instance
+        except SQLAlchemyError:
+            refuse_unusable_history(settings, thorough=True)  # where that is why
+            raise
 
 
 def _reason(error: dg.DagsterInvalidConfigError | YAMLError) -> str:
