@@ -75,7 +75,7 @@ def postgres_server() -> Iterator[PostgresServer]:
             ],
             check=True, capture_output=True, cwd=folder, **user,
         )  # fmt: skip
-        port = free_port(25_432)
+        port = free_port(24_000 + os.getpid() % 1_000)
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
                 [

@@ -38,8 +38,8 @@ def test_a_server_that_is_not_there_is_one_line_without_password():
 @pytest.mark.parametrize(
     ("tracking", "artifacts"),
     [
-        (None, "file://{}/mlflow"),
-        (SECRET, "file://{}/mlflow"),
+        (None, "file://{}/sample/mlflow"),
+        (SECRET, "file://{}/sample/mlflow"),
         ("https://mlflow.example", None),  # it knows where
     ],
 )
