@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 from dagster._core.errors import DagsterAssetCheckFailedError  # dagster exports it nowhere else
+from sqlalchemy.exc import SQLAlchemyError
 
 from stock_assets.commands.due import Due
 from stock_assets.commands.interrupts import noted_interrupts
@@ -81,7 +82,11 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
         instance = dg.DagsterInstance.from_config(str(home))
         instance.get_runs_count()
     with instance:
-        yield instance
+        try:
+            yield instance
+        except SQLAlchemyError:
+            refuse_unusable_history(settings, thorough=True)  # where that is why
+            raise
 
 
 def refuse_unusable_history(settings: Settings, *, thorough: bool = False) -> None:

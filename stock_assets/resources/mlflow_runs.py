@@ -236,18 +236,21 @@ class MlflowTracking:
         if not database.exists():
             return {}
         self.refuse_unusable()
-        with closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)) as opened:
-            if not opened.execute(
-                "select 1 from sqlite_master where name = 'model_versions'"
-            ).fetchone():
-                return {}
-            return dict(
-                opened.execute(
+        uri = f"file:{quote(str(database))}?mode=ro"
+        try:
+            with closing(sqlite3.connect(uri, uri=True)) as opened:
+                tables = {row[0] for row in opened.execute("select name from sqlite_master")}
+                if "model_versions" not in tables:
+                    return {}
+                versions = opened.execute(
                     "select version, run_id from model_versions"
                     " where name = ? and current_stage <> 'Deleted_Internal'",
                     [name],
-                ).fetchall()
-            )
+                )
+                return dict(versions.fetchall())
+        except sqlite3.DatabaseError:
+            self.refuse_unusable(thorough=True)  # where that is why
+            raise
 
     def log_study(
         self,

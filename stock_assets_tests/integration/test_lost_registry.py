@@ -170,7 +170,7 @@ def test_a_damaged_file_of_a_version_is_named(kept: Kept, name: str, how: str):
     said = "is gone" if how == "gone" else "is not what was stored"
     line = (
         f"stock_assets_same version 2 can't be read: MLflow run {run_id} of 2012-02: {name} {said};"
-        " `stock-assets run` trains 2012-02 again"
+        " `stock-assets mend` trains 2012-02 again"
     )
     assert str(refused.value) == line
     assert kept.registry_finding() == (False, line)

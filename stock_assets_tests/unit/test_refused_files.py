@@ -14,12 +14,12 @@ def test_a_file_where_a_folder_belongs_is_to_be_moved_aside(tmp_path: Path):
     state = tmp_path / "var"
     state.mkdir()
     (state / "commands").write_text("")
-    command = f"`mv {state}/commands {state}/commands.aside` and run again"
+    command = f"`mv {state}/commands {state}/commands.damaged-1` and run again"
     for path in ("commands", "commands/x.lock"):
         with pytest.raises(LocalStackError, match=re.escape(command)), writable_state(state):
             (state / path).mkdir()
     (state / "x.lock").mkdir()
-    command = f"`mv {state}/x.lock {state}/x.lock.aside` and run again"
+    command = f"`mv {state}/x.lock {state}/x.lock.damaged-1` and run again"
     with pytest.raises(LocalStackError, match=re.escape(command)), writable_state(state):
         (state / "x.lock").open("a")
 
