@@ -96,9 +96,6 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
     _copy(january, whole)
     _run(whole, made.environment(0))
     _expect(run_forked(write_values, (made.values,), whole, made.environment(0), _SECONDS))
-    for home in (january, whole):
-        (home / "var/commands/0123456789ab.lock").touch()  # of a command that was killed
-    made.slots.put(0)
     for slot in range(1, AT_ONCE):
         for home, given in ((january, JANUARY), (whole, ())):
             own = made.home(slot, goes_on=home == january)
@@ -106,6 +103,10 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
             # A server keeps its state under the number of its port: that of each slot is made.
             _rest(own)
             _run(own, made.environment(slot), *given)
+    for slot in range(AT_ONCE):
+        for goes_on in (True, False):
+            # Of a command that was killed.
+            (made.home(slot, goes_on=goes_on) / "var/commands/0123456789ab.lock").touch()
         made.slots.put(slot)
     return made
 
