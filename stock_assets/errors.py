@@ -153,7 +153,7 @@ class DamagedStudyError(RegistryError):
     """
 
     def __init__(self, what: str, month: str, version: int | None = None) -> None:
-        super().__init__(f"{what}; `stock-assets run` trains {month} again")
+        super().__init__(f"{what}; `stock-assets mend` trains {month} again")
         self.what, self.month, self.version = what, month, version
 
 

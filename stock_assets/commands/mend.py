@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from stock_assets.automation.jobs import DAILY_ASSETS, MONTHLY_ASSETS, MONTHLY_JOB
+from stock_assets.commands.mending import with_models_mended
 from stock_assets.commands.project import Project, open_project, run_partitions
 from stock_assets.commands.stages import Progress, fill_prices, fill_sessions
 from stock_assets.errors import DamagedObjectError, SourceError
 from stock_assets.partitions import session_of
 from stock_assets.resources.damage import find_damaged
 from stock_assets.resources.io_managers import stored_partitions
+from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.model_settings import settings_of_studies
 from stock_assets.resources.stored_values import read_values
 from stock_assets.settings import Settings
@@ -31,8 +33,27 @@ def mend(settings: Settings) -> str:
     with open_project(settings) as project:
         number, damaged = find_damaged(project.store, ASSETS)
         _set_aside(project, damaged)
-        mending(project, Progress(), lambda: None)
+        progress = Progress()
+        mending(project, progress, lambda: _mend_models(project, progress))
         return f"{number} objects looked at, {len(damaged)} were damaged and are made again"
+
+
+def _mend_models(project: Project, progress: Progress) -> None:
+    """Trains those months again whose versions' files can't be read as what was stored."""
+    registry = ModelRegistry(project.settings, project.store)
+    every = project.partitions.months.get_partition_keys()
+
+    def read_all() -> None:
+        for version in registry.versions():
+            registry.load(version)
+
+    def train(month: str) -> None:
+        stored = stored_partitions(project.store, "daily_forecast")
+        project.due.note("daily_forecast", (s for s in stored if s.startswith(month)))
+        with progress.stage("training", month):
+            run_partitions(project, MONTHLY_JOB, MONTHLY_ASSETS, [month], every, 1)
+
+    with_models_mended(project, read_all, train)
 
 
 def mending(project: Project, progress: Progress, work: Callable[[], T]) -> T:

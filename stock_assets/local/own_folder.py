@@ -4,6 +4,7 @@ import os
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 from stock_assets.errors import LocalStackError
@@ -43,16 +44,34 @@ def _remedy(error: OSError, path: Path) -> str:
     way = [*reversed(path.parents), path]
     if isinstance(error, PermissionError):
         closed = next((part for part in way if _is_closed(part, path)), path)
-        return (
-            f"your user must be able to write it (`chmod -R u+rwX {shlex.quote(str(closed))}`, as"
-            " its owner), or set STOCK_ASSETS_HOME to a folder where you can"
-        )
+        return f"{_opening(closed)}, or set STOCK_ASSETS_HOME to a folder where you can"
     if isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
         # A file lies where a folder belongs, or the other way round.
         found = next((part for part in way if part.is_file()), path)
-        old, new = (shlex.quote(f"{found}{suffix}") for suffix in ("", ".aside"))
-        return f"`mv {old} {new}` and run again: it is made anew"
+        return f"{_setting_aside(found)} and run again: it is made anew"
     return "make room on its disk, or set STOCK_ASSETS_HOME to a folder where you can write"
+
+
+def remedy_of_damage(folder: Path) -> str:
+    """What mends a folder whose owner can't work with what lies in it."""
+    closed = first_unwritable(folder)
+    if closed:
+        return _opening(closed)
+    return f"if that stays so, {_setting_aside(folder)} and run again: what it held is made anew"
+
+
+def _opening(path: Path) -> str:
+    return (
+        f"your user must be able to write it (`chmod -R u+rwX {shlex.quote(str(path))}`, as its"
+        " owner)"
+    )
+
+
+def _setting_aside(path: Path) -> str:
+    aside = next(
+        new for n in count(1) if not (new := path.with_name(f"{path.name}.damaged-{n}")).exists()
+    )
+    return f"`mv {shlex.quote(str(path))} {shlex.quote(str(aside))}`"
 
 
 def _is_closed(part: Path, path: Path) -> bool:

@@ -25,7 +25,7 @@ from obstore.store import S3Store
 
 from stock_assets.errors import LocalStackError
 from stock_assets.local.grpc_security import write_private, write_security
-from stock_assets.local.own_folder import own_folder
+from stock_assets.local.own_folder import own_folder, remedy_of_damage
 from stock_assets.local.processes import HOST, is_free, own_processes, stop_group
 
 BUCKET = "stock-assets"
@@ -186,7 +186,7 @@ def start_server(folder: Path, preferred_port: int) -> LocalServer:
             # Somebody may have taken a port between our look and its start: look again, and then
             # elsewhere.
             if not tries_left:
-                raise LocalStackError(str(ended)) from None
+                raise LocalStackError(f"{ended}; {remedy_of_damage(folder / 'data')}") from None
             if tries_left < _START_TRIES - 1:
                 preferred_port += 10 * len(_SERVERS) + secrets.randbelow(50)
     raise AssertionError("unreachable")
@@ -235,7 +235,10 @@ def _await(server: LocalServer, process: "subprocess.Popen[bytes]", log: Path) -
         if server.serves():
             return
         time.sleep(0.05)
-    raise LocalStackError(f"SeaweedFS did not answer within {_START_SECONDS} s; log: {log}")
+    raise LocalStackError(
+        f"SeaweedFS did not answer within {_START_SECONDS} s; log: {log};"
+        f" {remedy_of_damage(log.parents[1] / 'data')}"
+    )
 
 
 def _command(folder: Path, ports: dict[str, int]) -> list[str]:

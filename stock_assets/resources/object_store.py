@@ -20,6 +20,7 @@ from obstore.store import LocalStore, S3Store
 
 from stock_assets.errors import DamagedObjectError, ObjectStoreError
 from stock_assets.local.lease import store_lease
+from stock_assets.local.own_folder import remedy_of_damage
 from stock_assets.local.seaweed import BUCKET, REGION
 from stock_assets.resources.seal import is_sealed, seal
 from stock_assets.settings import Settings
@@ -95,6 +96,7 @@ class ObjectStore:
         uri: s3://bucket/prefix or file:///folder, without a slash at the end.
         connection: Of an s3 root.
         cache: For copies that make reading faster (`read_cache`); none without it.
+        files: The folder of the server's own files, where it is this machine's.
     """
 
     def __init__(
@@ -102,8 +104,10 @@ class ObjectStore:
         uri: str,
         connection: S3Connection | None = None,
         cache: CacheFolder | None = None,
+        files: Path | None = None,
     ) -> None:
         self.uri = uri
+        self._files = files
         self.connection = connection
         self.cache = cache
         self._store: S3Store | LocalStore
@@ -140,9 +144,14 @@ class ObjectStore:
         except (OSError, obstore.exceptions.BaseError) as error:
             reason = str(error).splitlines()[0][:300]
             raise ObjectStoreError(
-                f"{self.uri} does not take or give {what}: {reason}; `stock-assets doctor` looks"
-                " into it"
+                f"{self.uri} does not take or give {what}: {reason}; {self._remedy(error)}"
             ) from error
+
+    def _remedy(self, error: Exception) -> str:
+        """A server that answers and can't give what it took has damaged files."""
+        if self._files and "status code: 5" in str(error):
+            return remedy_of_damage(self._files)
+        return "`stock-assets doctor` looks into it"
 
     def put_many(self, objects: Mapping[str, bytes]) -> None:
         """Writes each object in one atomic PUT, many at a time; one failure fails the call."""
@@ -258,6 +267,7 @@ def open_store(settings: Settings) -> Iterator[ObjectStore]:
             f"{uri}/{settings.dataset_name}",
             None if is_file else connection,
             cache if most_bytes else None,
+            settings.state_folder / "store" / "data" if settings.uses_local_store else None,
         )
 
 

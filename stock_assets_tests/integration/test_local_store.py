@@ -229,7 +229,7 @@ def test_damaged_credentials_are_made_anew_and_objects_stay(
 
 def test_what_is_no_folder_of_ours_is_refused_in_a_line(tmp_path: Path):
     (tmp_path / "var").write_text("")
-    remedy = f"`mv {tmp_path}/var {tmp_path}/var.aside` and run again"
+    remedy = f"`mv {tmp_path}/var {tmp_path}/var.damaged-1` and run again"
     with (
         pytest.raises(LocalStackError, match=f"^{tmp_path}/var: File exists; {remedy}"),
         store_lease(tmp_path / "var" / "store", PORT),

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from stock_assets.commands.doctor import diagnose
+from stock_assets.commands.mend import mend
 from stock_assets.errors import DamagedStudyError, RegistryError
 from stock_assets.market.sessions import load_calendar
 from stock_assets.resources.model_registry import ModelRegistry
@@ -170,10 +171,19 @@ def test_a_damaged_file_of_a_version_is_named(kept: Kept, name: str, how: str):
     said = "is gone" if how == "gone" else "is not what was stored"
     line = (
         f"stock_assets_same version 2 can't be read: MLflow run {run_id} of 2012-02: {name} {said};"
-        " `stock-assets run` trains 2012-02 again"
+        " `stock-assets mend` trains 2012-02 again"
     )
     assert str(refused.value) == line
     assert kept.registry_finding() == (False, line)
+
+
+def test_mend_trains_again_what_no_run_reads(kept: Kept):
+    damage(run_file(kept, "2012-01", "intervals.json"), "cut")
+    assert not kept.registry_finding()[0]
+    mend(kept.settings)
+    assert kept.registry_finding()[0]
+    kept.run()
+    assert comparable(kept.settings) == kept.left
 
 
 def test_a_run_mends_the_models_that_it_needs_and_changes_nothing(kept: Kept):

@@ -14,12 +14,10 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from queue import Queue
 from typing import Any
 
-import polars as pl
 import psutil
 import pytest
 
@@ -50,8 +48,8 @@ pytestmark = pytest.mark.timeout(1200)
 
 DAMAGES = 200
 AT_ONCE = 3
-# Where prices end: runs find what is there, or go on into a month that is not trained yet.
-LASTS = ("2012-01-31", "2012-02-03")
+# A checkout at rest has its forecasts through January, or all: then a run finds nothing to do.
+JANUARY = ("--from", "2011-09-01", "--to", "2012-01-31")
 _COMMAND = re.compile(r"`((?:stock-assets|mv|rm|cp|chmod|chown|mkdir|kill) [^`]+)`")
 _STACK_TRACES = ("Traceback (most recent call last)", "Stack Trace:", '  File "')
 _SECONDS = 200
@@ -64,10 +62,10 @@ class Reference:
     folder: Path
     slots: Queue[int]
 
-    def environment(self, slot: int, last: str) -> dict[str, str]:
+    def environment(self, slot: int) -> dict[str, str]:
         settings = QUICK | {
             "source": "files",
-            "files_uri": self.prices(last),
+            "files_uri": self.folder / "prices.parquet",
             "dataset": "same",
             "train_months": 3,
             "min_train_sessions": 30,
@@ -78,41 +76,38 @@ class Reference:
         path = f"{PROGRAM.parent}{os.pathsep}{os.environ['PATH']}"
         return {**kept, **ours, "PATH": path, "HOME": str(self.folder), "COLUMNS": "120"}
 
-    def prices(self, last: str) -> Path:
-        return self.folder / f"prices-{last}.parquet"
+    def home(self, slot: int, *, goes_on: bool) -> Path:
+        return self.folder / f"{'january' if goes_on else 'whole'}{slot}"
 
-    def home(self, slot: int) -> Path:
-        return self.folder / f"slot{slot}"
-
-    def values(self, last: str) -> Path:
-        return self.folder / f"values-{last}"
+    @property
+    def values(self) -> Path:
+        return self.folder / "values"
 
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
     made = Reference(tmp_path_factory.mktemp("damaged"), Queue())
-    # Enough for models of December and January; the months before are left to the random walk.
+    # Enough for models of December, January and February; before, the random walk forecasts.
     bars = simulated_bars(load_calendar("XNYS"), "2011-06-15", 162, 3, 3, Law(signal=0.8))
-    for last in LASTS:
-        until = date.fromisoformat(last)
-        bars.filter(pl.col("session") <= until).write_parquet(made.prices(last))
+    bars.write_parquet(made.folder / "prices.parquet")
     start_server()
-    for slot in range(AT_ONCE):
-        home = made.home(slot)
-        if slot:
+    january, whole = made.home(0, goes_on=True), made.home(0, goes_on=False)
+    _run(make_home(january), made.environment(0), *JANUARY)
+    _copy(january, whole)
+    _run(whole, made.environment(0))
+    _expect(run_forked(write_values, (made.values,), whole, made.environment(0), _SECONDS))
+    for slot in range(1, AT_ONCE):
+        for home, given in ((january, JANUARY), (whole, ())):
+            own = made.home(slot, goes_on=home == january)
+            _copy(home, own)
             # A server keeps its state under the number of its port: that of each slot is made.
-            _copy(made.home(0), home)
-            _rest(home)
-        else:
-            make_home(home)
-        _run(home, made.environment(slot, LASTS[0]))
-        (home / "var/commands/0123456789ab.lock").touch()  # of a command that was killed
+            _rest(own)
+            _run(own, made.environment(slot), *given)
+    for slot in range(AT_ONCE):
+        for goes_on in (True, False):
+            # Of a command that was killed.
+            (made.home(slot, goes_on=goes_on) / "var/commands/0123456789ab.lock").touch()
         made.slots.put(slot)
-    for last in LASTS:
-        home, environment = made.folder / f"whole-{last}", made.environment(0, last)
-        _copy(made.home(0), home)
-        _run(home, environment)
-        _expect(run_forked(write_values, (made.values(last),), home, environment, _SECONDS))
     return made
 
 
@@ -125,8 +120,8 @@ def _copy(home: Path, to: Path) -> None:
     subprocess.run(["cp", "-a", str(home), str(to)], check=True)
 
 
-def _run(home: Path, environment: dict[str, str]) -> None:
-    _expect(command(["run"], home, environment, _SECONDS))
+def _run(home: Path, environment: dict[str, str], *given: str) -> None:
+    _expect(command(["run", *given], home, environment, _SECONDS))
 
 
 def _expect(said: Said) -> None:
@@ -163,7 +158,7 @@ def _suffer(reference: Reference, wanted: Damage) -> None:
     slot = reference.slots.get()
     home = reference.folder / f"damage{wanted}"
     try:
-        _copy(reference.home(slot), home)
+        _copy(reference.home(slot, goes_on=wanted.goes_on), home)
         case = _Case(wanted, home, reference, slot)
         try:
             case.suffer()
@@ -183,8 +178,7 @@ class _Case:
 
     def __init__(self, wanted: Damage, home: Path, reference: Reference, slot: int) -> None:
         self.wanted, self.home = wanted, home
-        last = LASTS[wanted.goes_on]
-        self.environment, self.values = reference.environment(slot, last), reference.values(last)
+        self.environment, self.values = reference.environment(slot), reference.values
         self.story: list[str] = []
 
     def told(self, what: str) -> str:
