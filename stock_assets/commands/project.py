@@ -117,8 +117,12 @@ def refuse_unusable_history(settings: Settings, *, thorough: bool = False) -> No
         "Dagster's files hold history alone, the objects are the truth:"
         f" `stock-assets down; mv {folder} {folder}.damaged-1`, and run again"
     )
-    for name in ("history/runs.db", "history/runs/index.db", "schedules/schedules.db"):
-        refuse_unusable(folder / "storage" / name, remedy, thorough=thorough)
+    for name, table in (
+        ("history/runs.db", "runs"),
+        ("history/runs/index.db", "asset_keys"),
+        ("schedules/schedules.db", "jobs"),
+    ):
+        refuse_unusable(folder / "storage" / name, remedy, table, thorough=thorough)
 
 
 def run_partitions(

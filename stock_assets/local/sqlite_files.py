@@ -12,12 +12,13 @@ from stock_assets.errors import DatabaseFileError
 _LOCK_SECONDS = 10.0
 
 
-def refuse_unusable(path: Path, remedy: str, *, thorough: bool = False) -> None:
-    """Refuses a file that is no database, or that another process does not let go of.
+def refuse_unusable(path: Path, remedy: str, holds: str, *, thorough: bool = False) -> None:
+    """Refuses a file that is no or another database, or that a process does not let go of.
 
     Args:
         path: Of the file; one that is not there is made by whom it belongs to.
         remedy: What to do about a damaged one.
+        holds: A table that it has as soon as it has any.
         thorough: Reads all of it; else only its schema.
 
     Raises:
@@ -29,7 +30,7 @@ def refuse_unusable(path: Path, remedy: str, *, thorough: bool = False) -> None:
         # Writing is what others are kept from: nothing is written here.
         with closing(sqlite3.connect(path, timeout=_LOCK_SECONDS, isolation_level=None)) as opened:
             opened.execute("begin immediate")
-            opened.execute("select count(*) from sqlite_master").fetchone()
+            tables = {name for (name,) in opened.execute("select name from sqlite_master")}
             found = opened.execute("pragma quick_check(1)").fetchone()[0] if thorough else "ok"
             opened.execute("rollback")
     except sqlite3.Error as error:
@@ -39,6 +40,8 @@ def refuse_unusable(path: Path, remedy: str, *, thorough: bool = False) -> None:
                 f" {_LOCK_SECONDS:.0f} s; end that process, or wait, and run again"
             ) from error
         raise DatabaseFileError(f"{path} can't be used: {error}; {remedy}") from error
+    if tables and holds not in tables:
+        found = f"it is another database, without the table {holds}"
     if found != "ok":
         raise DatabaseFileError(f"{path} can't be used: {found.splitlines()[0]}; {remedy}")
 

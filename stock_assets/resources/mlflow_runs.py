@@ -108,7 +108,7 @@ class MlflowTracking:
                 f"`mv {database} {database}.damaged-1` and `stock-assets run`, which registers the"
                 " stored versions again"
             )
-            refuse_unusable(database, remedy, thorough=thorough)
+            refuse_unusable(database, remedy, "experiments", thorough=thorough)
 
     def _prepare(self) -> None:
         import mlflow

@@ -1,13 +1,16 @@
 """What the system refuses is one line with the command that mends it."""
 
 import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from stock_assets.errors import LocalStackError, ObjectStoreError
+from stock_assets.errors import DatabaseFileError, LocalStackError, ObjectStoreError
 from stock_assets.local import own_folder
 from stock_assets.local.own_folder import writable_state
+from stock_assets.local.sqlite_files import refuse_unusable
 from stock_assets.resources import object_store
 from stock_assets.resources.object_store import ObjectStore, S3Connection
 from stock_assets_tests.loopback import inbox
@@ -75,3 +78,14 @@ def test_a_local_server_that_cannot_give_what_it_took_has_damaged_files(
     # One that does not answer at all may be on its way back.
     with pytest.raises(ObjectStoreError, match="; `stock-assets doctor` looks into it"):
         of_its_own.get("key")
+
+
+def test_a_sqlite_file_in_anothers_place_is_refused(tmp_path: Path):
+    file = tmp_path / "runs.db"
+    refuse_unusable(file, "do this", "runs")  # made by whom it belongs to
+    with closing(sqlite3.connect(file)) as opened:
+        opened.execute("create table experiments (id)")
+    refuse_unusable(file, "do this", "experiments")
+    said = f"{file} can't be used: it is another database, without the table runs; do this"
+    with pytest.raises(DatabaseFileError, match=re.escape(said)):
+        refuse_unusable(file, "do this", "runs")
