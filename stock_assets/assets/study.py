@@ -14,7 +14,7 @@ from stock_assets.assets.training import NOT_ENOUGH_HISTORY, TRAINED
 from stock_assets.errors import NotEnoughHistoryError
 from stock_assets.forecasting.fingerprint import code_hash, fingerprint
 from stock_assets.forecasting.model import feature_matrix
-from stock_assets.forecasting.pictures import study_pictures
+from stock_assets.forecasting.pictures import pit_counts, study_pictures
 from stock_assets.forecasting.training import TrainedModel, train_model, training_identity
 from stock_assets.forecasting.tuning import TuningBudget
 from stock_assets.partitions import month_key, month_of, months_before
@@ -151,7 +151,6 @@ def train_or_reuse(
         "code_hash": identity["code_hash"],
         **({SEARCH_TAG: f"{search_kind}/{month}"} if lends else {}),
     }
-    pictures = study_pictures(trained, train, test)
     example = feature_matrix(train.head(3))
     parent = tracking.active_run()
 
@@ -164,11 +163,24 @@ def train_or_reuse(
             params=knobs,
             values=values,
             tags=tags,
-            pictures=pictures,
         )
         return {**values, "status": TRAINED, "mlflow_run_id": run_id}
 
     return store
+
+
+def pictures_of(
+    tracking: MlflowTracking, run_id: str, train: pl.DataFrame, test: pl.DataFrame
+) -> dict[str, bytes]:
+    """The pictures of a month's study: those of its MLflow run, which gets them where it has none.
+
+    They take as long as the rest of a small month, and of a backfill's months few are looked at.
+    """
+    stored = tracking.pictures(run_id)
+    if not stored:
+        stored = study_pictures(tracking.drawable(run_id), pl.concat([train, test]))
+        tracking.add_files(run_id, stored)
+    return stored
 
 
 def _knobs(settings: Settings) -> dict[str, Any]:
@@ -248,6 +260,7 @@ def _values(
         "slope_estimate": slope.estimate,
         "slope_standard_error": slope.standard_error,
         **trained.test.scores,
+        "test_pit_counts": pit_counts(trained.test.pit),
         "test_losses": {
             "session": [str(session) for session in losses["session"]],
             "candidate": losses["candidate"].to_list(),

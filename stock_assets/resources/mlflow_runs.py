@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+import polars as pl
 
 from stock_assets.forecasting.features import FEATURES
 from stock_assets.resources.object_store import ObjectStore, aws_environment
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+    from stock_assets.forecasting.pictures import Drawable
     from stock_assets.forecasting.training import TrainedModel
 
 DAGSTER_RUN_TAG = "dagster_run_id"
@@ -36,6 +38,9 @@ CARD_FILE = "model_card.md"
 INTERVALS_FILE = "intervals.json"
 MODEL_NAME = "model"
 _VALUES_FILE = "study.json"
+_TRIALS_FILE = "trials.json"
+_IMPORTANCE_FILE = "importance.json"
+_RANDOM_WALK_MSE = "tuning_mse_random_walk"
 
 
 class MlflowTracking:
@@ -157,6 +162,37 @@ class MlflowTracking:
                 for name in names
             }
 
+    def drawable(self, run_id: str) -> "Drawable":
+        """What pictures show of a finished study."""
+        from stock_assets.forecasting.intervals import IntervalModel
+        from stock_assets.forecasting.pictures import Drawable
+
+        with self.client() as client, tempfile.TemporaryDirectory() as folder:
+
+            def stored(name: str) -> Any:
+                return json.loads(
+                    Path(client.download_artifacts(run_id, name, folder)).read_bytes()
+                )
+
+            names = {file.path for file in client.list_artifacts(run_id)}
+            trials = stored(_TRIALS_FILE)
+            return Drawable(
+                trials=pl.DataFrame(trials["data"], schema=trials["columns"], orient="row"),
+                mse_random_walk=client.get_run(run_id).data.metrics[_RANDOM_WALK_MSE],
+                importance=(
+                    pl.DataFrame(stored(_IMPORTANCE_FILE)) if _IMPORTANCE_FILE in names else None
+                ),
+                pit_counts=stored(_VALUES_FILE)["test_pit_counts"],
+                intervals=IntervalModel.of(stored(INTERVALS_FILE)),
+            )
+
+    def add_files(self, run_id: str, files: Mapping[str, bytes]) -> None:
+        """Adds files by name to a study."""
+        with self.client() as client, tempfile.TemporaryDirectory() as folder:
+            for name, content in files.items():
+                Path(folder, name).write_bytes(content)
+            client.log_artifacts(run_id, folder)
+
     def active_run(self) -> "Run | None":
         """The MLflow run of this thread's Dagster run, within `linked_to`."""
         import mlflow
@@ -172,7 +208,6 @@ class MlflowTracking:
         params: Mapping[str, Any],
         values: Mapping[str, Any],
         tags: Mapping[str, str],
-        pictures: Mapping[str, bytes],
     ) -> str:
         """Logs a training as a child of an MLflow run; its run id. In any thread.
 
@@ -184,7 +219,6 @@ class MlflowTracking:
             params: Settings of the search, logged beside what it found.
             values: What `study_values` shall give back.
             tags: By which the run can be found.
-            pictures: PNG files by name.
 
         The model is stored with skops (no pickle), with signature, input example and the versions
         that wrote it.
@@ -200,28 +234,27 @@ class MlflowTracking:
             nested=True,
             experiment_id=parent.info.experiment_id if parent else None,
             parent_run_id=parent.info.run_id if parent else None,
-            tags=dict(tags),
+            tags={**tags, **_SHOWN_AS_TABLE},
         ) as run:
             mlflow.log_params({**params, **trained.tuning.params})
             mlflow.log_metrics(
                 {
                     **{n: v for n, v in trained.test.scores.items() if v is not None},
                     "tuning_mse": trained.tuning.mse,
-                    "tuning_mse_random_walk": trained.tuning.mse_random_walk,
+                    _RANDOM_WALK_MSE: trained.tuning.mse_random_walk,
                     **{f"slope_{n}": v for n, v in vars(trained.tuning.slope).items()},
                 }
             )
-            mlflow.log_table(trained.tuning.trials.to_pandas(), "trials.json")
-            with tempfile.TemporaryDirectory() as folder:
-                for file, content in {
-                    INTERVALS_FILE: _json(trained.intervals.as_values()),
-                    _VALUES_FILE: _json(dict(values)),
-                    "features.json": _json({"features": list(FEATURES)}),
-                    "importance.json": _json(trained.test.importance.to_dict(as_series=False)),
-                    **pictures,
-                }.items():
-                    Path(folder, file).write_bytes(content)
-                mlflow.log_artifacts(folder)
+            importance = trained.test.importance
+            files: dict[str, Any] = {
+                INTERVALS_FILE: trained.intervals.as_values(),
+                _VALUES_FILE: dict(values),
+                _TRIALS_FILE: _table(trained.tuning.trials),
+                "features.json": {"features": list(FEATURES)},
+            }
+            if importance is not None:
+                files[_IMPORTANCE_FILE] = importance.to_dict(as_series=False)
+            self.add_files(run.info.run_id, {name: _json(value) for name, value in files.items()})
             mlflow.sklearn.log_model(
                 trained.model,
                 name=MODEL_NAME,
@@ -235,6 +268,15 @@ class MlflowTracking:
                 input_example=example,
             )
             return str(run.info.run_id)
+
+
+_SHOWN_AS_TABLE = {"mlflow.loggedArtifacts": json.dumps([{"path": _TRIALS_FILE, "type": "table"}])}
+"""As MLflow's `log_table` says it, which reads back what it may have written before."""
+
+
+def _table(rows: pl.DataFrame) -> dict[str, Any]:
+    """As `mlflow.load_table` reads it."""
+    return {"columns": rows.columns, "data": [list(row) for row in rows.iter_rows()]}
 
 
 def _json(value: Any) -> bytes:

@@ -8,6 +8,7 @@ import optuna
 import polars as pl
 import pytest
 import skops.io
+from sklearn.dummy import DummyRegressor
 
 from stock_assets.errors import SettingsError
 from stock_assets.forecasting.families import FAMILIES, Means, family_named
@@ -18,7 +19,7 @@ from stock_assets.forecasting.model import (
     feature_matrix,
     fit_one,
 )
-from stock_assets.forecasting.pictures import study_pictures
+from stock_assets.forecasting.pictures import Drawable, pit_counts, study_pictures
 from stock_assets.forecasting.shrinkage import cautious_slope
 from stock_assets.forecasting.splits import labelled_rows
 from stock_assets.forecasting.training import TrainedModel, train_model
@@ -83,6 +84,9 @@ def test_a_real_signal_is_believed_and_beats_the_random_walk(trained: TrainedMod
 
 def test_without_a_signal_the_model_is_the_random_walk_and_says_so():
     trained = train_model(*rows_of(0.0), BUDGET, trees=20)
+    # No forecast would use a forest, so none is fitted, and there is no importance of one.
+    assert isinstance(trained.model.estimator, DummyRegressor)
+    assert trained.test.importance is None
     assert (trained.family, trained.model.slope) == ("random_walk", 0.0)
     assert trained.test.scores["test_skill"] == 0.0
     assert (trained.test.losses["candidate"] == trained.test.losses["random_walk"]).all()
@@ -169,7 +173,14 @@ def test_the_slope_is_the_lower_bound_clustered_by_session():
 
 
 def test_pictures_are_png(trained: TrainedModel, signal: tuple[pl.DataFrame, pl.DataFrame]):
-    pictures = study_pictures(trained, *signal)
+    study = Drawable(
+        trained.tuning.trials,
+        trained.tuning.mse_random_walk,
+        trained.test.importance,
+        pit_counts(trained.test.pit),
+        trained.intervals,
+    )
+    pictures = study_pictures(study, pl.concat(signal))
     assert sorted(pictures) == [
         "fan_chart.png",
         "optimisation_history.png",
@@ -177,6 +188,18 @@ def test_pictures_are_png(trained: TrainedModel, signal: tuple[pl.DataFrame, pl.
         "pit_histogram.png",
     ]
     assert all(png.startswith(b"\x89PNG") for png in pictures.values())
+
+
+def test_a_version_without_an_estimator_has_no_picture_of_one(
+    trained: TrainedModel, signal: tuple[pl.DataFrame, pl.DataFrame]
+):
+    study = Drawable(trained.tuning.trials, 1.0, None, [3] * 10, trained.intervals)
+    assert "permutation_importance.png" not in study_pictures(study, signal[1])
+
+
+def test_levels_are_counted_by_tenths():
+    counts = pit_counts(np.array([0.0, 0.05, 0.11, 0.95, 1.0]))
+    assert counts == [2, 1, 0, 0, 0, 0, 0, 0, 0, 2]
 
 
 def test_a_block_of_months_is_searched_in_its_first():
