@@ -113,7 +113,8 @@ class Settings(BaseSettings):
     )
     test_sessions: int = Field(30, ge=5, description="Held-out sessions before a month starts.")
     model_family: str = Field(
-        "random_forest", description="random_forest, hist_gradient_boosting, ridge or random_walk."
+        "extra_trees",
+        description="extra_trees, random_forest, hist_gradient_boosting, ridge or random_walk.",
     )
     retune_months: int = Field(
         3, ge=1, description="Months between searches; those between use the last one's parameters."
@@ -121,7 +122,9 @@ class Settings(BaseSettings):
     studies_folder: Path | None = Field(
         None, description="Of the searches' journals, which resume; unset: var/studies."
     )
-    tuning_trials: int = Field(8, ge=1)
+    tuning_trials: int = Field(
+        4, ge=1, description="Trials of a search; at most one per 10,000 rows to train on."
+    )
     tuning_folds: int = Field(4, ge=2)
     tuning_trees: int = Field(40, ge=1, description="Trees per forest while searching.")
     trees: int = Field(200, ge=1, description="Trees of the forest that serves.")

@@ -4,12 +4,14 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date
+from threading import Lock
 from typing import Any
 
 import dagster as dg
 import optuna
 import polars as pl
 
+from stock_assets.assets.side_by_side import side_by_side
 from stock_assets.assets.training import NOT_ENOUGH_HISTORY, TRAINED
 from stock_assets.errors import NotEnoughHistoryError
 from stock_assets.forecasting.fingerprint import code_hash, fingerprint
@@ -27,6 +29,9 @@ from stock_assets.resources.mlflow_runs import (
 from stock_assets.resources.model_settings import settings_of_studies
 from stock_assets.settings import Settings
 
+_ROWS_ALONE = 500_000
+"""A larger month trains alone: of two, memory would hold both."""
+
 
 def studies(
     context: dg.AssetExecutionContext,
@@ -37,29 +42,44 @@ def studies(
 ) -> Iterator[dict[str, Any]]:
     """Each month's study as plain values: what was trained on what, how it did, where it is.
 
-    In order, as the first month of a block lends its parameters to those after it. While one is
-    stored in MLflow, which waits for disks and servers, the next is trained.
+    They come, and are stored in MLflow, in order. Months train side by side, on a core each: all
+    that ties them is the first month of a block, which lends its parameters to those after it.
+    While a month is stored, which waits for disks and servers, others are trained.
     """
+    months, cores = sorted(train_set), os.cpu_count() or 1
+    threads = max(1, min(cores, len(months)))
+    searches: dict[str, dict[str, Any]] = {}
+    reading = Lock()
+
+    def train(month: str) -> Callable[[], dict[str, Any]]:
+        with reading:
+            rows, test = train_set[month], test_set[month]
+            if rows is not None and rows.height > _ROWS_ALONE:
+                return train_or_reuse(
+                    context, settings, tracking, searches, cores, month, rows, test
+                )
+        return train_or_reuse(
+            context, settings, tracking, searches, cores // threads, month, rows, test
+        )
+
+    lender_of = {month: search_month(month, settings.retune_months) for month in months}
     # Two runs at once would train the same month twice, and end each other's trials.
     with (
         one_at_a_time(settings, f"training-{settings.dataset_name}"),
         ThreadPoolExecutor(1) as writer,
     ):
-        searches: dict[str, dict[str, Any]] = {}
         before: Future[dict[str, Any]] | None = None
-        for month in sorted(train_set):
-            try:
-                store = train_or_reuse(
-                    context, settings, tracking, searches, month, train_set[month], test_set[month]
-                )
-            except Exception:
+        try:
+            ahead = settings.retune_months + threads
+            for store in side_by_side(train, months, lender_of, threads, ahead):
+                under_way = writer.submit(store)
                 if before:
-                    yield before.result()  # what is finished stays
-                raise
-            under_way = writer.submit(store)
+                    yield before.result()
+                before = under_way
+        except Exception:
             if before:
-                yield before.result()
-            before = under_way
+                yield before.result()  # what is finished stays
+            raise
         if before:
             yield before.result()
 
@@ -69,6 +89,7 @@ def train_or_reuse(
     settings: Settings,
     tracking: MlflowTracking,
     searches: dict[str, dict[str, Any]],
+    jobs: int,
     month: str,
     train: pl.DataFrame,
     test: pl.DataFrame,
@@ -79,6 +100,7 @@ def train_or_reuse(
     session is missing among them.
 
     `searches`: what searches of this run found, by their tag, before MLflow has them; added to.
+    `jobs`: threads to train with, which change no result.
     """
     if train.is_empty() or test.is_empty():
         reason = (
@@ -115,7 +137,7 @@ def train_or_reuse(
         trained = train_model(
             train,
             test,
-            tuning_budget(settings),
+            tuning_budget(settings, jobs),
             settings.trees,
             params=lent,
             storage=journal(settings),
@@ -152,11 +174,9 @@ def train_or_reuse(
         **({SEARCH_TAG: f"{search_kind}/{month}"} if lends else {}),
     }
     example = feature_matrix(train.head(3))
-    parent = tracking.active_run()
 
     def store() -> dict[str, Any]:
         run_id = tracking.log_study(
-            parent,
             f"{month} through {values['trained_through']}",
             trained,
             example,
@@ -206,8 +226,8 @@ def _skipped(settings: Settings, month: str, reason: str) -> dict[str, Any]:
     }
 
 
-def tuning_budget(settings: Settings) -> TuningBudget:
-    """What the settings allow a search; all cores of this machine, which change no result."""
+def tuning_budget(settings: Settings, jobs: int) -> TuningBudget:
+    """What the settings allow a search; `jobs`: threads, which change no result."""
     return TuningBudget(
         family=settings.model_family,
         trials=settings.tuning_trials,
@@ -215,7 +235,7 @@ def tuning_budget(settings: Settings) -> TuningBudget:
         trees=settings.tuning_trees,
         sample_cap=settings.sample_cap,
         seed=settings.seed,
-        jobs=os.cpu_count() or 1,
+        jobs=jobs,
         horizon=settings.horizon,
     )
 

@@ -19,6 +19,7 @@ SKOPS_TRUSTED_TYPES = (
     "sklearn.tree._tree.Tree",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "stock_assets.forecasting.families.StandardisedRidge",
+    "stock_assets.forecasting.forest.PackedExtraTrees",
     "stock_assets.forecasting.forest.PackedForest",
     "stock_assets.forecasting.model.ShrunkRegressor",
 )

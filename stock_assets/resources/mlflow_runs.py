@@ -52,6 +52,8 @@ class MlflowTracking:
         self.experiment = f"stock_assets/{settings.dataset_name}"
         self.uri = tracking_uri(settings)
         self._prepared = False
+        self.parent: Run | None = None
+        """The MLflow run of the Dagster run, within `linked_to`. In any thread, unlike MLflow's."""
 
     @contextmanager
     def client(self) -> Iterator["MlflowClient"]:
@@ -105,6 +107,7 @@ class MlflowTracking:
                 log_manager=context.log,
             ):
                 status = "FAILED"
+                self.parent = mlflow.active_run()
                 try:
                     yield
                     status = "FINISHED"
@@ -193,15 +196,8 @@ class MlflowTracking:
                 Path(folder, name).write_bytes(content)
             client.log_artifacts(run_id, folder)
 
-    def active_run(self) -> "Run | None":
-        """The MLflow run of this thread's Dagster run, within `linked_to`."""
-        import mlflow
-
-        return mlflow.active_run()
-
     def log_study(
         self,
-        parent: "Run | None",
         name: str,
         trained: "TrainedModel",
         example: "pd.DataFrame",
@@ -209,10 +205,9 @@ class MlflowTracking:
         values: Mapping[str, Any],
         tags: Mapping[str, str],
     ) -> str:
-        """Logs a training as a child of an MLflow run; its run id. In any thread.
+        """Logs a training as a child of the Dagster run's MLflow run; its run id. In any thread.
 
         Args:
-            parent: The MLflow run of the Dagster run.
             name: Of the MLflow run.
             trained: Model, search, intervals and scores.
             example: Some rows of the model's input, for its signature.
@@ -232,8 +227,8 @@ class MlflowTracking:
         with mlflow.start_run(
             run_name=name,
             nested=True,
-            experiment_id=parent.info.experiment_id if parent else None,
-            parent_run_id=parent.info.run_id if parent else None,
+            experiment_id=self.parent.info.experiment_id if self.parent else None,
+            parent_run_id=self.parent.info.run_id if self.parent else None,
             tags={**tags, **_SHOWN_AS_TABLE},
         ) as run:
             mlflow.log_params({**params, **trained.tuning.params})

@@ -28,7 +28,9 @@ from stock_assets.market.sessions import load_calendar
 from stock_assets_tests.simulated_prices import Law, simulated_bars
 
 XNYS = load_calendar("XNYS")
-BUDGET = TuningBudget("random_forest", trials=4, folds=3, trees=8, sample_cap=2000, seed=7)
+BUDGET = TuningBudget(
+    "random_forest", trials=4, folds=3, trees=8, sample_cap=2000, seed=7, rows_per_trial=1_000
+)
 
 
 def rows_of(signal: float, tickers: int = 30) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -122,6 +124,34 @@ def test_a_killed_search_goes_on_where_it_was(
     assert resumed.params == trained.tuning.params
 
 
+def test_usual_parameters_are_tried_first_and_alone_where_rows_are_few(
+    signal: tuple[pl.DataFrame, pl.DataFrame], trained: TrainedModel
+):
+    usual = {"max_depth": 5, "min_samples_split": 0.03, "max_features": 0.5}
+    first = trained.tuning.trials.row(0, named=True)
+    assert {name: first[name] for name in usual} == usual
+    few = TuningBudget(**{**vars(BUDGET), "rows_per_trial": signal[0].height})
+    found = search(signal[0], few)
+    assert (found.params, found.trials.height) == (usual, 1)
+    # The best of one try is no lucky one: its slope needs to pass a lower bar.
+    assert found.slope.estimate == first["slope"]
+    assert found.slope.used > first["slope_used"]
+    default = TuningBudget("ridge", trials=4, folds=3, trees=1, sample_cap=1, seed=1)
+    assert [default.trials_on(n) for n in (4_500, 25_000, 86_000)] == [1, 2, 4]
+
+
+def test_a_search_killed_in_its_first_trial_still_tries_the_usual_parameters_once(
+    signal: tuple[pl.DataFrame, pl.DataFrame], trained: TrainedModel
+):
+    storage = optuna.storages.InMemoryStorage()
+    killed = optuna.create_study(storage=storage, study_name="s")
+    killed.enqueue_trial(dict(FAMILIES["random_forest"].usual))
+    killed.ask()  # under way when it was killed
+    killed.enqueue_trial(dict(FAMILIES["random_forest"].usual))  # and once more before it began
+    resumed = search(signal[0], BUDGET, storage=storage, study_name="s")
+    assert resumed.trials.equals(trained.tuning.trials)
+
+
 def test_known_parameters_are_tried_alone(
     signal: tuple[pl.DataFrame, pl.DataFrame], trained: TrainedModel
 ):
@@ -155,7 +185,7 @@ def test_every_family_trains_and_comes_back_from_skops_without_pickle(
 
 
 def test_an_unknown_family_is_refused_by_name():
-    with pytest.raises(SettingsError, match="no family 'lstm'; there are random_forest"):
+    with pytest.raises(SettingsError, match="no family 'lstm'; there are extra_trees, rand"):
         family_named("lstm")
 
 
