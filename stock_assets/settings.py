@@ -114,7 +114,8 @@ class Settings(BaseSettings):
     test_sessions: int = Field(30, ge=5, description="Held-out sessions before a month starts.")
     model_family: str = Field(
         "extra_trees",
-        description="extra_trees, random_forest, hist_gradient_boosting, ridge or random_walk.",
+        description="extra_trees, random_forest, lightgbm (wants the system's libgomp),"
+        " hist_gradient_boosting, ridge or random_walk.",
     )
     retune_months: int = Field(
         3, ge=1, description="Months between searches; those between use the last one's parameters."

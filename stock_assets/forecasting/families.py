@@ -21,6 +21,7 @@ from sklearn.ensemble import (
 from sklearn.linear_model import Ridge
 
 from stock_assets.errors import SettingsError
+from stock_assets.forecasting.boosted import BoostedTrees, binned
 from stock_assets.forecasting.forest import PackedExtraTrees, PackedForest
 from stock_assets.forecasting.promotion import RANDOM_WALK
 
@@ -53,8 +54,16 @@ class Family(Protocol):
     def build(self, params: Mapping[str, Any], n_rows: int, means: Means) -> Any:
         """An unfitted estimator for `n_rows` rows."""
 
+    def prepared(self, features: pd.DataFrame, labels: np.ndarray, means: Means) -> Any:
+        """What the estimators of several trials are fitted on, instead of the features."""
 
-class RandomForest:
+
+class _Plain:
+    def prepared(self, features: pd.DataFrame, labels: np.ndarray, means: Means) -> Any:  # noqa: ARG002
+        return features
+
+
+class RandomForest(_Plain):
     """Each tree draws at most `sample_cap` rows: more made trees dearer, not better.
 
     The number of trees is a budget, not a parameter to search: error only falls with it (Probst &
@@ -91,7 +100,7 @@ class ExtraTrees(RandomForest):
     _forest = PackedExtraTrees
 
 
-class HistGradientBoosting:
+class HistGradientBoosting(_Plain):
     """Boosted trees on binned features, all rows; early stopping would draw a split of its own."""
 
     usual: Mapping[str, Any] = {
@@ -113,6 +122,31 @@ class HistGradientBoosting:
         return HistGradientBoostingRegressor(
             max_iter=means.trees, early_stopping=False, random_state=means.seed, **params
         )
+
+
+class LightGbm:
+    """Boosted trees on binned features, all rows; bins are cut once for all trials of a fold."""
+
+    usual: Mapping[str, Any] = {
+        "learning_rate": 0.05,
+        "num_leaves": 8,
+        "min_data_in_leaf": 300,
+        "feature_fraction": 0.5,
+    }
+
+    def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
+        return {
+            "learning_rate": trial.suggest_float("learning_rate", 0.01, 0.1, log=True),
+            "num_leaves": trial.suggest_int("num_leaves", 4, 32, log=True),
+            "min_data_in_leaf": trial.suggest_int("min_data_in_leaf", 50, 1000, log=True),
+            "feature_fraction": trial.suggest_float("feature_fraction", 0.2, 1.0),
+        }
+
+    def build(self, params: Mapping[str, Any], n_rows: int, means: Means) -> Any:  # noqa: ARG002
+        return BoostedTrees(random_state=means.seed, n_jobs=means.jobs, **params)
+
+    def prepared(self, features: pd.DataFrame, labels: np.ndarray, means: Means) -> Any:
+        return binned(features, labels, means.jobs)
 
 
 class StandardisedRidge(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # sklearn is untyped
@@ -142,7 +176,7 @@ class StandardisedRidge(RegressorMixin, BaseEstimator):  # type: ignore[misc]  #
         return np.asarray(np.clip((values - self.centre_) / self.scale_, -4, 4))
 
 
-class LinearRidge:
+class LinearRidge(_Plain):
     """A linear model that shrinks each coefficient."""
 
     usual: Mapping[str, Any] = {"alpha": 10_000.0}
@@ -154,7 +188,7 @@ class LinearRidge:
         return StandardisedRidge(**params)
 
 
-class RandomWalk:
+class RandomWalk(_Plain):
     """No change of the log price: the forecast that is hard to beat."""
 
     usual: Mapping[str, Any] = {}
@@ -169,6 +203,7 @@ class RandomWalk:
 FAMILIES: dict[str, Family] = {
     "extra_trees": ExtraTrees(),
     "random_forest": RandomForest(),
+    "lightgbm": LightGbm(),
     "hist_gradient_boosting": HistGradientBoosting(),
     "ridge": LinearRidge(),
     RANDOM_WALK: RandomWalk(),

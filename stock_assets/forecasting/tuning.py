@@ -72,12 +72,14 @@ class _FoldData:
     weights: np.ndarray
 
 
-def _fold_data(train: pl.DataFrame, fold: Fold) -> _FoldData:
+def _fold_data(train: pl.DataFrame, fold: Fold, budget: TuningBudget) -> _FoldData:
     fitted = train.filter(pl.col("session") <= fold.train_last)
     validated = train.filter(pl.col("session").is_between(fold.validate_first, fold.validate_last))
+    labels = fitted["label"].to_numpy()
+    family, means = family_named(budget.family), budget.means(budget.trees)
     return _FoldData(
-        feature_matrix(fitted),
-        fitted["label"].to_numpy(),
+        family.prepared(feature_matrix(fitted), labels, means),
+        labels,
         feature_matrix(validated),
         validated["label"].to_numpy(),
         validated["session"].to_numpy(),
@@ -112,7 +114,7 @@ def search(
     family = family_named(budget.family)
     sessions = train["session"].unique().sort().to_list()
     folds = [
-        _fold_data(train, fold)
+        _fold_data(train, fold, budget)
         for fold in walk_forward_folds(sessions, budget.folds, budget.horizon)
     ]
     truth = np.concatenate([fold.y_validate for fold in folds])

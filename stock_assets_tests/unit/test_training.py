@@ -169,7 +169,8 @@ def test_every_family_trains_and_comes_back_from_skops_without_pickle(
     params = family.suggest(
         optuna.trial.FixedTrial(
             {"max_depth": 3, "min_samples_split": 0.05, "max_features": 0.5, "alpha": 100.0,
-             "learning_rate": 0.05, "max_leaf_nodes": 8, "min_samples_leaf": 100}
+             "learning_rate": 0.05, "max_leaf_nodes": 8, "min_samples_leaf": 100,
+             "num_leaves": 8, "min_data_in_leaf": 100, "feature_fraction": 0.5}
         )
     )  # fmt: skip
     estimator = family.build(params, len(features), Means(10, 2000, 1, 2))
