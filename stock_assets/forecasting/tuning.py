@@ -15,8 +15,7 @@ from stock_assets.forecasting.shrinkage import Slope, cautious_slope
 from stock_assets.forecasting.splits import Fold, ticker_weights, walk_forward_folds
 
 ROWS_PER_TRIAL = 10_000
-"""Fewer rows can't tell parameters apart: of a small universe's trials the best is the luckiest,
-and each one more raises the bar that its slope has to pass."""
+"""Fewer rows can't tell parameters apart: of a small universe's trials the best is the luckiest."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,8 @@ def search(
     validated = np.concatenate([fold.sessions for fold in folds])
     weights = np.concatenate([fold.weights for fold in folds])
     # Parameters that another month's search found were chosen among as many, on nearly these rows.
-    candidates = budget.trials_on(train.height)
+    # A small universe's one trial has to pass the same bar: where little can be told, doubt stays.
+    candidates = budget.trials if family.usual else 1
 
     def objective(trial: optuna.Trial) -> float:
         tried = dict(params) if params is not None else family.suggest(trial)
@@ -141,7 +141,7 @@ def search(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(storage=storage, study_name=study_name, load_if_exists=True)
     _give_up_unfinished(study)
-    wanted = candidates if params is None else 1
+    wanted = budget.trials_on(train.height) if params is None else 1
     while (done := len(_finished(study))) < wanted:
         if done == 0 and not _is_queued(study):
             study.enqueue_trial(dict(family.usual))
