@@ -170,3 +170,7 @@ class NotEnoughHistoryError(StockAssetsError):
 
 class FeatureMismatchError(StockAssetsError):
     """A model and the rows it is given disagree about the features."""
+
+
+class MissingLibraryError(StockAssetsError):
+    """A family needs a library that this machine can't load."""

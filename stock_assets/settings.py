@@ -29,7 +29,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from stock_assets.errors import SettingsError
 
 SourceName = Literal["sample", "yahoo", "files"]
-FamilyName = Literal["random_forest", "hist_gradient_boosting", "ridge", "random_walk"]
+FamilyName = Literal[
+    "extra_trees", "random_forest", "lightgbm", "hist_gradient_boosting", "ridge", "random_walk"
+]
 
 _PREFIX = "STOCK_ASSETS_"
 _DOTENV = ".env"
@@ -123,14 +125,18 @@ class Settings(BaseSettings):
         120, ge=30, description="Months with fewer before them are left to the random walk."
     )
     test_sessions: int = Field(30, ge=5, description="Held-out sessions before a month starts.")
-    model_family: FamilyName = Field("random_forest", description="The point model.")
+    model_family: FamilyName = Field(
+        "extra_trees", description="The point model; lightgbm wants the system's libgomp."
+    )
     retune_months: int = Field(
         3, ge=1, description="Months between searches; those between use the last one's parameters."
     )
     studies_folder: Path | None = Field(
         None, description="Of the searches' journals, which resume; unset: var/studies."
     )
-    tuning_trials: int = Field(8, ge=1)
+    tuning_trials: int = Field(
+        4, ge=1, description="Trials of a search; at most one per 10,000 rows to train on."
+    )
     tuning_folds: int = Field(4, ge=2)
     tuning_trees: int = Field(40, ge=1, description="Trees per forest while searching.")
     trees: int = Field(200, ge=1, description="Trees of the forest that serves.")

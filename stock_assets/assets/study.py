@@ -3,16 +3,20 @@
 import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 import dagster as dg
+import optuna
 import polars as pl
 
+from stock_assets.assets.side_by_side import side_by_side
 from stock_assets.assets.training import NOT_ENOUGH_HISTORY, TRAINED
 from stock_assets.errors import NotEnoughHistoryError
 from stock_assets.forecasting.fingerprint import code_hash
 from stock_assets.forecasting.model import feature_matrix
-from stock_assets.forecasting.pictures import study_pictures
+from stock_assets.forecasting.pictures import pit_counts, study_pictures
 from stock_assets.forecasting.training import TrainedModel, train_model, training_identity
 from stock_assets.forecasting.tuning import TuningBudget
 from stock_assets.partitions import month_key, month_of, months_before
@@ -27,6 +31,24 @@ from stock_assets.resources.model_settings import settings_of_studies
 from stock_assets.resources.search_journal import open_journal
 from stock_assets.settings import Settings
 
+_ROWS_ALONE = 500_000
+"""A larger month trains alone: of two, memory would hold both."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What the months that a run trains share.
+
+    `journal`: opened once, as threads that open it beside each other would see half-written lines.
+    `searches`: what searches of this run found, by their tag, before MLflow has them; added to.
+    """
+
+    context: dg.AssetExecutionContext
+    settings: Settings
+    tracking: MlflowTracking
+    journal: optuna.storages.JournalStorage
+    searches: dict[str, dict[str, Any]] = field(default_factory=dict)
+
 
 def studies(
     context: dg.AssetExecutionContext,
@@ -37,38 +59,48 @@ def studies(
 ) -> Iterator[dict[str, Any]]:
     """Each month's study as plain values: what was trained on what, how it did, where it is.
 
-    In order, as the first month of a block lends its parameters to those after it. While one is
-    stored in MLflow, which waits for disks and servers, the next is trained.
+    They come, and are stored in MLflow, in order. Months train side by side, on a core each: all
+    that ties them is the first month of a block, which lends its parameters to those after it.
+    While a month is stored, which waits for disks and servers, others are trained.
     """
+    months, cores = sorted(train_set), os.cpu_count() or 1
+    threads = max(1, min(cores, len(months)))
+    lender_of = {month: search_month(month, settings.retune_months) for month in months}
     # Two runs at once would train the same month twice, and end each other's trials.
     with (
         one_at_a_time(settings, f"training-{settings.dataset_name}"),
         ThreadPoolExecutor(1) as writer,
     ):
-        searches: dict[str, dict[str, Any]] = {}
+        journal = open_journal(settings, context.log.warning)
+        training = Training(context, settings, tracking, journal)
+        reading = Lock()
+
+        def train(month: str) -> Callable[[], dict[str, Any]]:
+            with reading:
+                rows, test = train_set[month], test_set[month]
+                if rows is not None and rows.height > _ROWS_ALONE:
+                    return train_or_reuse(training, cores, month, rows, test)
+            return train_or_reuse(training, cores // threads, month, rows, test)
+
         before: Future[dict[str, Any]] | None = None
-        for month in sorted(train_set):
-            try:
-                store = train_or_reuse(
-                    context, settings, tracking, searches, month, train_set[month], test_set[month]
-                )
-            except Exception:
+        try:
+            ahead = settings.retune_months + threads
+            for store in side_by_side(train, months, lender_of, threads, ahead):
+                under_way = writer.submit(store)
                 if before:
-                    yield before.result()  # what is finished stays
-                raise
-            under_way = writer.submit(store)
+                    yield before.result()
+                before = under_way
+        except Exception:
             if before:
-                yield before.result()
-            before = under_way
+                yield before.result()  # what is finished stays
+            raise
         if before:
             yield before.result()
 
 
 def train_or_reuse(
-    context: dg.AssetExecutionContext,
-    settings: Settings,
-    tracking: MlflowTracking,
-    searches: dict[str, dict[str, Any]],
+    training: Training,
+    jobs: int,
     month: str,
     train: pl.DataFrame,
     test: pl.DataFrame,
@@ -78,8 +110,10 @@ def train_or_reuse(
     Where its rows are too few to train on, why: `labelled_month` has made sure that no stored
     session is missing among them.
 
-    `searches`: what searches of this run found, by their tag, before MLflow has them; added to.
+    `jobs`: threads to train with, which change no result.
     """
+    context, settings, tracking = training.context, training.settings, training.tracking
+    searches = training.searches
     if train.is_empty() or test.is_empty():
         reason = (
             f"{train.height} labelled rows to train on and {test.height} to test on: fewer than"
@@ -113,10 +147,10 @@ def train_or_reuse(
         trained = train_model(
             train,
             test,
-            tuning_budget(settings),
+            tuning_budget(settings, jobs),
             settings.trees,
             params=lent,
-            storage=open_journal(settings, context.log.warning),
+            storage=training.journal,
             study_name=f"{month} {identity['fingerprint']}",
         )
     except NotEnoughHistoryError as error:
@@ -138,24 +172,34 @@ def train_or_reuse(
     }
     if search := study_tags(values).get(SEARCH_TAG):
         searches[search] = trained.tuning.params
-    pictures = study_pictures(trained, train, test)
     example = feature_matrix(train.head(3))
-    parent = tracking.active_run()
 
     def store() -> dict[str, Any]:
         place = tracking.log_study(
-            parent,
             f"{month} through {values['trained_through']}",
             trained,
             example,
             params=knobs,
             values=values,
-            pictures=pictures,
             in_place_of=found.run_id if found else None,
         )
-        return {**values, "status": TRAINED, **place}
+        return {**values, **place, "status": TRAINED}
 
     return store
+
+
+def pictures_of(
+    tracking: MlflowTracking, run_id: str, train: pl.DataFrame, test: pl.DataFrame
+) -> dict[str, bytes]:
+    """The pictures of a month's study: those of its MLflow run, which gets them where it has none.
+
+    They take as long as the rest of a small month, and of a backfill's months few are looked at.
+    """
+    stored = tracking.pictures(run_id)
+    if not stored:
+        stored = study_pictures(tracking.drawable(run_id), pl.concat([train, test]))
+        tracking.add_files(run_id, stored)
+    return stored
 
 
 def _knobs(settings: Settings) -> dict[str, Any]:
@@ -181,8 +225,8 @@ def _skipped(settings: Settings, month: str, reason: str) -> dict[str, Any]:
     }
 
 
-def tuning_budget(settings: Settings) -> TuningBudget:
-    """What the settings allow a search; all cores of this machine, which change no result."""
+def tuning_budget(settings: Settings, jobs: int) -> TuningBudget:
+    """What the settings allow a search; `jobs`: threads, which change no result."""
     return TuningBudget(
         family=settings.model_family,
         trials=settings.tuning_trials,
@@ -190,7 +234,7 @@ def tuning_budget(settings: Settings) -> TuningBudget:
         trees=settings.tuning_trees,
         sample_cap=settings.sample_cap,
         seed=settings.seed,
-        jobs=os.cpu_count() or 1,
+        jobs=jobs,
         horizon=settings.horizon,
     )
 
@@ -228,6 +272,7 @@ def _values(
         "slope_estimate": slope.estimate,
         "slope_standard_error": slope.standard_error,
         **trained.test.scores,
+        "test_pit_counts": pit_counts(trained.test.pit),
         "test_losses": {
             "session": [str(session) for session in losses["session"]],
             "candidate": losses["candidate"].to_list(),

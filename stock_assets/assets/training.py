@@ -32,9 +32,10 @@ def model_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDe
         """An MLflow run: search on the train set, one look at the test set, the model of both.
 
         Training the same data with the same code and settings again finds the first one's run. A
-        month with too little history has no model, and its value says why.
+        month with too little history has no model, and its value says why. Pictures are drawn of
+        the newest month of a run: materialise another alone to see its.
         """
-        from stock_assets.assets.study import studies
+        from stock_assets.assets.study import pictures_of, studies
 
         tracking = model_registry.tracking
 
@@ -48,8 +49,9 @@ def model_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDe
                 show_newest(context, **_summary(made))
                 trained = [study for study in made if study["status"] == TRAINED]
                 if trained:
-                    pictures = _shown(tracking.pictures(trained[-1]["mlflow_run_id"]))
-                    show_each(context, {trained[-1]["month"]: pictures})
+                    month, run_id = trained[-1]["month"], trained[-1]["mlflow_run_id"]
+                    pictures = pictures_of(tracking, run_id, train_set[month], test_set[month])
+                    show_each(context, {month: _shown(pictures)})
 
         return OneByOne(values())
 

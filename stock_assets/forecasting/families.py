@@ -13,11 +13,16 @@ import optuna
 import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.dummy import DummyRegressor
-from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.ensemble import (
+    ExtraTreesRegressor,
+    HistGradientBoostingRegressor,
+    RandomForestRegressor,
+)
 from sklearn.linear_model import Ridge
 
 from stock_assets.errors import SettingsError
-from stock_assets.forecasting.forest import PackedForest
+from stock_assets.forecasting.boosted import BoostedTrees, binned
+from stock_assets.forecasting.forest import PackedExtraTrees, PackedForest
 from stock_assets.forecasting.promotion import RANDOM_WALK
 
 
@@ -36,24 +41,37 @@ class Means:
 
 
 class Family(Protocol):
-    """One kind of point model. `searched` is False where there is nothing to search."""
+    """One kind of point model.
 
-    searched: bool
+    `usual`: parameters that a search tries first, and a small one alone; empty where there is
+    nothing to search.
+    """
+
+    usual: Mapping[str, Any]
 
     def suggest(self, trial: optuna.Trial) -> dict[str, Any]: ...
 
     def build(self, params: Mapping[str, Any], n_rows: int, means: Means) -> Any:
         """An unfitted estimator for `n_rows` rows."""
 
+    def prepared(self, features: pd.DataFrame, labels: np.ndarray, means: Means) -> Any:
+        """What the estimators of several trials are fitted on, instead of the features."""
 
-class RandomForest:
+
+class _Plain:
+    def prepared(self, features: pd.DataFrame, labels: np.ndarray, means: Means) -> Any:  # noqa: ARG002
+        return features
+
+
+class RandomForest(_Plain):
     """Each tree draws at most `sample_cap` rows: more made trees dearer, not better.
 
     The number of trees is a budget, not a parameter to search: error only falls with it (Probst &
     Boulesteix 2018, "To Tune or Not to Tune the Number of Trees in Random Forest").
     """
 
-    searched = True
+    usual: Mapping[str, Any] = {"max_depth": 5, "min_samples_split": 0.03, "max_features": 0.5}
+    _forest: type[RandomForestRegressor | ExtraTreesRegressor] = PackedForest
 
     def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
         return {
@@ -63,8 +81,9 @@ class RandomForest:
         }
 
     def build(self, params: Mapping[str, Any], n_rows: int, means: Means) -> Any:
-        return PackedForest(
+        return self._forest(
             n_estimators=means.trees,
+            bootstrap=True,
             max_samples=min(means.sample_cap, n_rows),
             n_jobs=means.jobs,
             random_state=means.seed,
@@ -72,10 +91,24 @@ class RandomForest:
         )
 
 
-class HistGradientBoosting:
+class ExtraTrees(RandomForest):
+    """The same of trees that draw where they cut: nothing is sorted, so a tree costs a sixth.
+
+    Geurts, Ernst & Wehenkel (2006), "Extremely Randomized Trees".
+    """
+
+    _forest = PackedExtraTrees
+
+
+class HistGradientBoosting(_Plain):
     """Boosted trees on binned features, all rows; early stopping would draw a split of its own."""
 
-    searched = True
+    usual: Mapping[str, Any] = {
+        "learning_rate": 0.02,
+        "max_leaf_nodes": 8,
+        "min_samples_leaf": 300,
+        "max_features": 0.5,
+    }
 
     def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
         return {
@@ -89,6 +122,31 @@ class HistGradientBoosting:
         return HistGradientBoostingRegressor(
             max_iter=means.trees, early_stopping=False, random_state=means.seed, **params
         )
+
+
+class LightGbm:
+    """Boosted trees on binned features, all rows; bins are cut once for all trials of a fold."""
+
+    usual: Mapping[str, Any] = {
+        "learning_rate": 0.05,
+        "num_leaves": 8,
+        "min_data_in_leaf": 300,
+        "feature_fraction": 0.5,
+    }
+
+    def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
+        return {
+            "learning_rate": trial.suggest_float("learning_rate", 0.01, 0.1, log=True),
+            "num_leaves": trial.suggest_int("num_leaves", 4, 32, log=True),
+            "min_data_in_leaf": trial.suggest_int("min_data_in_leaf", 50, 1000, log=True),
+            "feature_fraction": trial.suggest_float("feature_fraction", 0.2, 1.0),
+        }
+
+    def build(self, params: Mapping[str, Any], n_rows: int, means: Means) -> Any:  # noqa: ARG002
+        return BoostedTrees(random_state=means.seed, n_jobs=means.jobs, **params)
+
+    def prepared(self, features: pd.DataFrame, labels: np.ndarray, means: Means) -> Any:
+        return binned(features, labels, means.jobs)
 
 
 class StandardisedRidge(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # sklearn is untyped
@@ -118,10 +176,10 @@ class StandardisedRidge(RegressorMixin, BaseEstimator):  # type: ignore[misc]  #
         return np.asarray(np.clip((values - self.centre_) / self.scale_, -4, 4))
 
 
-class LinearRidge:
+class LinearRidge(_Plain):
     """A linear model that shrinks each coefficient."""
 
-    searched = True
+    usual: Mapping[str, Any] = {"alpha": 10_000.0}
 
     def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
         return {"alpha": trial.suggest_float("alpha", 1.0, 1e6, log=True)}
@@ -130,10 +188,10 @@ class LinearRidge:
         return StandardisedRidge(**params)
 
 
-class RandomWalk:
+class RandomWalk(_Plain):
     """No change of the log price: the forecast that is hard to beat."""
 
-    searched = False
+    usual: Mapping[str, Any] = {}
 
     def suggest(self, trial: optuna.Trial) -> dict[str, Any]:  # noqa: ARG002
         return {}
@@ -143,7 +201,9 @@ class RandomWalk:
 
 
 FAMILIES: dict[str, Family] = {
+    "extra_trees": ExtraTrees(),
     "random_forest": RandomForest(),
+    "lightgbm": LightGbm(),
     "hist_gradient_boosting": HistGradientBoosting(),
     "ridge": LinearRidge(),
     RANDOM_WALK: RandomWalk(),

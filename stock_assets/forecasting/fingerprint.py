@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-_LIBRARIES = ("numpy", "optuna", "polars", "scikit-learn")
+_LIBRARIES = ("lightgbm", "numpy", "optuna", "polars", "scikit-learn")
 
 
 def data_hash(*frames: pl.DataFrame) -> str:

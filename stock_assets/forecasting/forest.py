@@ -1,4 +1,4 @@
-"""A random forest that is stored as a few arrays, not as hundreds of objects.
+"""Forests that are stored as a few arrays, not as hundreds of objects.
 
 skops describes every tree of scikit-learn's forest with all its parameters: 200 trees take 20 times
 as long to store and to load, which MLflow does three times for each model that it takes.
@@ -7,18 +7,20 @@ as long to store and to load, which MLflow does three times for each model that 
 from typing import Any
 
 import numpy as np
-from sklearn.ensemble import RandomForestRegressor
-from sklearn.tree import DecisionTreeRegressor
+from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
+from sklearn.tree import DecisionTreeRegressor, ExtraTreeRegressor
 from sklearn.tree._tree import Tree
 
 _TREES = "estimators_"
 
 
-class PackedForest(RandomForestRegressor):  # type: ignore[misc]  # sklearn is untyped
-    """scikit-learn's random forest for one output; only what is stored of it differs."""
+class _Packed:
+    """What is stored of a forest for one output; all else is scikit-learn's."""
+
+    _tree: type[DecisionTreeRegressor]
 
     def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())
+        state: dict[str, Any] = dict(super().__getstate__())  # type: ignore[call-overload]
         if _TREES not in state:
             return state
         trees = state.pop(_TREES)
@@ -36,13 +38,27 @@ class PackedForest(RandomForestRegressor):  # type: ignore[misc]  # sklearn is u
         state = dict(state)
         if "nodes" in state:
             state[_TREES] = _unpacked(
+                self._tree,
                 state.pop("of_each_tree"),
                 *(state.pop(k) for k in ("seeds", "depths", "node_counts", "nodes", "values")),
             )
-        super().__setstate__(state)
+        super().__setstate__(state)  # type: ignore[misc]
+
+
+class PackedForest(_Packed, RandomForestRegressor):  # type: ignore[misc]  # sklearn is untyped
+    """scikit-learn's random forest."""
+
+    _tree = DecisionTreeRegressor
+
+
+class PackedExtraTrees(_Packed, ExtraTreesRegressor):  # type: ignore[misc]
+    """scikit-learn's extremely randomised trees."""
+
+    _tree = ExtraTreeRegressor
 
 
 def _unpacked(
+    kind: type[DecisionTreeRegressor],
     of_each_tree: dict[str, Any],
     seeds: np.ndarray,
     depths: np.ndarray,
@@ -77,7 +93,7 @@ def _unpacked(
                 "values": values[end - count : end],
             }
         )
-        tree = DecisionTreeRegressor()
+        tree = kind()
         tree.__dict__.update(of_each_tree, random_state=int(seed), tree_=grown)
         trees.append(tree)
     return trees

@@ -18,7 +18,9 @@ from stock_assets.forecasting.features import FEATURES
 SKOPS_TRUSTED_TYPES = (
     "sklearn.tree._tree.Tree",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "stock_assets.forecasting.boosted.BoostedTrees",
     "stock_assets.forecasting.families.StandardisedRidge",
+    "stock_assets.forecasting.forest.PackedExtraTrees",
     "stock_assets.forecasting.forest.PackedForest",
     "stock_assets.forecasting.model.ShrunkRegressor",
 )
@@ -56,7 +58,7 @@ def feature_matrix(rows: pl.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({name: rows[name].to_numpy() for name in FEATURES})
 
 
-def fit_one(estimator: Any, features: pd.DataFrame, labels: np.ndarray) -> Any:
+def fit_one(estimator: Any, features: Any, labels: np.ndarray) -> Any:
     """The fitted estimator, whose predictions are deterministic to the last bit."""
     estimator.fit(features, labels)
     # Threads add the trees' votes in any order, which changes last bits, and cost more than they

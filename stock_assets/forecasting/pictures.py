@@ -1,38 +1,64 @@
-"""Pictures of a training, as PNG: how it searched, what it leans on, whether its law is right."""
+"""Pictures of a study, as PNG: how it searched, what it leans on, whether its law is right.
+
+They are drawn from what is stored of a study, so they can wait until somebody looks.
+"""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from stock_assets.forecasting.intervals import COVERAGES, target_words
-from stock_assets.forecasting.training import TrainedModel
+from stock_assets.forecasting.intervals import COVERAGES, IntervalModel, target_words
 
 _BLUE, _GREY, _RED = "#1f5a94", "#8a8f98", "#b4452f"
+_PIT_EDGES = np.linspace(0, 1, 11)
+_FAN_SESSIONS = 60
 
 
-def study_pictures(
-    trained: TrainedModel, train: pl.DataFrame, test: pl.DataFrame
-) -> dict[str, bytes]:
+@dataclass(frozen=True)
+class Drawable:
+    """What pictures show of a study.
+
+    Args:
+        trials: `trial`, `mse`, a row per trial of the search.
+        mse_random_walk: Beside them.
+        importance: `feature`, `mse_increase`; None where nothing was fitted.
+        pit_counts: See `pit_counts`.
+        intervals: That serve.
+    """
+
+    trials: pl.DataFrame
+    mse_random_walk: float
+    importance: pl.DataFrame | None
+    pit_counts: Sequence[int]
+    intervals: IntervalModel
+
+
+def pit_counts(pit: np.ndarray) -> list[int]:
+    """How many of the levels, shape (n,), lie in each tenth of 0..1."""
+    return [int(count) for count in np.histogram(pit, _PIT_EDGES)[0]]
+
+
+def study_pictures(study: Drawable, rows: pl.DataFrame) -> dict[str, bytes]:
     """PNG files by name.
 
     Args:
-        trained: The month's training.
-        train: Its labelled rows, for the law at the end of the fan chart.
-        test: Its labelled rows: the fan chart shows its last ticker and sessions.
+        study: Of the month.
+        rows: Its labelled rows, train and test: the fan chart shows its last ticker and sessions.
     """
-    rows = pl.concat([train, test])
-    ticker = test["ticker"].max()
-    return {
-        "optimisation_history.png": _drawn(lambda axes: _history(axes, trained)),
-        "permutation_importance.png": _drawn(lambda axes: _importance(axes, trained)),
-        "pit_histogram.png": _drawn(lambda axes: _pit(axes, trained.test.pit)),
-        "fan_chart.png": _drawn(
-            lambda axes: _fan(axes, trained, rows.filter(pl.col("ticker") == ticker).tail(60))
-        ),
+    own = rows.filter(pl.col("ticker") == rows["ticker"].max()).tail(_FAN_SESSIONS)
+    drawn = {
+        "optimisation_history.png": lambda axes: _history(axes, study),
+        "pit_histogram.png": lambda axes: _pit(axes, study.pit_counts),
+        "fan_chart.png": lambda axes: _fan(axes, study.intervals, own),
     }
+    importance = study.importance
+    if importance is not None:
+        drawn["permutation_importance.png"] = lambda axes: _importance(axes, importance)
+    return {name: _drawn(draw) for name, draw in drawn.items()}
 
 
 def _drawn(draw: Callable[[Any], None]) -> bytes:
@@ -48,11 +74,11 @@ def _drawn(draw: Callable[[Any], None]) -> bytes:
     return buffer.getvalue()
 
 
-def _history(axes: Any, trained: TrainedModel) -> None:
-    trials, tuning = trained.tuning.trials, trained.tuning
+def _history(axes: Any, study: Drawable) -> None:
+    trials = study.trials
     axes.plot(trials["trial"], trials["mse"], "o", color=_BLUE, label="trial")
     axes.plot(trials["trial"], trials["mse"].cum_min(), color=_BLUE, label="best so far")
-    axes.axhline(tuning.mse_random_walk, color=_GREY, linestyle="--", label="random walk")
+    axes.axhline(study.mse_random_walk, color=_GREY, linestyle="--", label="random walk")
     axes.set(
         title="Search: squared error out of fold, unshrunk",
         xlabel="trial",
@@ -61,8 +87,8 @@ def _history(axes: Any, trained: TrainedModel) -> None:
     axes.legend()
 
 
-def _importance(axes: Any, trained: TrainedModel) -> None:
-    shown = trained.test.importance.reverse()
+def _importance(axes: Any, importance: pl.DataFrame) -> None:
+    shown = importance.reverse()
     axes.barh(shown["feature"], shown["mse_increase"], color=_BLUE)
     axes.tick_params(axis="y", labelsize=7)
     axes.axvline(0, color=_GREY)
@@ -72,19 +98,20 @@ def _importance(axes: Any, trained: TrainedModel) -> None:
     )
 
 
-def _pit(axes: Any, pit: np.ndarray) -> None:
-    axes.hist(pit, bins=np.linspace(0, 1, 11), density=True, color=_BLUE, edgecolor="white")
+def _pit(axes: Any, counts: Sequence[int]) -> None:
+    middles, width = (_PIT_EDGES[1:] + _PIT_EDGES[:-1]) / 2, _PIT_EDGES[1]
+    density = np.array(counts) / (sum(counts) * width)
+    axes.bar(middles, density, width, color=_BLUE, edgecolor="white")
     axes.axhline(1, color=_GREY, linestyle="--", label="a right law")
     axes.set(
-        title=f"Calibration on the test set: {len(pit)} realised returns",
+        title=f"Calibration on the test set: {sum(counts)} realised returns",
         xlabel="level of the realised return under its forecast",
         ylabel="density",
     )
     axes.legend()
 
 
-def _fan(axes: Any, trained: TrainedModel, rows: pl.DataFrame) -> None:
-    intervals = trained.intervals
+def _fan(axes: Any, intervals: IntervalModel, rows: pl.DataFrame) -> None:
     volatility = intervals.volatility.volatility(rows)[:, None]
     _, bounds = intervals.quantiles_of(rows["ticker"].to_list())
     day = rows["label_session"].to_list()

@@ -35,21 +35,23 @@ class TestRecord:
         pit: Per row, in the order of the test set: the level of the realised return under the law
             forecast for it; uniform where the law is right.
         importance: `feature`, `mse_increase`: by how much shuffling a feature within the test set
-            raises the squared error of the unshrunk model; negative where it lowers it.
+            raises the squared error of the unshrunk model; negative where it lowers it. None for
+            the random walk, which looks at no feature.
     """
 
     scores: dict[str, float | None]
     losses: pl.DataFrame
     interval_losses: pl.DataFrame
     pit: np.ndarray
-    importance: pl.DataFrame
+    importance: pl.DataFrame | None
 
 
 @dataclass(frozen=True)
 class TrainedModel:
     """A model fitted on train and test set, its search, its intervals and its test record.
 
-    `family` is what its forecasts are: the random walk where the slope is zero.
+    `family` is what its forecasts are. Where the slope is zero that is the random walk, and `model`
+    is nothing else: what no forecast uses is not fitted.
     """
 
     model: ShrunkRegressor
@@ -125,8 +127,9 @@ def train_model(
     tuning = search(
         train, budget, params=params, storage=storage, study_name=study_name, on_trial=on_trial
     )
-    family = family_named(budget.family)
     slope = tuning.slope.used
+    served = budget.family if slope > 0 else RANDOM_WALK
+    family = family_named(served)
 
     def fitted_on(rows: pl.DataFrame) -> ShrunkRegressor:
         estimator = family.build(tuning.params, rows.height, budget.means(trees))
@@ -138,7 +141,7 @@ def train_model(
     both = pl.concat([train, test])
     return TrainedModel(
         model=fitted_on(both),
-        family=budget.family if slope > 0 else RANDOM_WALK,
+        family=served,
         tuning=tuning,
         intervals=fit_intervals(both, budget.horizon),
         test=record,
@@ -177,7 +180,7 @@ def _test_record(
         interval_losses=beside_the_normal_law(test, intervals, intervals.horizon),
         # Half of the steps between two neighbouring quantiles: the middle of where it fell.
         pit=np.asarray((quantiles < realised[:, None]).mean(axis=1)),
-        importance=_importance(model.estimator, features, label, seed),
+        importance=_importance(model.estimator, features, label, seed) if model.slope else None,
     )
 
 

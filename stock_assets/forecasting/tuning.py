@@ -14,10 +14,16 @@ from stock_assets.forecasting.model import feature_matrix, fit_one
 from stock_assets.forecasting.shrinkage import Slope, cautious_slope
 from stock_assets.forecasting.splits import Fold, ticker_weights, walk_forward_folds
 
+ROWS_PER_TRIAL = 10_000
+"""Fewer rows can't tell parameters apart: of a small universe's trials the best is the luckiest."""
+
 
 @dataclass(frozen=True)
 class TuningBudget:
-    """How much searching may cost; equal budgets, seeds and rows give equal results."""
+    """How much searching may cost; equal budgets, seeds and rows give equal results.
+
+    `trials`: at most, see `trials_on`.
+    """
 
     family: str
     trials: int
@@ -27,6 +33,13 @@ class TuningBudget:
     seed: int
     jobs: int = 2
     horizon: int = 1
+    rows_per_trial: int = ROWS_PER_TRIAL
+
+    def trials_on(self, n_rows: int) -> int:
+        """Trials of a search on so many rows: one per `rows_per_trial`, none more than allowed."""
+        if not family_named(self.family).usual:
+            return 1
+        return min(self.trials, max(1, n_rows // self.rows_per_trial))
 
     def means(self, trees: int) -> Means:
         return Means(trees, self.sample_cap, self.seed, self.jobs)
@@ -58,12 +71,14 @@ class _FoldData:
     weights: np.ndarray
 
 
-def _fold_data(train: pl.DataFrame, fold: Fold) -> _FoldData:
+def _fold_data(train: pl.DataFrame, fold: Fold, budget: TuningBudget) -> _FoldData:
     fitted = train.filter(pl.col("session") <= fold.train_last)
     validated = train.filter(pl.col("session").is_between(fold.validate_first, fold.validate_last))
+    labels = fitted["label"].to_numpy()
+    family, means = family_named(budget.family), budget.means(budget.trees)
     return _FoldData(
-        feature_matrix(fitted),
-        fitted["label"].to_numpy(),
+        family.prepared(feature_matrix(fitted), labels, means),
+        labels,
         feature_matrix(validated),
         validated["label"].to_numpy(),
         validated["session"].to_numpy(),
@@ -82,7 +97,7 @@ def search(
 ) -> Tuning:
     """Finds parameters with the least out-of-fold squared error of the label.
 
-    Tickers weigh alike in it, see `splits.ticker_weights`.
+    The family's usual ones are tried first. Tickers weigh alike in it, see `splits.ticker_weights`.
 
     Args:
         train: Labelled rows of the train set, sorted by session and ticker; never the test set.
@@ -98,14 +113,15 @@ def search(
     family = family_named(budget.family)
     sessions = train["session"].unique().sort().to_list()
     folds = [
-        _fold_data(train, fold)
+        _fold_data(train, fold, budget)
         for fold in walk_forward_folds(sessions, budget.folds, budget.horizon)
     ]
     truth = np.concatenate([fold.y_validate for fold in folds])
     validated = np.concatenate([fold.sessions for fold in folds])
     weights = np.concatenate([fold.weights for fold in folds])
     # Parameters that another month's search found were chosen among as many, on nearly these rows.
-    candidates = budget.trials if family.searched else 1
+    # A small universe's one trial has to pass the same bar: where little can be told, doubt stays.
+    candidates = budget.trials if family.usual else 1
 
     def objective(trial: optuna.Trial) -> float:
         tried = dict(params) if params is not None else family.suggest(trial)
@@ -125,8 +141,10 @@ def search(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(storage=storage, study_name=study_name, load_if_exists=True)
     _give_up_unfinished(study)
-    wanted = budget.trials if family.searched and params is None else 1
+    wanted = budget.trials_on(train.height) if params is None else 1
     while (done := len(_finished(study))) < wanted:
+        if done == 0 and not _is_queued(study):
+            study.enqueue_trial(dict(family.usual))
         # A sampler per trial, seeded by its number: a search that was killed and goes on draws what
         # an unbroken one would have drawn.
         study.sampler = optuna.samplers.TPESampler(seed=budget.seed + done)
@@ -157,6 +175,10 @@ def search(
 
 def _finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     return list(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+
+
+def _is_queued(study: optuna.Study) -> bool:
+    return bool(study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
 
 
 def _give_up_unfinished(study: optuna.Study) -> None:

@@ -58,6 +58,8 @@ def carry_events(bars: pl.DataFrame, kept: pl.Series) -> pl.DataFrame:
         earned is unknown. A left-out row without close and events claims nothing and is passed
         over. Events after a ticker's last kept bar go with the bars that held them.
     """
+    if kept.all():
+        return bars
     rows = bars.filter(kept)
     events = bars.select(
         "ticker",

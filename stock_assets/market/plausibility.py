@@ -19,13 +19,16 @@ the volatility of the features knows it, although the session itself keeps no ro
 """
 
 import math
+from datetime import date
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from stock_assets.market.bars import sound_bars
 from stock_assets.market.corporate_actions import check_sorted, growth_factor
 from stock_assets.market.sessions import ExchangeCalendar
-from stock_assets.market.windows import medians_before
+from stock_assets.market.windows import least_values, medians_before
 
 VOLATILITY_SESSIONS = 21
 """Sessions before a bar whose returns and volumes are what it is judged against."""
@@ -41,6 +44,19 @@ _FEWEST_RETURNS = 10
 _UNKNOWN_VOLATILITY = 0.05  # a new listing may do what it likes, short of the absolute limits
 _VOLATILITY_FLOOR = 0.005
 _MAD_TO_SIGMA = 1.4826  # of normal returns
+
+_SLACK = 0.999
+"""Of a bound by which bars are sorted out before they are judged: no rounding may decide."""
+_FOUND = (
+    "robust_volatility",
+    "jump_finding",
+    "event_finding",
+    "volume_finding",
+    "quarantine_reason",
+    "confirmed",
+)
+_WORDS = ("_finding", "_reason")
+_EPOCH = date(1970, 1, 1).toordinal()
 
 _IMPOSSIBLE, _IMPOSSIBLE_SIGMAS = math.log(4), 20
 _UNEXPLAINED_SIGMAS = 8
@@ -90,17 +106,84 @@ def judge_bars(bars: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFrame:
     """
     bars = sound_bars(bars)
     check_sorted(bars)
-    # The calendar's first session keeps the mapping from being empty where no bar is usable, which
-    # replace_strict takes for one without a type.
-    ordinals = calendar.ordinals([calendar.first, *bars["session"].unique().to_list()])
     same = pl.col("ticker") == pl.col("ticker").shift(1)
-    return (
-        bars.with_columns(ordinal=pl.col("session").replace_strict(ordinals, return_dtype=pl.Int64))
+    known = (
+        bars.with_columns(_ordinals(bars["session"], calendar))
         .with_columns(spanned=pl.when(same).then(pl.col("ordinal") - pl.col("ordinal").shift(1)))
         .with_columns(
             log_growth=pl.when(pl.col("spanned") <= LONGEST_GAP).then(growth_factor().log())
         )
-        .with_columns(size=pl.col("log_growth").abs())
+    )
+    return known.with_columns(_findings(known))
+
+
+def _ordinals(sessions: pl.Series, calendar: ExchangeCalendar) -> pl.Series:
+    """Position of each session in the calendar."""
+    days = sessions.to_physical().to_numpy()
+    first = days.min(initial=2**31 - 1)
+    present = np.flatnonzero(np.bincount(days - first))
+    of = calendar.ordinals([date.fromordinal(_EPOCH + int(first + day)) for day in present])
+    ordinals = np.zeros(present.max(initial=0) + 1, dtype=np.int64)
+    ordinals[present] = list(of.values())
+    return pl.Series("ordinal", ordinals[days - first])
+
+
+def _findings(bars: pl.DataFrame) -> list[pl.Series]:
+    """What speaks against each bar, the columns _FOUND.
+
+    Medians are dear, and of a few bars in a thousand they decide anything: those are judged, with
+    as many before them as their medians want and the one after, which may confirm them.
+    """
+    doubtful = np.flatnonzero(bars.select(_may_be_found(_least_volumes(bars))).to_series())
+    near = np.zeros(bars.height + 1, dtype=bool)
+    for before in range(-1, VOLATILITY_SESSIONS + 1):
+        near[np.maximum(doubtful - before, 0)] = True
+    at = np.flatnonzero(near[:-1])
+    judged = _judged(bars[pl.Series(at, dtype=pl.UInt32)], np.isin(at, doubtful))
+    return [_scattered(judged[name], at, bars.height) for name in _FOUND]
+
+
+def _scattered(values: pl.Series, at: NDArray[np.int64], n_rows: int) -> pl.Series:
+    """A column that has the values in the rows `at`; elsewhere null, or false."""
+    nothing = False if values.dtype == pl.Boolean else None
+    column = pl.repeat(nothing, n_rows, dtype=values.dtype, eager=True).alias(values.name)
+    told = values.fill_null(False) if values.dtype == pl.Boolean else values.is_not_null()
+    return column.scatter(at[told.to_numpy()], values.filter(told)) if told.any() else column
+
+
+def _least_volumes(bars: pl.DataFrame) -> pl.Series:
+    """Of the VOLATILITY_SESSIONS rows before each, whose ticker's they may not be."""
+    values = np.concatenate(
+        [np.full(VOLATILITY_SESSIONS, np.nan), bars["volume"].to_numpy()[: bars.height - 1]]
+    )
+    return pl.Series(least_values(values, VOLATILITY_SESSIONS)[: bars.height], nan_to_null=True)
+
+
+def _may_be_found(least_volumes: pl.Series) -> pl.Expr:
+    """False of a bar that no rule below can find anything about, whatever its medians are.
+
+    All rules but that for missed splits want a return or a wick beyond a fixed size. Those want it
+    to be within 0.05 or three sigmas of log 2 at least, and beyond eight of the same sigmas: so
+    0.5 at least. No median volume is below the least one.
+    """
+    size, wick = pl.col("log_growth").abs(), math.exp(_IMPOSSIBLE)
+    return (
+        (size > _SLACK * _WITH_A_DIVIDEND)
+        | (pl.col("high") > _SLACK * wick * pl.col("close"))
+        | (pl.col("close") > _SLACK * wick * pl.col("low"))
+        | pl.col("dividend").is_null()
+        | (pl.col("dividend") > _SLACK * _LARGEST_DIVIDEND * pl.col("close"))
+        | (pl.max_horizontal("split_ratio", 1 / pl.col("split_ratio")) > _SLACK * _LARGEST_RATIO)
+        | (pl.col("volume") > _LARGEST_VOLUME)
+        | (pl.col("volume") > _SLACK * _VOLUME_TIMES * least_volumes)
+    ).fill_null(False)
+
+
+def _judged(bars: pl.DataFrame, doubtful: NDArray[np.bool_]) -> pl.DataFrame:
+    """_FOUND of some bars; of those that are not doubtful that there is nothing."""
+    is_doubtful = pl.lit(pl.Series(doubtful))
+    return (
+        bars.with_columns(size=pl.col("log_growth").abs())
         .with_columns(size_of_one=pl.col("size") * pl.col("spanned").pow(-0.5))
         .pipe(_with_medians)
         .with_columns(_jump(), _wrong_event(), _volume())
@@ -111,8 +194,16 @@ def judge_bars(bars: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFrame:
             ),
             event_finding=pl.coalesce(_lost_event(), "wrong_event", _implausible_event()),
         )
-        .with_columns(confirmed=_confirmed())
-        .drop("size", "size_of_one", "median_volume", "jump", "wrong_event")
+        .with_columns(
+            pl.when(is_doubtful).then(name).alias(name) for name in _FOUND if name.endswith(_WORDS)
+        )
+        .with_columns(
+            robust_volatility=pl.when(
+                pl.col("jump_finding").is_not_null() | pl.col("event_finding").is_not_null()
+            ).then("robust_volatility"),
+            confirmed=_confirmed(),
+        )
+        .select(_FOUND)
     )
 
 

@@ -50,6 +50,15 @@ def ramp_sums(values: Values, count: int) -> Values:
     return total
 
 
+def least_values(values: Values, count: int) -> Values:
+    """Least known value of each `count` neighbours, by doubling; shape (n - count + 1,)."""
+    done, least = 1, values
+    while done < count:
+        step = min(done, count - done)
+        least, done = np.fmin(least[step:], least[:-step]), done + step
+    return least
+
+
 def medians_before(
     values: Values, ordinals: NDArray[np.int64], groups: NDArray[np.int64], span: int, fewest: int
 ) -> Values:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import dagster as dg
+import polars as pl
 
 from stock_assets.errors import DamagedStudyError
 from stock_assets.forecasting.features import FEATURES
@@ -48,11 +49,15 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+    from stock_assets.forecasting.pictures import Drawable
     from stock_assets.forecasting.training import TrainedModel
 
 DAGSTER_RUN_TAG = "dagster_run_id"
 FINGERPRINT_TAG = "fingerprint"
 SEARCH_TAG = "search"
+_TRIALS_FILE = "trials.json"
+_IMPORTANCE_FILE = "importance.json"
+_RANDOM_WALK_MSE = "tuning_mse_random_walk"
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,8 @@ class MlflowTracking:
         self.experiment = f"stock_assets/{settings.dataset_name}"
         self.uri = tracking_uri(settings)
         self._prepared = False
+        self.parent: Run | None = None
+        """The MLflow run of the Dagster run, within `linked_to`. In any thread, unlike MLflow's."""
 
     @contextmanager
     def client(self) -> Iterator["MlflowClient"]:
@@ -150,6 +157,7 @@ class MlflowTracking:
                 log_manager=context.log,
             ):
                 status = "FAILED"
+                self.parent = mlflow.active_run()
                 try:
                     yield
                     status = "FINISHED"
@@ -222,11 +230,34 @@ class MlflowTracking:
                 for name in names
             }
 
-    def active_run(self) -> "Run | None":
-        """The MLflow run of this thread's Dagster run, within `linked_to`."""
-        import mlflow
+    def drawable(self, run_id: str) -> "Drawable":
+        """What pictures show of a finished study."""
+        from stock_assets.forecasting.intervals import IntervalModel
+        from stock_assets.forecasting.pictures import Drawable
 
-        return mlflow.active_run()
+        with self.client() as client:
+            run = client.get_run(run_id)
+            names = {file.path for file in client.list_artifacts(run_id)}
+            trials = json.loads(read_file(client, run, _TRIALS_FILE))
+            importance = (
+                pl.DataFrame(json.loads(read_file(client, run, _IMPORTANCE_FILE)))
+                if _IMPORTANCE_FILE in names
+                else None
+            )
+            return Drawable(
+                trials=pl.DataFrame(trials["data"], schema=trials["columns"], orient="row"),
+                mse_random_walk=run.data.metrics[_RANDOM_WALK_MSE],
+                importance=importance,
+                pit_counts=study_values(client, run)["test_pit_counts"],
+                intervals=IntervalModel.of(study_intervals(client, run)),
+            )
+
+    def add_files(self, run_id: str, files: Mapping[str, bytes]) -> None:
+        """Adds files by name to a study."""
+        with self.client() as client, tempfile.TemporaryDirectory() as folder:
+            for name, content in files.items():
+                Path(folder, name).write_bytes(content)
+            client.log_artifacts(run_id, folder)
 
     def local_runs(self, name: str) -> dict[int, str] | None:
         """The MLflow run of each version by number, straight from this machine's database.
@@ -258,25 +289,21 @@ class MlflowTracking:
 
     def log_study(
         self,
-        parent: "Run | None",
         name: str,
         trained: "TrainedModel",
         example: "pd.DataFrame",
         params: Mapping[str, Any],
         values: Mapping[str, Any],
-        pictures: Mapping[str, bytes],
         in_place_of: str | None = None,
     ) -> dict[str, str]:
-        """Logs a training as a child of an MLflow run; where it lies. In any thread.
+        """Logs a training as a child of the Dagster run's MLflow run; where it lies. In any thread.
 
         Args:
-            parent: The MLflow run of the Dagster run.
             name: Of the MLflow run.
             trained: Model, search, intervals and scores.
             example: Some rows of the model's input, for its signature.
             params: Settings of the search, logged beside what it found.
             values: What `study_values` shall give back.
-            pictures: PNG files by name.
             in_place_of: The MLflow run of the same training whose files are damaged: it gets these,
                 so that a version of it stays the version that it is.
 
@@ -289,13 +316,15 @@ class MlflowTracking:
 
         from stock_assets.forecasting.model import SKOPS_TRUSTED_TYPES
 
-        files = {
-            INTERVALS_FILE: _json(trained.intervals.as_values()),
-            VALUES_FILE: _json(dict(values)),
-            "features.json": _json({"features": list(FEATURES)}),
-            "importance.json": _json(trained.test.importance.to_dict(as_series=False)),
-            **pictures,
+        contents: dict[str, Any] = {
+            INTERVALS_FILE: trained.intervals.as_values(),
+            VALUES_FILE: dict(values),
+            _TRIALS_FILE: _table(trained.tuning.trials),
+            "features.json": {"features": list(FEATURES)},
         }
+        if trained.test.importance is not None:
+            contents[_IMPORTANCE_FILE] = trained.test.importance.to_dict(as_series=False)
+        files = {name: _json(content) for name, content in contents.items()}
         model_options = {
             "serialization_format": "skops",
             "skops_trusted_types": list(SKOPS_TRUSTED_TYPES),
@@ -316,20 +345,19 @@ class MlflowTracking:
         with mlflow.start_run(
             run_name=name,
             nested=True,
-            experiment_id=parent.info.experiment_id if parent else None,
-            parent_run_id=parent.info.run_id if parent else None,
-            tags=study_tags(values),
+            experiment_id=self.parent.info.experiment_id if self.parent else None,
+            parent_run_id=self.parent.info.run_id if self.parent else None,
+            tags={**study_tags(values), **_SHOWN_AS_TABLE},
         ) as run:
             mlflow.log_params({**params, **trained.tuning.params})
             mlflow.log_metrics(
                 {
                     **{n: v for n, v in trained.test.scores.items() if v is not None},
                     "tuning_mse": trained.tuning.mse,
-                    "tuning_mse_random_walk": trained.tuning.mse_random_walk,
+                    _RANDOM_WALK_MSE: trained.tuning.mse_random_walk,
                     **{f"slope_{n}": v for n, v in vars(trained.tuning.slope).items()},
                 }
             )
-            mlflow.log_table(trained.tuning.trials.to_pandas(), "trials.json")
             mlflow.sklearn.log_model(trained.model, name=MODEL_NAME, **model_options)
             return _log_files(mlflow.MlflowClient(), run.info.run_id, files)
 
@@ -364,6 +392,15 @@ def study_tags(values: Mapping[str, Any]) -> dict[str, str]:
     search = search_key(values["settings"], values["code_hash"], month)
     names = (FINGERPRINT_TAG, "month", "trained_through", "data_hash", "code_hash")
     return {name: values[name] for name in names} | ({SEARCH_TAG: search} if lends else {})
+
+
+_SHOWN_AS_TABLE = {"mlflow.loggedArtifacts": json.dumps([{"path": _TRIALS_FILE, "type": "table"}])}
+"""As MLflow's `log_table` says it, which reads back what it may have written before."""
+
+
+def _table(rows: pl.DataFrame) -> dict[str, Any]:
+    """As `mlflow.load_table` reads it."""
+    return {"columns": rows.columns, "data": [list(row) for row in rows.iter_rows()]}
 
 
 def _json(value: Any) -> bytes:

@@ -6,6 +6,7 @@ three months are. mlforecast fits LightGBM's defaults on lags and rolling statis
 and predicts one step: no search, no test, no intervals.
 """
 
+import os
 from pathlib import Path
 
 from stock_assets_tests.benchmarks.case import Case, Measurement, Ratio, Size, measured
@@ -35,7 +36,7 @@ def _train(folder: Path, size: Size, lent: bool) -> Measurement:
     sessions = rows["session"].unique().sort()
     test_first = sessions[-settings.test_sessions]
     train_last = sessions[-settings.test_sessions - 2]
-    budget = tuning_budget(settings)
+    budget = tuning_budget(settings, jobs=os.cpu_count() or 1)
     train = rows.filter(pl.col("session") <= train_last)
     test = rows.filter(pl.col("session") >= test_first)
     params = train_model(train, test, budget, settings.trees).tuning.params if lent else None

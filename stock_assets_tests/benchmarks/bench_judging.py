@@ -22,6 +22,7 @@ CASE = Case(
         "full": {
             "ridge": 600,
             "random_forest": 100,
+            "extra_trees": 100,
             "noise_tickers": 20,
             "noise_sessions": 600,
             "trees": 5,
@@ -35,6 +36,7 @@ CASE = Case(
         "tiny": {
             "ridge": 2,
             "random_forest": 2,
+            "extra_trees": 2,
             "noise_tickers": 2,
             "noise_sessions": 250,
             "trees": 2,
@@ -49,6 +51,7 @@ CASE = Case(
     contenders={
         "slope of ridge": partial(slopes_on_noise, "ridge"),
         "slope of random_forest": partial(slopes_on_noise, "random_forest"),
+        "slope of extra_trees": partial(slopes_on_noise, "extra_trees"),
         "gate": gate_over_decades,
         "rivals": beside_rivals,
         "calibration on the sample": calibration_on_the_sample,
@@ -60,6 +63,7 @@ CASE = Case(
     bounds=[
         ("slope of ridge", "shared", 0.068),
         ("slope of random_forest", "shared", 0.094),
+        ("slope of extra_trees", "shared", 0.094),
         ("gate", "approved_at_the_margin", 0.07),
         ("rivals", "interval_score_to_garch", 1.0),
         ("calibration on the sample", "farthest_coverage", 0.01),

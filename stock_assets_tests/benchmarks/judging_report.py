@@ -10,7 +10,9 @@ from typing import Any
 
 Found = Mapping[str, Any]
 _SAMPLE, _SIMULATED = "calibration on the sample", "calibration on simulated prices"
-_FAMILIES = {"slope of ridge": "`ridge`", "slope of random_forest": "`random_forest`"}
+_FAMILIES = {
+    f"slope of {family}": f"`{family}`" for family in ("ridge", "random_forest", "extra_trees")
+}
 
 
 def judged_pages(page: str, best: Mapping[str, Found]) -> str:

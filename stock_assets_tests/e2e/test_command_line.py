@@ -154,7 +154,7 @@ def test_the_doctor_finds_everything_well(home: Path):
     found = json.loads(done.stdout)
     assert done.returncode == 0
     assert [f["part"] for f in found["findings"]] == [
-        "settings", "source", "store", "objects", "registry", "metrics", "notify",
+        "settings", "source", "store", "objects", "registry", "dagster", "metrics", "notify",
     ]  # fmt: skip
     registry = found["findings"][4]["detail"]
     assert registry == (

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import mlflow
 import polars as pl
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -238,12 +239,35 @@ def test_a_version_says_what_it_was_made_of(project: Project):
         "study.json",
         "model_card.md",
     } <= names
-    assert {"pit_histogram.png", "fan_chart.png", "permutation_importance.png"} <= names
     assert version.description.startswith("# 2013-02: ")
     assert run.data.metrics["test_rmse_return"] == study["test_rmse_return"]
     assert run.data.params["max_depth"] == str(study["params"]["max_depth"])
     # dagster-mlflow's run of the Dagster run is the parent of the month's study.
     assert project.instance.get_run_by_id(parent.data.tags["dagster_run_id"]) is not None
+
+
+def pictures(project: Project, month: str) -> set[str]:
+    study = json.loads(project.store.get(f"tuned_model/month={month}/value.json"))
+    return set(registry(project).tracking.pictures(study["mlflow_run_id"]))
+
+
+def test_pictures_are_drawn_of_a_runs_newest_month_and_of_a_month_materialised_alone(
+    project: Project,
+):
+    drawn = {"fan_chart.png", "optimisation_history.png", "pit_histogram.png"}
+    assert pictures(project, "2013-02") >= drawn
+    assert pictures(project, "2013-01") == set()
+    months = project.partitions.months.get_partition_keys()
+    run_partitions(project, MONTHLY_JOB, ["tuned_model"], ["2013-01"], months, 1)
+    assert pictures(project, "2013-01") >= drawn
+
+
+def test_the_trials_are_a_table_that_mlflow_reads(project: Project):
+    study = json.loads(project.store.get("tuned_model/month=2013-02/value.json"))
+    with registry(project).tracking.client():
+        trials = mlflow.load_table("trials.json", run_ids=[study["mlflow_run_id"]])
+    assert next(iter(trials.columns)) == "trial"
+    assert {"mse", "slope", "slope_used"} <= set(trials.columns)
 
 
 def runs(project: Project, status: str) -> list[Any]:

@@ -39,10 +39,11 @@ def test_the_pages_hold_what_was_measured():
 def test_a_table_is_written_between_its_markers_and_nothing_else_is_touched():
     slope = {"runs": 1000, "trials": 8, "shared": 0.05, "unshared": 0.1}
     slope |= {"shared_error": 0.007, "unshared_error": 0.009}
-    best = {"slope of ridge": slope, "slope of random_forest": slope | {"shared": 0.0}}
+    none = slope | {"shared": 0.0}
+    best = {"slope of ridge": slope, "slope of random_forest": none, "slope of extra_trees": none}
     made = between_markers(PAGE, "judging-slopes", TABLES["judging-slopes"][1](best))
     assert "| `ridge` | 1,000 | 5.0 % ± 0.7 | 10.0 % ± 0.9 |\n" in made
-    assert "| `random_forest` | 1,000 | 0.0 % ± 0.7 | 10.0 % ± 0.9 |\n" in made
+    assert "| `extra_trees` | 1,000 | 0.0 % ± 0.7 | 10.0 % ± 0.9 |\n" in made
     assert "old" not in made
     first, last = PAGE.split("old\n")
     assert made.startswith(first)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import skops.io
 from sklearn.base import clone
-from sklearn.ensemble import RandomForestRegressor
+from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 
-from stock_assets.forecasting.forest import PackedForest
+from stock_assets.forecasting.forest import PackedExtraTrees, PackedForest
 from stock_assets.forecasting.model import SKOPS_TRUSTED_TYPES
 
 RANDOM = np.random.default_rng(5)
@@ -36,6 +36,15 @@ def test_it_is_scikit_learns_forest_before_and_after_storage(forest: PackedFores
         assert ours.get_depth() == theirs.get_depth()
     again = clone(loaded).fit(X, Y)
     np.testing.assert_array_equal(again.predict(X), plain.predict(X))
+
+
+def test_so_are_extra_trees(tmp_path: Path):
+    plain = ExtraTreesRegressor(**SETTINGS, bootstrap=True).fit(X, Y)
+    skops.io.dump(PackedExtraTrees(**SETTINGS, bootstrap=True).fit(X, Y), tmp_path / "forest.skops")
+    loaded = skops.io.load(tmp_path / "forest.skops", trusted=list(SKOPS_TRUSTED_TYPES))
+    np.testing.assert_array_equal(loaded.predict(X), plain.predict(X))
+    np.testing.assert_array_equal(loaded.feature_importances_, plain.feature_importances_)
+    assert type(loaded.estimators_[0]) is type(plain.estimators_[0])
 
 
 def test_an_unfitted_one_is_stored_too(tmp_path: Path):

@@ -127,7 +127,11 @@ def test_the_doctor_names_channels_by_service_and_position(webhook: Inbox, tmp_p
     assert webhook.requests == []
 
 
-def test_a_test_message_is_sent_by_command(webhook: Inbox, monkeypatch: pytest.MonkeyPatch):
+def test_a_test_message_is_sent_by_command(
+    webhook: Inbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    (tmp_path / "dagster.yaml").touch()
+    monkeypatch.setenv("STOCK_ASSETS_HOME", str(tmp_path))
     monkeypatch.setenv("STOCK_ASSETS_NOTIFY_URLS", address(webhook))
     told = CliRunner().invoke(main, ["notify-test"])
     assert (told.exit_code, told.output) == (0, "JSON 1 took the message\n")

@@ -4,10 +4,12 @@ import math
 from datetime import date
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
 from stock_assets.forecasting.features import BAR_SESSIONS, build_features
+from stock_assets.market import plausibility
 from stock_assets.market.bars import BAR_SCHEMA, PRICES
 from stock_assets.market.plausibility import (
     IMPOSSIBLE,
@@ -25,6 +27,7 @@ from stock_assets.market.plausibility import (
 )
 from stock_assets.market.sessions import ExchangeCalendar
 from stock_assets.market.sources.sample import sample_bars
+from stock_assets_tests.simulated_prices import simulated_bars
 
 DAY = date(2012, 6, 1)
 FOUND = ("quarantine_reason", "jump_finding", "event_finding", "volume_finding")
@@ -325,3 +328,65 @@ def test_a_range_of_unsound_bars_has_no_verdicts_and_no_features(
     bars = changed(calm_bars(xnys), date.min, date.max, **wrong)
     assert judge_bars(bars, xnys).is_empty()
     assert build_features(bars, xnys).is_empty()
+
+
+def odd_bars(xnys: ExchangeCalendar) -> pl.DataFrame:
+    """Bars with every kind of fault, two in a hundred, some of them side by side."""
+    bars = simulated_bars(xnys, "2010-01-04", 500, 20, seed=9, steps=4)
+    random = np.random.default_rng(4)
+    n = bars.height
+
+    def some(share: float, values: list[float | None], otherwise: pl.Expr) -> pl.Expr:
+        chosen = pl.Series(random.random(n) < share)
+        drawn = pl.Series(random.choice(len(values), n))
+        return (
+            pl.when(chosen)
+            .then(pl.lit(pl.Series(values, dtype=pl.Float64)).gather(drawn))
+            .otherwise(otherwise)
+        )
+
+    factor = some(0.01, [0.01, 0.1, 0.25, 0.5, 2 / 3, 1.5, 2, 3, 4, 10, 100], pl.lit(1.0))
+    bars = bars.with_columns(factor=factor).with_columns(
+        pl.col(c) * pl.col("factor") for c in PRICES
+    )
+    bars = bars.with_columns(
+        high=some(0.003, [4.5, 1.3], pl.lit(1.0)) * pl.col("high"),
+        dividend=some(0.004, [0.2, 0.4, 0.6, None], pl.lit(0.0)) * pl.col("close"),
+        split_ratio=some(0.004, [0.5, 2.0, 300.0, 1 / 300], pl.lit(1.0)),
+        volume=some(0.02, [0.0, 1.0, 1e9, 1e13, None], pl.col("volume")),
+    )
+    bars = bars.select(*BAR_SCHEMA).sample(fraction=0.97, seed=1)
+    # A collapse with a crowd, which the next bar confirms.
+    collapsed = changed(calm_bars(xnys), DAY, date(2012, 12, 31), 0.15)
+    return pl.concat([bars, changed(collapsed, DAY, DAY, volume=1e8)])
+
+
+def test_what_is_not_worth_a_median_could_not_have_been_found(
+    xnys: ExchangeCalendar, monkeypatch: pytest.MonkeyPatch
+):
+    bars = odd_bars(xnys)
+    quick = judge_bars(bars, xnys)
+    # The oracle takes the medians of every bar.
+    everything = pl.col("close").is_not_null()
+    monkeypatch.setattr(plausibility, "_may_be_found", lambda _least: everything)
+    assert quick.equals(judge_bars(bars, xnys))
+    kinds = {kind for name in FOUND for kind in quick[name].drop_nulls()}
+    assert kinds == {
+        LOST_EVENT, IMPOSSIBLE, MISSED_SPLIT, IMPOSSIBLE_RANGE, WRONG_SPLIT, WRONG_DIVIDEND,
+        LARGE_MOVE, INSANE_VOLUME,
+    }  # fmt: skip
+    assert quick["confirmed"].any()
+
+
+def test_calm_bars_take_no_median(xnys: ExchangeCalendar, monkeypatch: pytest.MonkeyPatch):
+    judged: list[int] = []
+    medians = plausibility.medians_before
+
+    def counted(values: np.ndarray, *rest: Any) -> np.ndarray:
+        judged.append(len(values))
+        return medians(values, *rest)
+
+    monkeypatch.setattr(plausibility, "medians_before", counted)
+    bars = simulated_bars(xnys, "2010-01-04", 500, 20, seed=9, steps=4)
+    judge_bars(bars, xnys)
+    assert sum(judged) < bars.height / 10

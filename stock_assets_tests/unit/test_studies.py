@@ -1,14 +1,23 @@
 """The order in which months are trained and stored; what training does is tested elsewhere."""
 
+import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import polars as pl
 import pytest
 
 from stock_assets.assets import study
+from stock_assets.forecasting.features import build_features
+from stock_assets.forecasting.splits import labelled_rows
+from stock_assets.market.sessions import load_calendar
 from stock_assets.settings import Settings
+from stock_assets_tests.conftest import QUICK
+from stock_assets_tests.simulated_prices import Law, simulated_bars
 
 SECONDS = 20
 
@@ -21,7 +30,12 @@ def settings(tmp_path: Path) -> Settings:
 def studies(settings: Settings, months: list[str]) -> list[str]:
     frames: Any = dict.fromkeys(months)
     nothing: Any = None
-    return [s["month"] for s in study.studies(nothing, settings, nothing, frames, frames)]
+    return [s["month"] for s in study.studies(quiet(), settings, nothing, frames, frames)]
+
+
+def quiet() -> Any:
+    """A context whose log nobody reads."""
+    return SimpleNamespace(log=logging.getLogger(__name__))
 
 
 def replace_training(
@@ -63,7 +77,7 @@ def test_a_month_that_fails_leaves_those_before_it(
     replace_training(monkeypatch, train)
     frames: Any = dict.fromkeys(["2020-02", "2020-03"])
     nothing: Any = None
-    found = study.studies(nothing, settings, nothing, frames, frames)
+    found = study.studies(quiet(), settings, nothing, frames, frames)
     assert next(found)["month"] == "2020-02"
     with pytest.raises(RuntimeError, match="on purpose"):
         next(found)
@@ -79,3 +93,52 @@ def test_what_cannot_be_stored_fails_the_run(settings: Settings, monkeypatch: py
     replace_training(monkeypatch, train)
     with pytest.raises(RuntimeError, match="MLflow is away"):
         studies(settings, ["2020-02"])
+
+
+class Tracking:
+    """MLflow, but for the waiting: it finds nothing and keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.logged: list[tuple[str, dict[str, Any], bytes]] = []
+
+    @contextmanager
+    def client(self) -> Iterator[None]:
+        yield
+
+    def find_study(self, *_: Any) -> None:
+        return None
+
+    def searched_params(self, _search: str) -> None:
+        return None
+
+    def log_study(self, name: str, trained: Any, example: Any, **given: Any) -> str:
+        forecast = trained.model.predict(example).tobytes()
+        self.logged.append((name, given["values"], forecast))
+        return name
+
+
+def test_months_side_by_side_are_those_one_after_the_other_to_the_last_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    calendar = load_calendar("XNYS")
+    bars = simulated_bars(calendar, "2019-01-02", 420, 8, seed=2, law=Law(signal=0.25))
+    rows = labelled_rows(build_features(bars, calendar), calendar)
+    cuts = {f"2021-{n:02d}": 200 + 20 * n for n in range(1, 6)}
+    days = rows["session"].unique().sort().to_list()
+    train = {m: rows.filter(pl.col("session") < days[n - 21]) for m, n in cuts.items()}
+    test = {
+        m: rows.filter(pl.col("session").is_between(days[n - 20], days[n])) for m, n in cuts.items()
+    }
+    found = []
+    for cores in (1, 3):
+        monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
+        tracking: Any = Tracking()
+        context: Any = SimpleNamespace(log=logging.getLogger("studies"))
+        given = Settings(home=tmp_path / str(cores), **QUICK)
+        studies = list(study.studies(context, given, tracking, train, test))
+        assert [s["month"] for s in studies] == list(cuts)
+        found.append((studies, tracking.logged))
+    assert found[0] == found[1]
+    params_from = [s["params_from"] for s in found[0][0]]
+    assert params_from == ["2021-01", "2021-01", "2021-01", "2021-04", "2021-04"]
+    assert any(s["slope"] > 0 for s in found[0][0])

@@ -8,6 +8,7 @@ import optuna
 import polars as pl
 import pytest
 import skops.io
+from sklearn.dummy import DummyRegressor
 
 from stock_assets.errors import SettingsError
 from stock_assets.forecasting.families import FAMILIES, Means, family_named
@@ -18,7 +19,7 @@ from stock_assets.forecasting.model import (
     feature_matrix,
     fit_one,
 )
-from stock_assets.forecasting.pictures import study_pictures
+from stock_assets.forecasting.pictures import Drawable, pit_counts, study_pictures
 from stock_assets.forecasting.shrinkage import cautious_slope
 from stock_assets.forecasting.splits import labelled_rows
 from stock_assets.forecasting.training import TrainedModel, train_model
@@ -27,7 +28,9 @@ from stock_assets.market.sessions import load_calendar
 from stock_assets_tests.simulated_prices import Law, simulated_bars
 
 XNYS = load_calendar("XNYS")
-BUDGET = TuningBudget("random_forest", trials=4, folds=3, trees=8, sample_cap=2000, seed=7)
+BUDGET = TuningBudget(
+    "random_forest", trials=4, folds=3, trees=8, sample_cap=2000, seed=7, rows_per_trial=1_000
+)
 
 
 def rows_of(signal: float, tickers: int = 30) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -83,6 +86,9 @@ def test_a_real_signal_is_believed_and_beats_the_random_walk(trained: TrainedMod
 
 def test_without_a_signal_the_model_is_the_random_walk_and_says_so():
     trained = train_model(*rows_of(0.0), BUDGET, trees=20)
+    # No forecast would use a forest, so none is fitted, and there is no importance of one.
+    assert isinstance(trained.model.estimator, DummyRegressor)
+    assert trained.test.importance is None
     assert (trained.family, trained.model.slope) == ("random_walk", 0.0)
     assert trained.test.scores["test_skill"] == 0.0
     assert (trained.test.losses["candidate"] == trained.test.losses["random_walk"]).all()
@@ -118,6 +124,33 @@ def test_a_killed_search_goes_on_where_it_was(
     assert resumed.params == trained.tuning.params
 
 
+def test_usual_parameters_are_tried_first_and_alone_where_rows_are_few(
+    signal: tuple[pl.DataFrame, pl.DataFrame], trained: TrainedModel
+):
+    usual = {"max_depth": 5, "min_samples_split": 0.03, "max_features": 0.5}
+    first = trained.tuning.trials.row(0, named=True)
+    assert {name: first[name] for name in usual} == usual
+    few = TuningBudget(**{**vars(BUDGET), "rows_per_trial": signal[0].height})
+    found = search(signal[0], few)
+    assert (found.params, found.trials.height) == (usual, 1)
+    # Its slope has to pass the bar of a whole search.
+    assert (found.slope.estimate, found.slope.used) == (first["slope"], first["slope_used"])
+    default = TuningBudget("ridge", trials=4, folds=3, trees=1, sample_cap=1, seed=1)
+    assert [default.trials_on(n) for n in (4_500, 25_000, 86_000)] == [1, 2, 4]
+
+
+def test_a_search_killed_in_its_first_trial_still_tries_the_usual_parameters_once(
+    signal: tuple[pl.DataFrame, pl.DataFrame], trained: TrainedModel
+):
+    storage = optuna.storages.InMemoryStorage()
+    killed = optuna.create_study(storage=storage, study_name="s")
+    killed.enqueue_trial(dict(FAMILIES["random_forest"].usual))
+    killed.ask()  # under way when it was killed
+    killed.enqueue_trial(dict(FAMILIES["random_forest"].usual))  # and once more before it began
+    resumed = search(signal[0], BUDGET, storage=storage, study_name="s")
+    assert resumed.trials.equals(trained.tuning.trials)
+
+
 def test_known_parameters_are_tried_alone(
     signal: tuple[pl.DataFrame, pl.DataFrame], trained: TrainedModel
 ):
@@ -135,7 +168,8 @@ def test_every_family_trains_and_comes_back_from_skops_without_pickle(
     params = family.suggest(
         optuna.trial.FixedTrial(
             {"max_depth": 3, "min_samples_split": 0.05, "max_features": 0.5, "alpha": 100.0,
-             "learning_rate": 0.05, "max_leaf_nodes": 8, "min_samples_leaf": 100}
+             "learning_rate": 0.05, "max_leaf_nodes": 8, "min_samples_leaf": 100,
+             "num_leaves": 8, "min_data_in_leaf": 100, "feature_fraction": 0.5}
         )
     )  # fmt: skip
     estimator = family.build(params, len(features), Means(10, 2000, 1, 2))
@@ -151,7 +185,7 @@ def test_every_family_trains_and_comes_back_from_skops_without_pickle(
 
 
 def test_an_unknown_family_is_refused_by_name():
-    with pytest.raises(SettingsError, match="no family 'lstm'; there are random_forest"):
+    with pytest.raises(SettingsError, match="no family 'lstm'; there are extra_trees, rand"):
         family_named("lstm")
 
 
@@ -169,7 +203,14 @@ def test_the_slope_is_the_lower_bound_clustered_by_session():
 
 
 def test_pictures_are_png(trained: TrainedModel, signal: tuple[pl.DataFrame, pl.DataFrame]):
-    pictures = study_pictures(trained, *signal)
+    study = Drawable(
+        trained.tuning.trials,
+        trained.tuning.mse_random_walk,
+        trained.test.importance,
+        pit_counts(trained.test.pit),
+        trained.intervals,
+    )
+    pictures = study_pictures(study, pl.concat(signal))
     assert sorted(pictures) == [
         "fan_chart.png",
         "optimisation_history.png",
@@ -177,6 +218,18 @@ def test_pictures_are_png(trained: TrainedModel, signal: tuple[pl.DataFrame, pl.
         "pit_histogram.png",
     ]
     assert all(png.startswith(b"\x89PNG") for png in pictures.values())
+
+
+def test_a_version_without_an_estimator_has_no_picture_of_one(
+    trained: TrainedModel, signal: tuple[pl.DataFrame, pl.DataFrame]
+):
+    study = Drawable(trained.tuning.trials, 1.0, None, [3] * 10, trained.intervals)
+    assert "permutation_importance.png" not in study_pictures(study, signal[1])
+
+
+def test_levels_are_counted_by_tenths():
+    counts = pit_counts(np.array([0.0, 0.05, 0.11, 0.95, 1.0]))
+    assert counts == [2, 1, 0, 0, 0, 0, 0, 0, 0, 2]
 
 
 def test_a_block_of_months_is_searched_in_its_first():

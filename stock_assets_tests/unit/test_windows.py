@@ -6,7 +6,13 @@ import statistics
 import numpy as np
 import pytest
 
-from stock_assets.market.windows import decaying_sums, in_blocks, medians_before, ramp_sums
+from stock_assets.market.windows import (
+    decaying_sums,
+    in_blocks,
+    least_values,
+    medians_before,
+    ramp_sums,
+)
 
 VALUES = np.random.default_rng(7).standard_normal(40_000)
 
@@ -40,6 +46,17 @@ def test_one_unknown_value_makes_its_own_windows_unknown_and_no_other():
     values[100] = np.nan
     for sums in (decaying_sums(values, 0.9, 63), ramp_sums(values, 63)):
         assert np.flatnonzero(np.isnan(sums)).tolist() == list(range(100 - 62, 101))
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 21])
+def test_least_values_are_those_of_their_windows(count: int):
+    values = np.where(np.abs(VALUES[:300]) < 0.2, np.nan, VALUES[:300])
+    values[100:130] = np.nan
+    found = least_values(values, count)
+    assert len(found) == 300 - count + 1
+    for at, least in enumerate(found):
+        known = [value for value in values[at : at + count] if not math.isnan(value)]
+        assert least == min(known) if known else math.isnan(least)
 
 
 @pytest.mark.parametrize("span", [20, 21])
