@@ -11,7 +11,12 @@ from datetime import date
 import polars as pl
 
 from stock_assets.errors import NotEnoughHistoryError
-from stock_assets.forecasting.features import FEATURES, MARKET_VARIANCES, complete_rows
+from stock_assets.forecasting.features import (
+    FEATURES,
+    MARKET_VARIANCES,
+    complete_rows,
+    with_all_columns,
+)
 from stock_assets.forecasting.outlook import OUTLOOK
 from stock_assets.market.bars import by_ticker
 from stock_assets.market.sessions import ExchangeCalendar
@@ -85,7 +90,7 @@ def labelled_rows(
     """Complete feature rows with the return over the next `horizon` sessions as label.
 
     Args:
-        features: FEATURE_SCHEMA, any order.
+        features: FEATURE_SCHEMA, any order; see `with_all_columns`.
         calendar: Tells which sessions come next.
         horizon: Sessions from a row's close to its label's.
 
@@ -99,7 +104,7 @@ def labelled_rows(
     """
     # The calendar's first session keeps the mapping from being empty where there is no row.
     ordinals = calendar.ordinals([calendar.first, *features["session"].unique().to_list()])
-    ordered = by_ticker(features).with_columns(
+    ordered = by_ticker(with_all_columns(features)).with_columns(
         ordinal=pl.col("session").replace_strict(ordinals, return_dtype=pl.Int64)
     )
     # Sorted and without repeats: the h-th row after is h sessions after only if none is missing.
