@@ -79,7 +79,7 @@ def season_rows(first: int, last: int, calendar: ExchangeCalendar) -> Integers:
 
 
 def news_columns(
-    scores: Values, sessions: Integers, tickers: Integers, quarters: Integers
+    scores: Values | Floats, sessions: Integers, tickers: Integers, quarters: Integers
 ) -> Mapping[str, Floats]:
     """NEWS_COLUMNS of rows, each of shape (n_rows,).
 

@@ -19,7 +19,7 @@ from stock_assets.forecasting.news import (
 )
 from stock_assets.market.plausibility import LONGEST_GAP
 from stock_assets.market.sessions import ExchangeCalendar
-from stock_assets.market.windows import Values, decaying_sums
+from stock_assets.market.windows import Values, decaying_sums, in_blocks
 
 _STIR_SPANS = (3, 10, 40)
 _MOVE_SPAN = 5
@@ -76,40 +76,63 @@ def outlook_columns(
     at = ordinals - first
     n_sessions = int(at.max(initial=-1)) + 1
     tickers = rows["ticker"].rle_id().cast(pl.Int64).to_numpy()
-    whole, known = rows["whole"].to_numpy(), rows["known"].to_numpy()
-    follows = np.zeros(len(at), dtype=bool)
-    follows[1:] = whole[1:] & whole[:-1] & (tickers[1:] == tickers[:-1])
-
-    def before(values: Values) -> Values:
-        return np.where(follows, np.roll(values, 1), np.nan)
-
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scaled = np.clip(
-            moves["one_return"] / before(moves["volatility"]), -_MOST_RETURN, _MOST_RETURN
-        )
-        variance = np.log(np.maximum(moves["variance"], 0.02 * moves["volatility"] ** 2))
-    variance = np.clip(variance - before(moves["log_variance"]), -_MOST_VARIANCE, _MOST_VARIANCE)
-    volume = np.where(whole, np.clip(moves["volume"], -_MOST_VOLUME, _MOST_VOLUME), np.nan)
+    returns, variance, volume = _bounded_moves(moves, rows["whole"].to_numpy(), tickers)
+    known = rows["known"].to_numpy()
 
     def sums(values: Values) -> tuple[Values, Values]:
         """By session, in the order of the tickers, whatever other sessions there are."""
         counted = known & np.isfinite(values)
-        where = at[counted]
-        total = np.bincount(where, weights=values[counted], minlength=n_sessions)
-        return total.astype(float), np.bincount(where, minlength=n_sessions).astype(float)
+        total = np.bincount(at, weights=np.where(counted, values, 0), minlength=n_sessions)
+        return total, np.bincount(at, weights=counted, minlength=n_sessions)
 
-    def less_the_others(values: Values) -> Values:
-        total, count = sums(values)
-        own = known & np.isfinite(values)
-        others = count[at] - own
-        return np.asarray(values - (total[at] - np.where(own, values, 0)) / np.maximum(others, 1))
+    by_session = _market_moves(sums(returns), sums(np.abs(returns, out=returns)))
+    all_variance, all_volume = sums(variance), sums(volume)
+    scores = np.empty(len(at), np.float32)
 
-    scores = news_scores(less_the_others(variance), less_the_others(volume))
+    def block(start: int, end: int) -> None:
+        some = slice(start, end)
+
+        def less_the_others(values: Values, total: Values, count: Values) -> Values:
+            own = known[some] & np.isfinite(values[some])
+            others = np.maximum(count[at[some]] - own, 1)
+            of_others = total[at[some]] - np.where(own, values[some], 0)
+            return np.asarray(values[some] - of_others / others)
+
+        scores[some] = news_scores(
+            less_the_others(variance, *all_variance), less_the_others(volume, *all_volume)
+        )
+
+    in_blocks(block, 0, len(at))
     quarters = season_rows(first, first + n_sessions, calendar)
     found = dict(news_columns(scores, at, tickers, quarters))
-    for name, by_session in _market_moves(sums(scaled), sums(np.abs(scaled))).items():
-        found[name] = by_session.astype(np.float32)[at]
+    for name, values in by_session.items():
+        found[name] = values.astype(np.float32)[at]
     return found
+
+
+def _bounded_moves(
+    moves: Mapping[str, Values], whole: NDArray[np.bool_], tickers: NDArray[np.int64]
+) -> tuple[Values, Values, Values]:
+    """Returns in units of the volatility a row before; log variance and volume over the usual.
+
+    The first two are NaN where the ticker's row before has no whole window.
+    """
+    returns, variance, volume = (np.full(len(whole), np.nan) for _ in range(3))
+
+    def block(start: int, end: int) -> None:
+        now, before = slice(max(start, 1), end), slice(max(start, 1) - 1, end - 1)
+        follows = whole[now] & whole[before] & (tickers[now] == tickers[before])
+        scaled = moves["one_return"][now] / moves["volatility"][before]
+        returns[now] = np.where(follows, np.clip(scaled, -_MOST_RETURN, _MOST_RETURN), np.nan)
+        least = 0.02 * moves["volatility"][now] ** 2
+        excess = np.log(np.maximum(moves["variance"][now], least)) - moves["log_variance"][before]
+        variance[now] = np.where(follows, np.clip(excess, -_MOST_VARIANCE, _MOST_VARIANCE), np.nan)
+        some = slice(start, end)
+        surprise = np.clip(moves["volume"][some], -_MOST_VOLUME, _MOST_VOLUME)
+        volume[some] = np.where(whole[some], surprise, np.nan)
+
+    in_blocks(block, 0, len(whole))
+    return returns, variance, volume
 
 
 def _market_moves(
