@@ -83,7 +83,8 @@ def outlook_columns(
         """By session, in the order of the tickers, whatever other sessions there are."""
         counted = known & np.isfinite(values)
         total = np.bincount(at, weights=np.where(counted, values, 0), minlength=n_sessions)
-        return total, np.bincount(at, weights=counted, minlength=n_sessions)
+        count = np.bincount(at, weights=counted, minlength=n_sessions)
+        return total.astype(float, copy=False), count.astype(float, copy=False)
 
     by_session = _market_moves(sums(returns), sums(np.abs(returns, out=returns)))
     all_variance, all_volume = sums(variance), sums(volume)
