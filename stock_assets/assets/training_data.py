@@ -15,7 +15,7 @@ from pydantic import Field
 
 from stock_assets.assets.attributes import PARQUET, by_month, show_each
 from stock_assets.errors import SettingsError
-from stock_assets.forecasting.features import FEATURE_SCHEMA, HISTORY_SESSIONS
+from stock_assets.forecasting.features import HISTORY_SESSIONS
 from stock_assets.forecasting.splits import (
     LABELLED_SCHEMA,
     SplitSessions,
@@ -107,7 +107,7 @@ def labelled_month(
         MissingPartitionsError: Features of a session were never materialised.
     """
     rows = features.rows_between(str(first), str(through))
-    return labelled_rows(rows.select(*FEATURE_SCHEMA), partitions.calendar, horizon)
+    return labelled_rows(rows, partitions.calendar, horizon)
 
 
 def training_data_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDefinition]:

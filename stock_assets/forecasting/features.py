@@ -9,11 +9,21 @@ Range variance after Garman & Klass (1980), "On the Estimation of Security Price
 Historical Data", plus the squared overnight return.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
+from stock_assets.forecasting.outlook import (
+    OUTLOOK,
+    OUTLOOK_SESSIONS,
+    SHARES,
+    next_session_columns,
+    outlook_columns,
+    share_logs,
+)
 from stock_assets.market.membership import Membership, are_members
 from stock_assets.market.plausibility import JUDGING_SESSIONS, judge_bars
 from stock_assets.market.sessions import ExchangeCalendar
@@ -24,10 +34,10 @@ WINDOW = 63
 SLACK = 10
 """Sessions that a ticker may have missed within the window before its features become null."""
 HISTORY_SESSIONS = WINDOW + SLACK
-"""Sessions before a session whose bars its features are made of."""
-BAR_SESSIONS = HISTORY_SESSIONS + JUDGING_SESSIONS
-"""Sessions before a session whose bars must be at hand to compute its features: each bar that they
-are made of is judged by those before it."""
+"""Sessions before a session whose bars FEATURES are made of."""
+BAR_SESSIONS = OUTLOOK_SESSIONS + HISTORY_SESSIONS + JUDGING_SESSIONS
+"""Sessions before a session whose bars must be at hand to compute its row: the outlook looks at
+earlier rows, these at the bars before them, and each bar is judged by those before it."""
 
 MOMENTUM_SESSIONS = (5, 10, 20, 60)
 EMA_SPANS = (5, 10, 20)
@@ -67,7 +77,11 @@ FEATURE_SCHEMA: dict[str, pl.DataType] = {
     "range_variance_1d": pl.Float64(),
     **{name: pl.Float64() for name in FEATURES},
     **{name: pl.Float64() for name in MARKET_VARIANCES},
+    **OUTLOOK,
 }
+
+FEATURE_LATER = frozenset(OUTLOOK)
+"""Columns that the first objects lack: null there."""
 
 
 def build_features(
@@ -85,9 +99,10 @@ def build_features(
         FEATURE_SCHEMA, one row per bar that `judge_bars` gives no reason against, sorted by ticker
         and session. All of FEATURES and `volatility_1d` are null together where fewer than
         WINDOW + 1 such bars lie within the last HISTORY_SESSIONS sessions; MARKET_VARIANCES where
-        they are so for all; `return_1d` and `range_variance_1d` on a ticker's first row and after
-        LONGEST_GAP sessions without a bar. Where it missed fewer, `return_1d` spans them, and
-        counts in variances and features as that of an average one of them. No NaN.
+        they are so for all; OUTLOOK where FEATURES are, and where it is not known; `return_1d` and
+        `range_variance_1d` on a ticker's first row and after LONGEST_GAP sessions without a bar.
+        Where it missed fewer, `return_1d` spans them, and counts in variances and features as that
+        of an average one of them. No NaN.
 
     Raises:
         UnsortedBarsError: Two bars share ticker and session.
@@ -112,11 +127,13 @@ def build_features(
             spanned=pl.col("spanned").fill_null(1).cast(pl.Float64),
         )
         .filter(pl.col("is_usable"))
-        .with_columns(known=_has_whole_window())
-        .with_columns(known=pl.col("known") & pl.col("is_row"))
+        .with_columns(whole=_has_whole_window())
+        .with_columns(known=pl.col("whole") & pl.col("is_row"))
         .rechunk()
     )
     columns, log_variances = _computed(rows)
+    rows = rows.drop("open", "high", "low", "dividend", "volume_ratio")
+    columns |= _outlook(rows, columns, log_variances, calendar)
     found = rows.select(
         "is_row",
         "ticker",
@@ -124,10 +141,38 @@ def build_features(
         pl.col("close").alias("close_usd"),
         pl.col("log_growth").alias("return_1d"),
         pl.Series("range_variance_1d", columns.pop("range_variance_1d"), nan_to_null=True),
-        *(pl.when("known").then(pl.Series(name, v)).alias(name) for name, v in columns.items()),
+        *_null_where_unknown(columns, ~rows["known"].to_numpy()),
         *_market_means(rows, log_variances),
+        *next_session_columns(rows["ordinal"], calendar),
     )
-    return found.filter("is_row").select(pl.col(n).cast(t) for n, t in FEATURE_SCHEMA.items())
+    if not rows["is_row"].all():
+        found = found.filter("is_row")
+    return found.select(pl.col(n).cast(t) for n, t in FEATURE_SCHEMA.items())
+
+
+def _null_where_unknown(columns: dict[str, Any], unknown: NDArray[np.bool_]) -> Iterator[pl.Series]:
+    """Takes the columns one by one, so that of 2.4 M rows there are never two copies."""
+    for name in list(columns):
+        values = columns.pop(name)
+        values[unknown] = np.nan
+        yield pl.Series(name, values, nan_to_null=True)
+
+
+def _outlook(
+    rows: pl.DataFrame,
+    columns: Mapping[str, Values],
+    log_variances: Mapping[int, Values],
+    calendar: ExchangeCalendar,
+) -> dict[str, Any]:
+    """What of OUTLOOK is made of the rows of other sessions and tickers."""
+    moves = {
+        "one_return": rows["log_growth"].to_numpy() * rows["spanned"].to_numpy() ** -0.5,
+        "variance": columns["range_variance_1d"],
+        "volatility": columns["volatility_1d"],
+        "log_variance": log_variances[VARIANCE_SPANS[-1]],
+        "volume": columns["volume_surprise"],
+    }
+    return outlook_columns(rows, moves, calendar)
 
 
 _PRICED = ("open", "high", "low", "close", "dividend")
@@ -149,7 +194,7 @@ def _has_whole_window() -> pl.Expr:
     return whole.fill_null(False)
 
 
-def _computed(rows: pl.DataFrame) -> tuple[dict[str, Values], dict[int, Values]]:
+def _computed(rows: pl.DataFrame) -> tuple[dict[str, Any], dict[int, Values]]:
     """Range variance, `volatility_1d` and FEATURES, and the logs of the mean variances.
 
     The latter two are right where a row's window is whole, else without meaning: hence no grouping
@@ -157,7 +202,7 @@ def _computed(rows: pl.DataFrame) -> tuple[dict[str, Values], dict[int, Values]]
     """
     inputs = (*_PRICED, "log_growth", "volume_ratio", "spanned")
     given = {name: rows[name].to_numpy() for name in inputs}
-    names = ("range_variance_1d", "volatility_1d", *FEATURES)
+    names = ("range_variance_1d", "volatility_1d", *FEATURES, *SHARES)
     columns = {name: np.full(rows.height, np.nan) for name in names}
     log_variances = {n: np.full(rows.height, np.nan) for n in VARIANCE_SPANS}
 
@@ -233,7 +278,7 @@ def _features_of(rows: Mapping[str, Values]) -> tuple[dict[str, Values], dict[in
     log_variances = {
         n: np.log(np.maximum(_mean(variance, n), _VOLATILITY_FLOOR**2)) for n in VARIANCE_SPANS
     }
-    log_volatility = np.log(volatility)
+    log_volatility, slowest = np.log(volatility), VARIANCE_SPANS[-1]
     momenta = {
         f"momentum_{n}": decaying_sums(returns, 1, n)[-size:] * per_volatility * n**-0.5
         for n in MOMENTUM_SESSIONS
@@ -254,6 +299,10 @@ def _features_of(rows: Mapping[str, Values]) -> tuple[dict[str, Values], dict[in
         **{
             f"volatility_ratio_{n}": 0.5 * value - log_volatility
             for n, value in log_variances.items()
+        },
+        **{
+            name: share_logs(_mean(rows[of] ** 2, slowest), np.exp(log_variances[slowest]))
+            for name, of in zip(SHARES, ("overnight", "one_return"), strict=True)
         },
     }
     return features, log_variances

@@ -1,7 +1,7 @@
 """How wide a forecast is: quantiles of standardised returns, scaled by the forecast volatility.
 
 A version's quantiles are those of its own data's returns over the volatility that its model would
-have forecast: half those of all tickers, half the ticker's own (quantile functions are averaged:
+have forecast: two fifths those of all tickers, the rest its own (quantile functions are averaged:
 Vincentisation, Ratcliff 1979). Without a version they are the normal law's.
 
 The bounds of the intervals, and only these, then follow each ticker's newest returns, see `adapt`.
@@ -17,7 +17,6 @@ import numpy as np
 import polars as pl
 
 from stock_assets.forecasting.volatility import (
-    REGRESSORS,
     VolatilityModel,
     are_typical,
     fit_volatility,
@@ -42,13 +41,13 @@ BOUNDS = tuple(level for coverage in COVERAGES for level in bound_levels(coverag
 
 ADAPTIVE_SESSIONS = 250
 """Standardised returns that the bounds of a forecast follow."""
-STEPS = tuple({50: 0.015, 80: 0.03, 95: 0.06}[coverage] for coverage in COVERAGES for _ in (0, 1))
+STEPS = tuple({50: 0.015, 80: 0.03, 95: 0.075}[coverage] for coverage in COVERAGES for _ in (0, 1))
 """Learning rate per bound in units of volatility: the outer the bound, the flatter the density
 there, so the smaller the harm of a step."""
 
 OWN_RETURNS = 250
 """Standardised returns that a ticker needs for quantiles of its own."""
-_OWN_WEIGHT = 0.5
+_OWN_WEIGHT = 0.6
 _DECIMALS = 4  # of a quantile in units of volatility: 500 tickers make a file of 250 kB
 
 
@@ -147,12 +146,9 @@ class IntervalModel:
             ValueError: A number can't be right: then none of its forecasts would be.
             KeyError, TypeError: Something is missing, or is no number.
         """
-        coefficients = tuple(map(float, stored["volatility"]["coefficients"]))
-        if len(coefficients) != len(REGRESSORS) or not np.isfinite(coefficients).all():
-            raise ValueError("coefficients of the volatility are missing or not finite")
         return cls(
             horizon=int(stored["horizon"]),
-            volatility=VolatilityModel(coefficients),
+            volatility=VolatilityModel.of(stored["volatility"]),
             pooled=StandardQuantiles.of(stored["pooled"]),
             newcomers=StandardQuantiles.of(stored["newcomers"]),
             by_ticker={t: StandardQuantiles.of(q) for t, q in stored["by_ticker"].items()},
@@ -165,14 +161,14 @@ def fit_intervals(rows: pl.DataFrame, horizon: int = 1) -> IntervalModel:
     The returns themselves are standardised, not the residuals of a point model that was fitted to
     them: those would be too narrow, and a forecast moves a return's mean by next to nothing.
     """
-    model = fit_volatility(rows)
+    model, unit = fit_volatility(rows, horizon)
     returns = rows["return_next"].to_numpy()
     typical = are_typical(rows)
     if not typical.any():
         typical = np.ones(rows.height, dtype=bool)
-    scaled = rows.select(
-        "ticker", z=pl.Series(returns / model.volatility(rows)), typical=pl.Series(typical)
-    ).filter(pl.col("z").is_finite())
+    scaled = rows.select("ticker", z=pl.Series(returns / unit), typical=pl.Series(typical)).filter(
+        pl.col("z").is_finite()
+    )
     pooled = empirical_quantiles(scaled.filter("typical")["z"].to_numpy())
     in_market_units = (returns / market_volatility(rows))[typical]
     return IntervalModel(

@@ -12,6 +12,7 @@ import polars as pl
 
 from stock_assets.errors import NotEnoughHistoryError
 from stock_assets.forecasting.features import FEATURES, MARKET_VARIANCES, complete_rows
+from stock_assets.forecasting.outlook import OUTLOOK
 from stock_assets.market.bars import by_ticker
 from stock_assets.market.sessions import ExchangeCalendar
 
@@ -26,6 +27,7 @@ LABELLED_SCHEMA: dict[str, pl.DataType] = {
     "range_variance_next": pl.Float64(),
     **{name: pl.Float64() for name in FEATURES},
     **{name: pl.Float64() for name in MARKET_VARIANCES},
+    **OUTLOOK,
 }
 
 LABEL_BOUND = 6.0

@@ -7,10 +7,13 @@ ticker has more leverage than its share: a price that hardly moves would otherwi
 coefficients of all. After Corsi (2009), "A Simple Approximate Long-Memory
 Model of Realized Volatility", with exponential means and a market factor as in Bollerslev, Hood,
 Huss & Pedersen (2018), "Risk Everywhere: Modeling and Managing Volatility". The log makes the level
-biased; the quantiles of standardised returns (see `intervals`) put it right.
+biased; the quantiles of standardised returns (see `intervals`) put it right. To it comes the second
+step of `scale_step`, which looks at the returns themselves.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
@@ -19,6 +22,14 @@ from stock_assets.forecasting.features import (
     MARKET_VARIANCES,
     VARIANCE_SPANS,
     WINDOW,
+)
+from stock_assets.forecasting.scale_step import (
+    LEAST_SESSIONS,
+    PARTS,
+    TERMS,
+    ScaleStep,
+    fit_scale,
+    outlook_terms,
 )
 from stock_assets.market.sessions import ExchangeCalendar
 
@@ -42,12 +53,13 @@ _LEAST, _MOST = 0.01, 100.0  # of the ticker's usual variance: a session without
 
 @dataclass(frozen=True)
 class VolatilityModel:
-    """Coefficients of REGRESSORS, in this order, for the next return's log variance.
+    """Coefficients of REGRESSORS, in this order, for the next return's log variance, and the step.
 
-    They say by how much it differs from that of `volatility_1d`.
+    The former say by how much it differs from that of `volatility_1d`.
     """
 
     coefficients: tuple[float, ...]
+    scale: ScaleStep = field(default=ScaleStep())
 
     def volatility(self, rows: pl.DataFrame) -> np.ndarray:
         """Standard deviation of the return forecast up to a constant, shape (n_rows,).
@@ -55,10 +67,42 @@ class VolatilityModel:
         NaN where a regressor is not known. A row's value does not depend on the other rows, to the
         last bit: terms are added one by one, as a matrix product would add them in blocks.
         """
+        regressors = _regressors(rows)
+        log_volatility = self._first_step(rows, regressors)
+        if self.scale.coefficients:
+            log_volatility = log_volatility + self.scale.log_step(_terms(rows, regressors))
+        return np.asarray(np.exp(log_volatility))
+
+    def _first_step(self, rows: pl.DataFrame, regressors: list[np.ndarray]) -> np.ndarray:
         log_variance = 2 * np.log(rows["volatility_1d"].to_numpy())
-        for coefficient, values in zip(self.coefficients, _regressors(rows), strict=True):
+        for coefficient, values in zip(self.coefficients, regressors, strict=True):
             log_variance = log_variance + coefficient * values
-        return np.asarray(np.exp(log_variance / 2))
+        return np.asarray(log_variance / 2)
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> Self:
+        """One that was stored before there was a second step has none.
+
+        Raises:
+            ValueError: A number is missing or not finite.
+        """
+        scale = stored.get("scale", {"coefficients": (), "centres": ()})
+        first = tuple(map(float, stored["coefficients"]))
+        step = ScaleStep(
+            tuple(map(float, scale["coefficients"])), tuple(map(float, scale["centres"]))
+        )
+        numbers = (*first, *step.coefficients, *step.centres)
+        terms = len(REGRESSORS) - 1 + len(TERMS)
+        of_step = (len(step.coefficients), len(step.centres))
+        is_whole = len(first) == len(REGRESSORS) and of_step in {(0, 0), (terms, terms)}
+        if not is_whole or not np.isfinite(numbers).all():
+            raise ValueError("coefficients of the volatility are missing or not finite")
+        return cls(first, step)
+
+
+def _terms(rows: pl.DataFrame, regressors: list[np.ndarray]) -> list[np.ndarray]:
+    """What the second step looks at: all but the constant of the first, and the outlook."""
+    return [*regressors[1:], *outlook_terms(rows)]
 
 
 def _regressors(rows: pl.DataFrame) -> list[np.ndarray]:
@@ -81,23 +125,43 @@ def _regressors(rows: pl.DataFrame) -> list[np.ndarray]:
     ]
 
 
-def fit_volatility(rows: pl.DataFrame) -> VolatilityModel:
-    """Ordinary least squares over all rows.
+def fit_volatility(rows: pl.DataFrame, horizon: int = 1) -> tuple[VolatilityModel, np.ndarray]:
+    """Ordinary least squares over all rows, then the second step.
 
     Args:
         rows: Labelled rows; those without `range_variance_next` or a regressor are left out, and
             those that are not typical: few as they are, they lie so far out that they would turn
             the plane for all others.
+        horizon: Sessions that `return_next` spans.
+
+    Returns:
+        The model, and what it forecasts for the rows, shape (n_rows,): each with a second step
+        fitted on the other thirds of the sessions, as a forecast's own return is never among those
+        learnt from. Returns in that unit are as large as those to come.
     """
     variance = rows["volatility_1d"].to_numpy() ** 2
     ratio = np.clip(rows["range_variance_next"].to_numpy() / variance, _LEAST, _MOST)
     target = np.log(ratio)
-    design = np.column_stack(_regressors(rows))
-    known = np.isfinite(target) & np.isfinite(design).all(axis=1)
-    known &= are_typical(rows)
+    regressors = _regressors(rows)
+    design = np.column_stack(regressors)
+    typical = are_typical(rows)
+    known = np.isfinite(target) & np.isfinite(design).all(axis=1) & typical
     # One ticker is its own market: least squares of smallest norm does not mind.
     coefficients, *_ = np.linalg.lstsq(design[known], target[known], rcond=None)
-    return VolatilityModel(tuple(float(c) for c in coefficients))
+    first = VolatilityModel(tuple(float(c) for c in coefficients))
+    unit = first.volatility(rows)
+    sessions = rows["session"].rank("dense").cast(pl.Int64).to_numpy() - 1
+    n_sessions = int(sessions.max(initial=-1)) + 1
+    if n_sessions < LEAST_SESSIONS:
+        return first, unit
+    terms = _terms(rows, regressors)
+    parts = sessions * PARTS // n_sessions
+    returns = rows["return_next"].to_numpy()
+    step, without = fit_scale(terms, returns / unit, typical, parts, horizon)
+    for part, other in enumerate(without):
+        at = parts == part
+        unit[at] *= np.exp(other.log_step([term[at] for term in terms]))
+    return VolatilityModel(first.coefficients, step), unit
 
 
 def are_typical(rows: pl.DataFrame) -> np.ndarray:

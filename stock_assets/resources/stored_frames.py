@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from stock_assets.forecasting.evaluation import SCORE_LATER, SCORE_SCHEMA
-from stock_assets.forecasting.features import FEATURE_SCHEMA
+from stock_assets.forecasting.features import FEATURE_LATER, FEATURE_SCHEMA
 from stock_assets.forecasting.forecast_schema import FORECAST_LATER, FORECAST_SCHEMA
 from stock_assets.forecasting.splits import LABELLED_SCHEMA
 from stock_assets.market.revisions import STORED_LATER, STORED_SCHEMA
@@ -45,9 +45,9 @@ class Columns:
 
 _DECLARED: Mapping[str, Columns] = {
     "raw_prices": Columns(STORED_SCHEMA, STORED_LATER),
-    "features": Columns(FEATURE_SCHEMA),
-    "train_set": Columns(LABELLED_SCHEMA),
-    "test_set": Columns(LABELLED_SCHEMA),
+    "features": Columns(FEATURE_SCHEMA, FEATURE_LATER),
+    "train_set": Columns(LABELLED_SCHEMA, FEATURE_LATER),
+    "test_set": Columns(LABELLED_SCHEMA, FEATURE_LATER),
     "daily_forecast": Columns(FORECAST_SCHEMA, FORECAST_LATER),
     "forecast_rmse": Columns(SCORE_SCHEMA, SCORE_LATER),
 }

@@ -24,7 +24,7 @@ from stock_assets_tests.simulated_prices import simulated_bars
 
 XNYS = load_calendar("XNYS")
 N_TICKERS = 6
-BARS = simulated_bars(XNYS, "2010-01-04", 400, N_TICKERS, seed=11)
+BARS = simulated_bars(XNYS, "2010-01-04", 640, N_TICKERS, seed=11)
 SESSIONS = XNYS.between(date(2010, 1, 4), BARS["session"].max())
 LAST = SESSIONS[-1]
 ODD = "T002"
@@ -168,13 +168,13 @@ def spoiled(bars: pl.DataFrame, ticker: str, first: int, length: int, kind: str)
 
 SPOILS = st.tuples(
     st.sampled_from(["T000", "T001", ODD]),
-    st.integers(1, 290),
+    st.integers(1, 590),
     st.integers(1, 40),
     st.sampled_from(["absent", "filled", "collapsed", "unsound, paid", "unsound, unreadable"]),
 )
 
 
-@given(st.lists(SPOILS, min_size=1, max_size=5), st.integers(150, 300))
+@given(st.lists(SPOILS, min_size=1, max_size=5), st.integers(BAR_SESSIONS + 10, 600))
 @hypothesis_settings(max_examples=60, deadline=None)
 def test_a_daily_run_gives_what_a_backfill_gives_whatever_the_bars_are(
     spoils: list[tuple[str, int, int, str]], at: int

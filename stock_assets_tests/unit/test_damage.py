@@ -12,6 +12,7 @@ from polars.testing import assert_frame_equal
 
 from stock_assets.commands.due import Due
 from stock_assets.errors import DamagedObjectError
+from stock_assets.forecasting.outlook import OUTLOOK
 from stock_assets.resources.damage import find_damaged
 from stock_assets.resources.io_managers import ParquetIOManager, stored_partitions
 from stock_assets.resources.object_store import CacheFolder, ObjectStore
@@ -156,8 +157,12 @@ def test_json_that_no_asset_stores_is_refused(store: ObjectStore, text: str):
 def test_a_column_that_an_object_lacks_is_null_only_if_it_was_added_later(
     store: ObjectStore, asset: str
 ):
+    outlook = set(OUTLOOK)
     later = {
         "raw_prices": {"revisions"},
+        "features": outlook,
+        "train_set": outlook,
+        "test_set": outlook,
         "daily_forecast": {"intervals_version"},
         "forecast_rmse": {"unscored_reason"},
     }.get(asset, set())

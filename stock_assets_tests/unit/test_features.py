@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from stock_assets.forecasting.features import (
+    BAR_SESSIONS,
     FEATURES,
     HISTORY_SESSIONS,
     WINDOW,
@@ -130,7 +131,7 @@ def test_a_session_computed_alone_equals_the_same_in_a_long_range(xnys: Exchange
     bars = sample_bars()
     everything = build_features(bars, xnys)
     for session in (date(2003, 3, 10), date(2005, 3, 1), date(2012, 11, 8)):
-        start = xnys.offset(session, -HISTORY_SESSIONS)
+        start = xnys.offset(session, -BAR_SESSIONS)
         alone = build_features(bars.filter(pl.col("session").is_between(start, session)), xnys)
         assert alone.filter(pl.col("session") == session).equals(
             everything.filter(pl.col("session") == session)

@@ -232,7 +232,7 @@ def test_bounds_move_by_the_steps_of_the_pinball_loss():
     # Beyond all upper bounds: each moves by step * level, lower ones too (they were not hit).
     after = adapt(start, np.array([[3.0]]))
     expected = start + np.array([[0.015 * 0.25, 0.015 * 0.75, 0.03 * 0.1, 0.03 * 0.9,
-                                  0.06 * 0.025, 0.06 * 0.975]])  # fmt: skip
+                                  0.075 * 0.025, 0.075 * 0.975]])  # fmt: skip
     np.testing.assert_allclose(after, expected, atol=1e-12)
     np.testing.assert_array_equal(adapt(start, np.array([[np.nan]])), start)
 
