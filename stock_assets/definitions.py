@@ -17,6 +17,7 @@ from stock_assets.resources.metrics import MetricsGateway
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.notifier import Notifier
 from stock_assets.resources.object_store import open_store
+from stock_assets.resources.page_io_manager import PageIOManager
 from stock_assets.resources.price_history import PriceHistory
 from stock_assets.resources.prices import open_prices
 from stock_assets.settings import Settings, load_settings
@@ -73,6 +74,10 @@ def build_resources(settings: Settings) -> dict[str, Any]:
     def json(context: dg.InitResourceContext) -> JsonIOManager:
         return JsonIOManager(context.resources.object_store)
 
+    @dg.io_manager(required_resource_keys={"object_store"}, description="A page as HTML.")
+    def page(context: dg.InitResourceContext) -> PageIOManager:
+        return PageIOManager(context.resources.object_store)
+
     return {
         "object_store": for_the_run(open_store, "Objects by key: S3 or a folder."),
         "prices": for_the_run(open_prices, "The source of bars and the tickers wanted of it."),
@@ -82,6 +87,7 @@ def build_resources(settings: Settings) -> dict[str, Any]:
         "notifier": Notifier(settings),
         "parquet_io_manager": parquet,
         "json_io_manager": json,
+        "page_io_manager": page,
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from stock_assets.commands.project import Project, open_project
+from stock_assets.commands.report import materialise_report
 from stock_assets.commands.stages import Progress, Range, materialise_range, plan_range
 from stock_assets.commands.tables import forecast_table, print_table, score_lines
 from stock_assets.commands.trained_otherwise import trained_otherwise
@@ -22,6 +23,7 @@ from stock_assets.forecasting.summary import (
 from stock_assets.partitions import months_before
 from stock_assets.resources.io_managers import stored_partitions
 from stock_assets.resources.read_cache import read_rows
+from stock_assets.resources.report_rows import Asked
 from stock_assets.settings import Settings
 
 _DEFAULT_MONTHS = 6
@@ -106,9 +108,15 @@ def _basket(past: pl.DataFrame, wanted: Range) -> dict[str, Any]:
 
 
 def run(
-    settings: Settings, first: date | None, last: date | None, fresh: bool = False
+    settings: Settings,
+    first: date | None,
+    last: date | None,
+    fresh: bool = False,
+    report: bool = False,
 ) -> dict[str, Any]:
     """Materialises the range and returns its summary with the newest forecasts.
+
+    With `report` also the page about it, and where it lies.
 
     Left out, the range is the newest session's month and the five before it.
     """
@@ -127,7 +135,11 @@ def run(
             print(f"note: {others}", file=sys.stderr)
         stored = stored_partitions(project.store, "daily_forecast")
         newest = read_rows(project.store, [stored[str(wanted.forecasts[-1])]])
-        return summary(project, wanted, progress) | {"newest_forecasts": newest}
+        result = summary(project, wanted, progress) | {"newest_forecasts": newest}
+        if report:
+            asked = Asked(wanted.targets[0], wanted.targets[-1], settings.wanted_tickers)
+            result["report"] = str(materialise_report(project, asked))
+        return result
 
 
 def show(result: dict[str, Any]) -> None:
