@@ -9,6 +9,7 @@ import dagster as dg
 from stock_assets.assets import all_assets
 from stock_assets.automation.console import console_logger
 from stock_assets.automation.jobs import all_jobs
+from stock_assets.automation.report_sensor import report_sensor
 from stock_assets.automation.schedules import all_schedules
 from stock_assets.automation.sensors import rmse_sensor
 from stock_assets.partitions import load_partitions
@@ -38,7 +39,7 @@ def build_definitions(
         assets=all_assets(settings, partitions),
         jobs=jobs,
         schedules=all_schedules(jobs, settings.refetch_sessions),
-        sensors=[rmse_sensor(settings, partitions)],
+        sensors=[rmse_sensor(settings, partitions), report_sensor(jobs)],
         resources={**build_resources(settings), **(resource_overrides or {})},
         loggers={"console": console_logger},
         executor=dg.in_process_executor,

@@ -5,10 +5,11 @@ from pathlib import Path
 from stock_assets.automation.jobs import FORECAST_REPORT, REPORT_JOB
 from stock_assets.commands.project import Project
 from stock_assets.errors import SettingsError
+from stock_assets.forecasting.fingerprint import code_hash
 from stock_assets.partitions import load_partitions
-from stock_assets.report.page import render
+from stock_assets.report.page import made_of, render
 from stock_assets.resources.model_registry import ModelRegistry
-from stock_assets.resources.object_store import ObjectStore, open_store
+from stock_assets.resources.object_store import open_store
 from stock_assets.resources.page_io_manager import page_object
 from stock_assets.resources.report_rows import Asked, Sessions, read_report
 from stock_assets.settings import Settings
@@ -32,25 +33,38 @@ def write_report(settings: Settings, asked: Asked, file: Path | None) -> Path:
     return _written(render(rows).encode(), file or default_file(settings))
 
 
-def materialise_report(project: Project, asked: Asked) -> Path:
-    """The asset in Dagster, and a copy of its page where a person finds it."""
-    config = {
-        "first": str(asked.first or ""),
-        "last": str(asked.last or ""),
-        "tickers": list(asked.tickers),
-    }
-    project.definitions.resolve_job_def(REPORT_JOB).execute_in_process(
-        instance=project.instance,
-        run_config={
-            "loggers": {"console": {"config": {"log_level": "WARNING"}}},
-            "ops": {FORECAST_REPORT: {"config": config}},
-        },
-    )
-    return copy_report(project.settings, project.store)
+def newest_report(project: Project, asked: Asked, changed: bool) -> Path:
+    """The asset in Dagster, and a copy of its page where a person finds it.
+
+    Args:
+        project: Where.
+        asked: The range.
+        changed: Whether anything was made since. Nothing was: a page of this range that is stored
+            is taken as it is, since reading MLflow alone costs seconds.
+    """
+    store, key = project.store, page_object(FORECAST_REPORT)
+    page = store.get(key) if not changed and store.keys(FORECAST_REPORT) else b""
+    if not is_page_of(page.decode(), asked):
+        config = {
+            "first": str(asked.first or ""),
+            "last": str(asked.last or ""),
+            "tickers": list(asked.tickers),
+        }
+        project.definitions.resolve_job_def(REPORT_JOB).execute_in_process(
+            instance=project.instance,
+            run_config={
+                # The command has said all of it already.
+                "loggers": {"console": {"config": {"log_level": "WARNING"}}},
+                "ops": {FORECAST_REPORT: {"config": config}},
+            },
+        )
+        page = store.get(key)
+    return _written(page, default_file(project.settings))
 
 
-def copy_report(settings: Settings, store: ObjectStore) -> Path:
-    return _written(store.get(page_object(FORECAST_REPORT)), default_file(settings))
+def is_page_of(page: str, asked: Asked) -> bool:
+    """Whether this code made a page for this range."""
+    return made_of(asked.command, code_hash()) in page
 
 
 def _written(page: bytes, file: Path) -> Path:

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from stock_assets.commands.project import Project, open_project
-from stock_assets.commands.report import materialise_report
+from stock_assets.commands.report import newest_report
 from stock_assets.commands.stages import Progress, Range, materialise_range, plan_range
 from stock_assets.commands.tables import forecast_table, print_table, score_lines
 from stock_assets.commands.trained_otherwise import trained_otherwise
@@ -138,7 +138,8 @@ def run(
         result = summary(project, wanted, progress) | {"newest_forecasts": newest}
         if report:
             asked = Asked(wanted.targets[0], wanted.targets[-1], settings.wanted_tickers)
-            result["report"] = str(materialise_report(project, asked))
+            changed = any(progress.seconds.values())
+            result["report"] = str(newest_report(project, asked, changed))
         return result
 
 

@@ -180,7 +180,7 @@ def estimate_chart(
     seen += [line_at] if line_at is not None else []
     ticks = nice_ticks(min(seen, default=0), max(seen, default=1), about=5)
     height = TOP + len(rows) * _ROW + BOTTOM
-    x = Scale(ticks[0], ticks[-1], 132, RIGHT - 12)
+    x = Scale(ticks[0], ticks[-1], 138, RIGHT - 12)
     parts: list[str] = []
     for n, tick in enumerate(ticks):
         parts.append(

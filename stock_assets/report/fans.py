@@ -141,7 +141,7 @@ def _fan(
         f"The last {sum(v is not None for v in line.values())} closes, {missed} outside the 95 %"
         f" interval; for {target} {price(row['forecast_close_usd'])}, 95 %: {coming}."
     )
-    says = f"{price(row['close_usd'])}, next {coming}, {missed} outside"
+    says = f"next {coming}; {len(misses)} outside"
     svg = drawing(f"fan-{n}", f"{ticker}: closes and intervals", description, _HEIGHT, *parts)
     return Fan(ticker, says, svg)
 

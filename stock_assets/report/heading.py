@@ -49,7 +49,6 @@ def heading(rows: ReportRows) -> Heading:
     intervals = _versions(newest, "intervals_version")
     through = newest["trained_through"].max()
     facts = [
-        ("Dataset", about.dataset),
         ("Range", f"{about.sessions[0]} .. {about.sessions[-1]}, as targets"),
         ("Tickers", f"{newest['ticker'].n_unique():,}"),
         ("Points by", points or "the random walk, without a version"),
@@ -60,7 +59,7 @@ def heading(rows: ReportRows) -> Heading:
         ("Made", f"{about.made_at:%Y-%m-%d %H:%M} UTC"),
     ]
     if about.left_out:
-        facts.insert(2, ("Left out", f"{counted(about.left_out, 'earlier session')}"))
+        facts.insert(1, ("Left out", f"{counted(about.left_out, 'earlier session')}"))
     lights = [
         data_light(rows, as_of),
         model_light(newest),
@@ -110,7 +109,7 @@ def alerts_light(session: str, breaches: Sequence[str]) -> Light:
         return Light("Alerts", WARNING, "nothing was scored yet")
     if breaches:
         return Light("Alerts", BAD, f"{counted(len(breaches), 'rolling error')} above its limit")
-    return Light("Alerts", GOOD, f"nothing above its threshold at {session}")
+    return Light("Alerts", GOOD, "nothing is above its threshold")
 
 
 def _versions(newest: pl.DataFrame, column: str) -> str:

@@ -115,13 +115,15 @@ def _pit_figure(shares: Sequence[float]) -> Figure:
 
 def _rolling(rows: ReportRows) -> Figure:
     sums, window = session_sums(rows.scores), rows.about.window
+    # A few sessions would be noise that sets the scale; a short range has nothing else.
+    least = max(min(window, sums.height) // 2, 1)
     lines = []
     for coverage in COVERAGES:
         hits, judged = (
-            sums[f"{name}_{coverage}"].rolling_sum(window, min_samples=1)
+            sums[f"{name}_{coverage}"].rolling_sum(window, min_samples=least)
             for name in ("hits", "judged")
         )
-        values = [h / j if j else None for h, j in zip(hits, judged, strict=True)]
+        values = [h / j if h is not None and j else None for h, j in zip(hits, judged, strict=True)]
         lines.append(Line(f"{coverage} %", f"series-{coverage}", values))
     last = ", ".join(f"{line.name} interval {percent(line.values[-1], digits=0)}" for line in lines)
     return session_chart(

@@ -41,8 +41,7 @@ class Ratio:
 
     @property
     def name(self) -> str:
-        short = {"CRPS": "CRPS", "interval score": "score"}[self.score]
-        return f"{short} : {self.rule}"
+        return f"{self.score.replace('interval', 'int.')}, {self.rule}"
 
     @property
     def verdict(self) -> str:

@@ -27,20 +27,20 @@ from stock_assets.report.rows import ReportRows
 from stock_assets.report.verdict import verdict
 from stock_assets.report.versions import models
 
-SECTIONS: tuple[tuple[str, str], ...] = (
-    ("verdict", "Verdict"),
-    ("next-session", "Next session"),
-    ("fans", "Fan per ticker"),
-    ("intervals-right", "Were the intervals right?"),
-    ("intervals-useful", "Were the intervals useful?"),
-    ("points-useful", "Were the points useful?"),
-    ("rolling-errors", "Rolling errors and alerts"),
-    ("models", "Models"),
-    ("data", "Data"),
-    ("misses", "Largest ten misses"),
-    ("glossary", "Glossary, and this page again"),
+SECTIONS: tuple[tuple[str, str, str], ...] = (
+    ("verdict", "Verdict", "Verdict"),
+    ("next-session", "Next session", "Next session"),
+    ("fans", "Fans", "Fan per ticker"),
+    ("intervals-right", "Coverage", "Were the intervals right?"),
+    ("intervals-useful", "Interval scores", "Were the intervals useful?"),
+    ("points-useful", "Points", "Were the points useful?"),
+    ("rolling-errors", "Rolling errors", "Rolling errors and alerts"),
+    ("models", "Models", "Models"),
+    ("data", "Data", "Data"),
+    ("misses", "Misses", "Largest ten misses"),
+    ("glossary", "Glossary", "Glossary, and this page again"),
 )
-"""Anchor and heading, in the order of the page."""
+"""Anchor, its name in the navigation, and heading, in the order of the page."""
 
 
 def render(rows: ReportRows) -> str:
@@ -62,12 +62,18 @@ def render(rows: ReportRows) -> str:
         about=rows.about,
         sections=SECTIONS,
         policy=_policy(style, script),
+        made_of=made_of(rows.about.command, rows.about.code_hash),
         style=Markup(style),  # noqa: S704  # our own files
         script=Markup(script),  # noqa: S704
         open_fans=OPEN,
         baselines_held=coverage_words(rows),
         **{name: made(rows) for name, made in _CONTENT.items()},
     )
+
+
+def made_of(command: str, code_hash: str) -> Markup:
+    """Stands in the page: what it was asked for, and which code made it."""
+    return Markup('<meta name="made-of" content="{} {}">').format(command, code_hash)
 
 
 _CONTENT: dict[str, Callable[[ReportRows], Any]] = {

@@ -45,10 +45,11 @@ def prices_seen(rows: ReportRows) -> PricesSeen:
         f"{counted(bars, 'bar')} of {counted(len(days), 'session')},"
         f" {counted(missing, 'expected bar')} missing, {apart:,} in quarantine."
     )
+    shown = rows.bars.filter(pl.col("session") >= rows.about.sessions[0])
     return PricesSeen(
         says,
         [_calendar(days, says)],
-        [_quarantined(rows.bars), _revised(rows.bars), _events(rows.bars)],
+        [_quarantined(shown), _revised(shown), _events(shown)],
     )
 
 

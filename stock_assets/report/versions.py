@@ -1,7 +1,7 @@
 """The models: who served when, what the gate said in words, what people promoted."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -60,7 +60,7 @@ def models(rows: ReportRows) -> Models:
     """Newest months first."""
     months = sorted(rows.registered, reverse=True)
     figures = [_timeline(rows.forecasts)]
-    if rows.importance.height:
+    if (rows.importance["mse_increase"] > 0).any():
         figures.append(_importance(rows.importance))
     return Models(
         [_registered(rows.registered[m], rows.studies.get(m, {})) for m in months[:MONTHS]],
@@ -105,7 +105,7 @@ def _timeline(forecasts: pl.DataFrame) -> Figure:
     said = []
     for lane, (name, column) in enumerate(_LANES):
         y = 8.0 + lane * _LANE
-        parts.append(element("text", name, x=2, y=y + 14, class_="tick"))
+        parts.append(element("text", name, x=0, y=y + 14, class_="tick small"))
         for n, (version, first, last) in enumerate(_spells(forecasts, column)):
             left = x(max(place[first] - 0.5, 0))
             right = x(min(place[last] + 0.5, max(len(sessions) - 1, 1)))
@@ -154,14 +154,18 @@ def _spells(forecasts: pl.DataFrame, column: str) -> list[tuple[int | None, date
 
 
 def _importance(importance: pl.DataFrame) -> Figure:
-    top = importance.sort("mse_increase", descending=True).head(_FEATURES)
+    heard = importance.filter(pl.col("mse_increase") > 0)
+    top = heard.sort("mse_increase", descending=True).head(_FEATURES)
     bars = [(str(name).replace("_", " "), float(value)) for name, value in top.iter_rows()]
-    return bar_chart(
+    figure = bar_chart(
         "importance",
         "What the newest model listens to",
-        "By how much shuffling a feature raises the error on the test set: "
-        + "; ".join(f"{name} {value:+.2g}" for name, value in bars)
-        + ".",
+        "; ".join(f"{name} {value:+.2g}" for name, value in bars) + ".",
         bars,
-        lambda v: f"{v:+.1e}" if v else "0",
+        lambda v: f"{v:+.4f}",
     )
+    note = (
+        "By how much shuffling a feature raises the squared error on the test set, in units of"
+        " volatility squared; of the model before its slope."
+    )
+    return replace(figure, note=note)
