@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from stock_assets.forecasting.calibration import count_rejections
+from stock_assets.forecasting.calibration import calibration_tests, count_rejections
 from stock_assets.forecasting.intervals import COVERAGES, GRID
 from stock_assets.forecasting.session_sums import session_sums
 from stock_assets.report.charts import (
@@ -40,7 +40,9 @@ def intervals_right(rows: ReportRows) -> IntervalsRight:
         return IntervalsRight(["No interval has an outcome yet."], [])
     confidence = summary["coverage_confidence"]
     says = [_judged(c, coverage[c], confidence[str(c)]) for c in COVERAGES]
-    tested = count_rejections(rows.by_ticker.values())
+    tested = count_rejections(
+        calibration_tests(one, rows.about.horizon) for _, one in rows.scores.group_by("ticker")
+    )
     if tested["kupiec"]["95"]["tickers"]:
         says.append(
             f"Kupiec's test rejects the 95 % coverage of {tested['kupiec']['95']['rejected']} of"
@@ -67,7 +69,8 @@ def intervals_right(rows: ReportRows) -> IntervalsRight:
 def _judged(coverage: int, share: float, bounds: Sequence[float] | None) -> str:
     said = f"The {coverage} % interval held {percent(share, digits=1)} of the closes"
     if bounds is None:
-        return f"{said}; too few sessions to say how far chance reaches."
+        why = "too few sessions" if 0 < share < 1 else "all on one side"
+        return f"{said}; {why} to say how far chance reaches."
     inside = bounds[0] <= coverage / 100 <= bounds[1]
     reach = f"95 % confidence {percent(bounds[0], digits=1)} .. {percent(bounds[1], digits=1)}"
     if inside:

@@ -171,7 +171,7 @@ def _events(bars: pl.DataFrame) -> Listing:
         what += [f"dividend {_exact(dividend)} per share"] if dividend else []
         found.append((str(row["session"]), row["ticker"], ", ".join(what)))
     return _listing(
-        "Splits and dividends", ("session", "ticker", "event"), found, "None in the range."
+        "Splits and dividends", ("session", "ticker", "event"), found, "No split and no dividend."
     )
 
 

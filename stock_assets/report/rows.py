@@ -11,7 +11,7 @@ import polars as pl
 from stock_assets.forecasting.baselines import beside_baselines, summarise_baselines
 from stock_assets.forecasting.episodes import Rules
 from stock_assets.forecasting.promotion import ModelVersion
-from stock_assets.forecasting.summary import summarise, summarise_by_ticker
+from stock_assets.forecasting.summary import summarise
 from stock_assets.forecasting.thresholds import Readings, Thresholds, in_breach
 
 
@@ -89,10 +89,6 @@ class ReportRows:
     @cached_property
     def summary(self) -> dict[str, Any]:
         return summarise(self.scores, self.about.horizon)
-
-    @cached_property
-    def by_ticker(self) -> dict[str, dict[str, Any]]:
-        return summarise_by_ticker(self.scores, self.about.horizon)
 
     @cached_property
     def beside(self) -> pl.DataFrame:
