@@ -27,7 +27,7 @@ def breach_message(score: LiveScore, thresholds: Thresholds, next_step: str) -> 
         Event.BREACH,
         score.session,
         f"RMSE above its threshold ({score.dataset}, {score.session})",
-        [*lines, next_step, "More: asset forecast_rmse in Dagster."],
+        [*lines, next_step, "More: `stock-assets report`, or the asset forecast_rmse in Dagster."],
         "failure",
     )
 
