@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from markupsafe import Markup
 
+from stock_assets.forecasting.promotion import RANDOM_WALK
 from stock_assets.report.charts import (
     BOTTOM,
     LEFT,
@@ -125,7 +126,8 @@ def _fan(
     points = [None if (c := line.get(k)) is None else (x(k), y(c)) for k in range(place[target])]
     parts.append(element("path", d=polyline(points), class_="line close"))
     at = x(place[target])
-    parts.append(element("circle", cx=at, cy=y(row["forecast_close_usd"]), r=4, class_="dot"))
+    css = "walk" if row["model"] == RANDOM_WALK else "dot"
+    parts.append(element("circle", cx=at, cy=y(row["forecast_close_usd"]), r=4, class_=css))
     parts += [
         element("path", d=_cross(x(k), y(c)), class_="line miss")
         for k, c in misses

@@ -101,7 +101,8 @@ def model_light(newest: pl.DataFrame) -> Light:
         return Light("Model", WARNING, ", ".join(said))
     if (newest["model"] == RANDOM_WALK).all():
         return Light("Model", GOOD, "the random walk is champion, with intervals of its version")
-    return Light("Model", GOOD, f"{', '.join(sorted(newest['model'].unique()))} serves")
+    names = ", ".join(sorted(newest["model"].unique())).replace("_", " ")
+    return Light("Model", GOOD, f"{names} serves")
 
 
 def alerts_light(session: str, breaches: Sequence[str]) -> Light:

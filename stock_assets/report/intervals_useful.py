@@ -22,6 +22,7 @@ from stock_assets.report.rows import ReportRows
 
 _LEAST_SESSIONS = 20
 """Fewer give no error bar that could be believed."""
+BETTER, WORSE, ALIKE, UNKNOWN = "better", "worse", "can't be told apart", "not known"
 _NAMES = {
     "expanding_normal": "normal law",
     "ewma_normal": "EWMA",
@@ -37,7 +38,7 @@ class Ratio:
     rule: str
     score: str
     ratio: float
-    bounds: tuple[float, float] | None
+    bounds: tuple[float, float] | None = None
 
     @property
     def name(self) -> str:
@@ -46,10 +47,10 @@ class Ratio:
     @property
     def verdict(self) -> str:
         if self.bounds is None:
-            return "not known"
+            return UNKNOWN
         if self.bounds[1] < 1:
-            return "better"
-        return "worse" if self.bounds[0] > 1 else "can't be told apart"
+            return BETTER
+        return WORSE if self.bounds[0] > 1 else ALIKE
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,11 @@ def intervals_useful(rows: ReportRows) -> IntervalsUseful:
         ),
         _over_time(rows.beside),
     ]
-    better = sum(r.verdict == "better" for r in ratios)
-    worse = sum(r.verdict == "worse" for r in ratios)
+    better = sum(r.verdict == BETTER for r in ratios)
+    worse = sum(r.verdict == WORSE for r in ratios)
     says = (
-        f"Of {len(ratios)} comparisons {better} are better by more than chance makes, {worse} are"
-        " worse, the others can't be told apart."
+        f"Of {len(ratios)} comparisons, with 95 % confidence each, {better} say better, {worse} say"
+        f" worse, {len(ratios) - better - worse} can't tell."
     )
     return IntervalsUseful(says, ratios, figures)
 
@@ -133,7 +134,7 @@ def _over_time(beside: pl.DataFrame) -> Figure:
         "usefulness-over-time",
         "CRPS ratio, all sessions so far",
         f"Our cumulated CRPS over the rule's; at the end {last}.",
-        Sessions(sessions, lines, lambda v: number(v, 2), [Rule(1.0)]),
+        Sessions(sessions, lines, lambda v: number(v, 3), [Rule(1.0)]),
     )
 
 

@@ -1,18 +1,15 @@
 """Three sentences made from the numbers: the points, the intervals, what is above a threshold."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import polars as pl
-
-from stock_assets.forecasting.long_run_variance import diebold_mariano_t
-from stock_assets.forecasting.thresholds import Measure, Thresholds, known
+from stock_assets.forecasting.thresholds import Measure, Thresholds
+from stock_assets.report.intervals_useful import ALIKE, UNKNOWN, Ratio, interval_ratios
 from stock_assets.report.numbers import counted, number, percent
 from stock_assets.report.rows import ReportRows
 
 TELLING_T = 2.0
 """A Diebold-Mariano t within this of zero is what chance makes of two equal forecasts."""
-BASELINE = "expanding_normal"
 _NAMED = 6
 UNITS = {
     Measure.RETURN: "in log return",
@@ -23,11 +20,10 @@ UNITS = {
 
 def verdict(rows: ReportRows) -> tuple[str, str, str]:
     """Points, intervals, thresholds."""
-    losses = interval_losses_t(rows.beside, rows.about.horizon)
     session, breaches = rows.breaches
     return (
         points_sentence(rows.summary),
-        intervals_sentence(rows.summary, rows.baselines.get(BASELINE), losses),
+        intervals_sentence(rows.summary, interval_ratios(rows.beside, rows.about.horizon)),
         threshold_sentence(session, breaches, rows.thresholds, rows.about.window),
     )
 
@@ -60,49 +56,37 @@ def points_sentence(summary: Mapping[str, Any]) -> str:
     )
 
 
-def intervals_sentence(
-    summary: Mapping[str, Any], baseline: Mapping[str, Any] | None, t: float | None
-) -> str:
+def intervals_sentence(summary: Mapping[str, Any], ratios: Sequence[Ratio]) -> str:
     """How the intervals did beside a normal law of each ticker's own past.
 
     Args:
         summary: See `summarise`.
-        baseline: Of `summarise_baselines`, the expanding normal law's; None: nothing to compare.
-        t: Diebold-Mariano's of both CRPS, positive where ours is the better.
+        ratios: See `interval_ratios`; the first is the CRPS over the normal law's.
     """
     coverage = summary["coverage"]["95"]
     if not summary["forecasts"] or coverage is None:
         return "No interval has an outcome yet, so nothing can be said about the intervals."
     held = f"the 95 % intervals held {percent(coverage, digits=1)} of the closes"
-    if baseline is None:
+    if not ratios:
         return (
             f"There is too little history for a normal law to compare the intervals with; {held}."
         )
-    crps = baseline["crps_forecast"] / baseline["crps"] - 1
-    score = baseline["interval_score_95_forecast"] / baseline["interval_score_95"] - 1
-    numbers = (
-        f"CRPS {percent(crps, digits=1, sign=True)}, 95 % interval score"
-        f" {percent(score, digits=1, sign=True)}"
+    crps = ratios[0]
+    numbers = f"CRPS {_less(crps.ratio)}"
+    if crps.verdict == UNKNOWN or crps.bounds is None:
+        return f"Too few sessions to judge the intervals beside a normal law ({numbers}); {held}."
+    low, high = map(_less, crps.bounds)
+    beside = (
+        f"a normal law of each ticker's own past ({numbers}, 95 % confidence {low} .. {high}; less"
+        " is better)"
     )
-    if t is None:
-        return f"One session is too few to judge the intervals ({numbers}); {held}."
-    beside = f"a normal law of each ticker's own past ({numbers}; less is better; DM t {number(t)})"
-    if t >= TELLING_T:
-        return f"The intervals were better than {beside}, and {held}."
-    if t <= -TELLING_T:
-        return f"The intervals were worse than {beside}, and {held}."
-    return f"The intervals can't be told from {beside}; {held}."
+    if crps.verdict == ALIKE:
+        return f"The intervals can't be told from {beside}; {held}."
+    return f"The intervals were {crps.verdict} than {beside}, and {held}."
 
 
-def interval_losses_t(beside: pl.DataFrame, horizon: int = 1) -> float | None:
-    """Diebold-Mariano's t of the sessions' mean CRPS; None where it can't be known."""
-    daily = (
-        beside.drop_nulls(f"crps_{BASELINE}")
-        .group_by("session")
-        .agg(own=pl.col("crps").mean(), other=pl.col(f"crps_{BASELINE}").mean())
-        .sort("session")
-    )
-    return known(diebold_mariano_t(daily["own"].to_numpy(), daily["other"].to_numpy(), horizon))
+def _less(ratio: float) -> str:
+    return percent(ratio - 1, digits=1, sign=True)
 
 
 def threshold_sentence(

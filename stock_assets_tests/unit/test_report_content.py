@@ -111,7 +111,9 @@ def test_ratios_beside_simple_rules_have_error_bars():
 def test_wide_intervals_are_worse_than_every_rule(xnys: ExchangeCalendar):
     found = intervals_useful(report_rows(xnys, [f"T{n}" for n in range(20)], width=2.5))
     assert {r.verdict for r in found.ratios} == {"worse"}
-    assert found.says.startswith("Of 5 comparisons 0 are better by more than chance makes, 5 are")
+    assert found.says.startswith(
+        "Of 5 comparisons, with 95 % confidence each, 0 say better, 5 say worse, 0"
+    )
 
 
 def test_skill_by_month_and_ticker():

@@ -10,6 +10,7 @@ import pytest
 from stock_assets.forecasting.thresholds import POOLED, Measure, Thresholds
 from stock_assets.market.sessions import ExchangeCalendar
 from stock_assets.report.heading import heading
+from stock_assets.report.intervals_useful import Ratio
 from stock_assets.report.verdict import (
     intervals_sentence,
     points_sentence,
@@ -26,12 +27,6 @@ SUMMARY: dict[str, Any] = {
     "skill": 0.005,
     "dm_t": 0.4,
     "coverage": {"50": 0.5, "80": 0.8, "95": 0.9401},
-}
-BASELINE = {
-    "crps": 0.01,
-    "crps_forecast": 0.0098,
-    "interval_score_95": 0.1,
-    "interval_score_95_forecast": 0.095,
 }
 NUMBERS = "RMSE 1.990% against 2.000%, skill +0.50%"
 
@@ -52,28 +47,28 @@ def test_the_points_in_words(values: dict[str, Any], said: str):
 
 
 @pytest.mark.parametrize(
-    ("t", "said"),
+    ("bounds", "said"),
     [
-        (2.0, "The intervals were better than a normal law of each ticker's own past (CRPS -2.0%,"
-              " 95 % interval score -5.0%; less is better; DM t 2.00), and the 95 % intervals held"
-              " 94.0% of the closes."),
-        (-3.0, "The intervals were worse than a normal law"),
-        (0.5, "The intervals can't be told from a normal law"),
-        (None, "One session is too few to judge the intervals"),
+        ((0.96, 0.999), "The intervals were better than a normal law of each ticker's own past"
+                        " (CRPS -2.0%, 95 % confidence -4.0% .. -0.1%; less is better), and the"
+                        " 95 % intervals held 94.0% of the closes."),
+        ((1.001, 1.04), "The intervals were worse than a normal law"),
+        ((0.95, 1.01), "The intervals can't be told from a normal law"),
+        (None, "Too few sessions to judge the intervals beside a normal law (CRPS -2.0%); the"),
     ],
 )  # fmt: skip
-def test_the_intervals_in_words(t: float | None, said: str):
-    assert said in intervals_sentence(SUMMARY, BASELINE, t)
+def test_the_intervals_in_words(bounds: tuple[float, float] | None, said: str):
+    ratios = [Ratio("normal law", "CRPS", 0.98, bounds)]
+    assert intervals_sentence(SUMMARY, ratios).startswith(said)
 
 
 def test_intervals_without_anything_to_compare_or_any_outcome():
-    alone = intervals_sentence(SUMMARY, None, None)
-    assert alone == (
+    assert intervals_sentence(SUMMARY, []) == (
         "There is too little history for a normal law to compare the intervals with; the 95 %"
         " intervals held 94.0% of the closes."
     )
     none = SUMMARY | {"coverage": {"95": None}}
-    assert "No interval has an outcome yet" in intervals_sentence(none, BASELINE, 1.0)
+    assert "No interval has an outcome yet" in intervals_sentence(none, [])
 
 
 def test_thresholds_in_words():
@@ -120,7 +115,7 @@ def test_lights_of_a_dataset_in_order(xnys: ExchangeCalendar):
     }
     assert "The random walk is champion" in heading(rows).random_walk
     own = report_rows(xnys, ["A"], model="random_forest", goes_on=True)
-    assert lights(own)["Model"] == ("good", "random_forest serves")
+    assert lights(own)["Model"] == ("good", "random forest serves")
     assert lights(own)["Data"] == ("good", "prices through 2013-03-01, the newest there is")
     assert heading(own).random_walk == ""
 
