@@ -18,7 +18,8 @@ from typing import Any
 from websockets.sync.client import ClientConnection, connect
 
 COMMAND = ("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-           "--no-first-run", "--disable-extensions", "--remote-debugging-port=0")  # fmt: skip
+           "--no-first-run", "--hide-scrollbars", "--disable-extensions",
+           "--remote-debugging-port=0")  # fmt: skip
 DESKTOP, PHONE = 1440, 390
 _PATIENCE = 60.0
 
@@ -88,13 +89,13 @@ class Page:
     def type(self, text: str) -> None:
         self.call("Input.insertText", text=text)
 
-    def picture(self, file: Path, height: int | None = None) -> None:
-        """A PNG of the whole page, or of its top."""
+    def picture(self, height: int | None = None) -> bytes:
+        """The whole page, or its top, as a PNG."""
         size = self.call("Page.getLayoutMetrics")["cssContentSize"]
         clip = {"x": 0, "y": 0, "width": size["width"], "height": height or size["height"],
                 "scale": 1}  # fmt: skip
         answer = self.call("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)
-        file.write_bytes(base64.b64decode(answer["data"]))
+        return base64.b64decode(answer["data"])
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """`stock-assets report`: a page about what is stored; and the page at the end of a run."""
 
+from datetime import date
 from pathlib import Path
 
 from stock_assets.automation.jobs import FORECAST_REPORT, REPORT_JOB
@@ -13,6 +14,8 @@ from stock_assets.resources.object_store import open_store
 from stock_assets.resources.page_io_manager import page_object
 from stock_assets.resources.report_rows import Asked, Sessions, read_report
 from stock_assets.settings import Settings
+
+_NAMED = 20
 
 
 def default_file(settings: Settings) -> Path:
@@ -31,6 +34,12 @@ def write_report(settings: Settings, asked: Asked, file: Path | None) -> Path:
     with open_store(settings) as store:
         rows = read_report(settings, store, ModelRegistry(settings, store), sessions, asked)
     return _written(render(rows).encode(), file or default_file(settings))
+
+
+def asked_by_run(settings: Settings, first: date, last: date) -> Asked:
+    """The range of a run. Its tickers are named where a command line can hold them."""
+    few = settings.wanted_tickers if len(settings.wanted_tickers) <= _NAMED else ()
+    return Asked(first, last, few)
 
 
 def newest_report(project: Project, asked: Asked, changed: bool) -> Path:

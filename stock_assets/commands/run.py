@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from stock_assets.commands.project import Project, open_project
-from stock_assets.commands.report import newest_report
+from stock_assets.commands.report import asked_by_run, newest_report
 from stock_assets.commands.stages import Progress, Range, materialise_range, plan_range
 from stock_assets.commands.tables import forecast_table, print_table, score_lines
 from stock_assets.commands.trained_otherwise import trained_otherwise
@@ -23,7 +23,6 @@ from stock_assets.forecasting.summary import (
 from stock_assets.partitions import months_before
 from stock_assets.resources.io_managers import stored_partitions
 from stock_assets.resources.read_cache import read_rows
-from stock_assets.resources.report_rows import Asked
 from stock_assets.settings import Settings
 
 _DEFAULT_MONTHS = 6
@@ -137,7 +136,7 @@ def run(
         newest = read_rows(project.store, [stored[str(wanted.forecasts[-1])]])
         result = summary(project, wanted, progress) | {"newest_forecasts": newest}
         if report:
-            asked = Asked(wanted.targets[0], wanted.targets[-1], settings.wanted_tickers)
+            asked = asked_by_run(settings, wanted.targets[0], wanted.targets[-1])
             changed = any(progress.seconds.values())
             result["report"] = str(newest_report(project, asked, changed))
         return result

@@ -1,7 +1,7 @@
 """Were the intervals right: coverage beside its nominal value, PIT, coverage over time."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -61,7 +61,7 @@ def intervals_right(rows: ReportRows) -> IntervalsRight:
         )
     ]  # fmt: skip
     if pit:
-        figures.append(_pit_figure(pit))
+        figures.append(_pit_figure(pit, rows.grids, rows.scores))
     figures.append(_rolling(rows))
     return IntervalsRight(says, figures)
 
@@ -103,9 +103,9 @@ def pit_shares(grids: pl.DataFrame, scores: pl.DataFrame) -> list[float]:
     return [float(share) for share in counts / counts.sum()]
 
 
-def _pit_figure(shares: Sequence[float]) -> Figure:
+def _pit_figure(shares: Sequence[float], grids: pl.DataFrame, scores: pl.DataFrame) -> Figure:
     columns = [(f"{n}", share) for n, share in enumerate(shares, start=1)]
-    return column_chart(
+    figure = column_chart(
         "pit",
         "Where outcomes fell (PIT)",
         "Share of the outcomes in each tenth of their forecast distribution, lowest first; a right"
@@ -114,6 +114,8 @@ def _pit_figure(shares: Sequence[float]) -> Figure:
         lambda v: percent(v, digits=0),
         1 / len(shares),
     )
+    of, every = grids["target_session"].n_unique(), scores["session"].n_unique()
+    return figure if of >= every else replace(figure, note=f"Of the newest {of} sessions.")
 
 
 def _rolling(rows: ReportRows) -> Figure:

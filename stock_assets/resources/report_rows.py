@@ -43,7 +43,7 @@ class Asked:
     Args:
         first: First target session; else the newest month's and the five before it.
         last: Last target session; else the newest there is.
-        tickers: Else every ticker with a forecast.
+        tickers: Else those of the settings, else every ticker with a forecast.
     """
 
     first: date | None = None
@@ -79,6 +79,7 @@ def read_report(
         MissingPartitionsError: No forecast is stored for it, or none of the tickers.
     """
     calendar, horizon = sessions.calendar, settings.horizon
+    wanted = asked.tickers or settings.wanted_tickers
     due = min(sessions.newest_due, asked.last or sessions.newest_due)
     forecast = _stored_forecasts(settings, store, due, asked)
     newest = date.fromisoformat(max(forecast))
@@ -92,14 +93,14 @@ def read_report(
     )
     if forecasts.is_empty():
         raise MissingPartitionsError(
-            f"no forecast of {', '.join(asked.tickers) or settings.dataset_name} from {newest} is"
+            f"no forecast of {', '.join(wanted[:5]) or settings.dataset_name} from {newest} is"
             f" stored; see what is with `stock-assets forecast`"
         )
     of_grids = [o for k, o in forecast.items() if k >= str(as_of)]
     of_grids = of_grids[-max(_MOST_GRIDS // tickers, 1) :]
     score = stored_partitions(store, "forecast_rmse", "session", str(shown[0]))
     scored = [o for k, o in score.items() if k <= str(shown[-1])]
-    scores = _of_tickers(_read(store, scored, SCORE_SCHEMA), asked)
+    scores = _of_tickers(_read(store, scored, SCORE_SCHEMA), wanted)
     registered = _json_values(store, "registered_version", newest)
     about = About(
         settings.dataset_name,
@@ -118,11 +119,11 @@ def read_report(
         about,
         forecasts,
         _of_tickers(
-            read_rows(store, of_grids, "ticker", "target_session", "quantile_returns"), asked
+            read_rows(store, of_grids, "ticker", "target_session", "quantile_returns"), wanted
         ),
         scores,
-        _of_tickers(_bars(store, calendar, as_of, shown[-1]), asked),
-        _of_tickers(_returns(store, newest), asked),
+        _of_tickers(_bars(store, calendar, as_of, shown[-1]), wanted),
+        _of_tickers(_returns(store, newest), wanted),
         registered,
         _json_values(store, "tuned_model", newest),
         *_from_registry(registry, registered),
@@ -161,8 +162,8 @@ def _read(store: ObjectStore, objects: list[StoredObject], schema: Any) -> pl.Da
     return read_rows(store, objects, schema=schema) if objects else pl.DataFrame(schema=schema)
 
 
-def _of_tickers(rows: pl.DataFrame, asked: Asked) -> pl.DataFrame:
-    return rows.filter(pl.col("ticker").is_in(asked.tickers)) if asked.tickers else rows
+def _of_tickers(rows: pl.DataFrame, wanted: tuple[str, ...]) -> pl.DataFrame:
+    return rows.filter(pl.col("ticker").is_in(wanted)) if wanted else rows
 
 
 def _bars(store: ObjectStore, calendar: ExchangeCalendar, first: date, last: date) -> pl.DataFrame:
