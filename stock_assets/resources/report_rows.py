@@ -89,7 +89,7 @@ def read_report(
     shown = targets[-max(_MOST_FORECASTS // tickers, 1) :]
     as_of = calendar.offset(shown[0], -horizon)
     forecasts = _of_tickers(
-        _read(store, [o for k, o in forecast.items() if k >= str(as_of)], _NO_QUANTILES), asked
+        _read(store, [o for k, o in forecast.items() if k >= str(as_of)], _NO_QUANTILES), wanted
     )
     if forecasts.is_empty():
         raise MissingPartitionsError(
