@@ -8,7 +8,7 @@ from datetime import date
 from stock_assets.forecasting.episodes import EpisodeState, Event, Rules, judge
 from stock_assets.forecasting.thresholds import POOLED, Measure, Readings, Thresholds
 from stock_assets.report.charts import Figure, Line, Rule, Sessions, session_chart
-from stock_assets.report.numbers import number, percent, price
+from stock_assets.report.numbers import counted, number, percent, price
 from stock_assets.report.rows import ReportRows
 from stock_assets.report.verdict import breach_words
 
@@ -64,8 +64,8 @@ def rolling_errors(rows: ReportRows) -> RollingErrors:
 
 
 def _counted_episodes(found: Sequence[Episode]) -> str:
-    still = " One is open." if not found[-1].ended else ""
-    return f"{len(found)} episode{'s' if len(found) > 1 else ''} above a threshold.{still}"
+    still = "" if found[-1].ended else "; the last is still open"
+    return f"{counted(len(found), 'episode')} above a threshold{still}."
 
 
 def episodes(

@@ -171,7 +171,7 @@ def test_rolling_errors_say_how_near_each_is_to_its_limit(xnys: ExchangeCalendar
     assert calm.newest[0].name == "all tickers"
     assert {r.name for r in calm.newest} == {"all tickers", "A", "B"}
     broken = rolling_errors(report_rows(xnys, ["A", "B"], limit=0.001))
-    assert broken.says.endswith("1 episode above a threshold. One is open.")
+    assert broken.says.endswith("1 episode above a threshold; the last is still open.")
     assert broken.episodes[0].ended == ""
 
 
