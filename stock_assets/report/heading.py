@@ -99,10 +99,12 @@ def model_light(newest: pl.DataFrame) -> Light:
         said = [f"{fallback} forecasts without a version"] if fallback else []
         said += [f"{bare} without an interval"] if bare else []
         return Light("Model", WARNING, ", ".join(said))
-    if (newest["model"] == RANDOM_WALK).all():
-        return Light("Model", GOOD, "the random walk is champion, with intervals of its version")
     names = ", ".join(sorted(newest["model"].unique())).replace("_", " ")
-    return Light("Model", GOOD, f"{names} serves")
+    is_walk = (newest["model"] == RANDOM_WALK).all()
+    who = "the random walk is champion" if is_walk else f"{names} serves"
+    if intervals := _versions(newest, "intervals_version"):
+        return Light("Model", GOOD, f"{who}, intervals by {intervals}")
+    return Light("Model", WARNING, f"{who}; no intervals are approved, a normal law's stand in")
 
 
 def alerts_light(session: str, breaches: Sequence[str]) -> Light:

@@ -111,7 +111,9 @@ def made_by(row: dict[str, Any]) -> str:
     version = None if row["is_fallback"] else row["model_version"]
     intervals = row.get("intervals_version")
     of_point = "" if version is None else f" v{version}"
-    of_intervals = "" if intervals in {None, version} else f", intervals v{intervals}"
+    of_intervals = "" if intervals == version else f", intervals v{intervals}"
+    if intervals is None:
+        of_intervals = "" if row["lower_95_usd"] is None else ", normal law"
     return f"{row['model'].replace('_', ' ')}{of_point}{of_intervals}"
 
 

@@ -11,6 +11,7 @@ from stock_assets.forecasting.thresholds import POOLED, Measure, Thresholds
 from stock_assets.market.sessions import ExchangeCalendar
 from stock_assets.report.heading import heading
 from stock_assets.report.intervals_useful import Ratio
+from stock_assets.report.next_session import next_session
 from stock_assets.report.verdict import (
     intervals_sentence,
     points_sentence,
@@ -110,12 +111,12 @@ def test_lights_of_a_dataset_in_order(xnys: ExchangeCalendar):
     rows = report_rows(xnys, ["A", "B"])
     assert lights(rows) == {
         "Data": ("good", "prices through 2013-03-01, where the source ends"),
-        "Model": ("good", "the random walk is champion, with intervals of its version"),
+        "Model": ("good", "the random walk is champion, intervals by version 1"),
         "Alerts": ("good", "nothing is above its threshold"),
     }
     assert "The random walk is champion" in heading(rows).random_walk
     own = report_rows(xnys, ["A"], model="random_forest", goes_on=True)
-    assert lights(own)["Model"] == ("good", "random forest serves")
+    assert lights(own)["Model"] == ("good", "random forest serves, intervals by version 1")
     assert lights(own)["Data"] == ("good", "prices through 2013-03-01, the newest there is")
     assert heading(own).random_walk == ""
 
@@ -145,6 +146,17 @@ def test_lights_of_old_prices_breaches_and_no_version(xnys: ExchangeCalendar):
         "Alerts": ("bad", "1 rolling error above its limit"),
     }
     assert heading(late).random_walk.startswith("No version serves yet")
+
+
+def test_intervals_that_no_version_made_are_said(xnys: ExchangeCalendar):
+    rows = report_rows(
+        xnys, ["A"], edit=lambda f: f.with_columns(intervals_version=pl.lit(None, pl.Int64))
+    )
+    assert lights(rows)["Model"] == (
+        "warning",
+        "the random walk is champion; no intervals are approved, a normal law's stand in",
+    )
+    assert [row.made_by for row in next_session(rows).rows] == ["random walk v1, normal law"]
 
 
 def test_a_quarantined_bar_of_the_newest_session_is_no_green_light(xnys: ExchangeCalendar):
