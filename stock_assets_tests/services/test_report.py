@@ -7,10 +7,12 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from stock_assets.market.sessions import ExchangeCalendar
 from stock_assets.report.page import render
 from stock_assets_tests.chromium import DESKTOP, PHONE, Page, chromium
+from stock_assets_tests.screenshots import take
 from stock_assets_tests.simulated_report import report_rows
 
 TICKERS = ["MSFT", "AAPL", "<b>FB</b>", "IBM", *(f"T{n}" for n in range(12))]
@@ -118,6 +120,14 @@ def test_axe_finds_nothing_serious(page: Page, theme: str, width: int):
         "axe.run().then(r => r.violations.map(v => [v.impact, v.id, v.nodes[0].html]))"
     )
     assert [one for one in found if one[0] in {"serious", "critical"}] == []
+
+
+def test_readmes_picture_is_made_and_small(page: Page, report: Path, tmp_path: Path):
+    file = tmp_path / "report.png"
+    take(page, report.as_uri(), file)
+    with Image.open(file) as picture:
+        assert picture.size == (1280, 1560)
+    assert 50_000 < file.stat().st_size < 300_000
 
 
 def test_the_policy_keeps_a_foreign_script_out(report: Path, tmp_path: Path):
