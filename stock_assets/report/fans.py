@@ -30,6 +30,8 @@ from stock_assets.report.svg import Scale, drawing, element, nice_ticks, polylin
 SESSIONS = 60
 OPEN = 12
 """Fans that are open when the page is: of five hundred, the others wait to be asked for."""
+MOST = 600
+"""Fans on a page: of five thousand tickers they would be thirty megabytes."""
 _HEIGHT = 210.0
 _BOUNDS = ("lower_95_usd", "upper_95_usd", "lower_80_usd", "upper_80_usd")
 
@@ -42,7 +44,7 @@ class Fan:
 
 
 def fans(rows: ReportRows) -> list[Fan]:
-    """By ticker, of those with a newest forecast."""
+    """By ticker, of the first MOST with a newest forecast."""
     sessions = sorted(rows.bars["session"].unique())[-SESSIONS:]
     targets = sorted(rows.newest["target_session"].unique())
     axis = [*sessions, *targets]
@@ -54,7 +56,7 @@ def fans(rows: ReportRows) -> list[Fan]:
     closed = {str(t): part for (t,), part in closes.group_by("ticker", maintain_order=True)}
     return [
         _fan(n, row, by_ticker[row["ticker"]], closed.get(row["ticker"]), axis, place)
-        for n, row in enumerate(rows.newest.iter_rows(named=True))
+        for n, row in enumerate(rows.newest.head(MOST).iter_rows(named=True))
     ]
 
 

@@ -158,6 +158,13 @@ def test_five_hundred_tickers_are_small_and_quick(xnys: ExchangeCalendar):
     assert len(re.findall(r'class="fan" data-ticker="T\d+" open', page)) == 12
 
 
+def test_of_thousands_of_tickers_not_every_fan_is_drawn(xnys: ExchangeCalendar):
+    page = render(report_rows(xnys, [f"T{n:04d}" for n in range(700)], sessions=2))
+    assert page.count('class="fan"') == 600
+    assert page.count("<tr data-ticker=") == 700
+    assert "These are the first 600 of 700 tickers" in page
+
+
 def css() -> str:
     return (files("stock_assets.report") / "templates" / "report.css").read_text()
 
