@@ -16,7 +16,7 @@ QUICK ?=
 TEST_WORKERS ?= 2
 
 .PHONY: help setup run ui monitor down prepare train register forecast evaluate doctor \
-	test test-services lint format bench lock calendars clean
+	test test-services lint format bench lock screenshots calendars clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -96,6 +96,9 @@ lock: ## Resolve requirements.lock anew (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header --no-annotate --no-strip-extras --constraints requirements.lock pyproject.toml \
 		stock_assets_tests/benchmarks/requirements.in --output-file requirements-bench.lock
+
+screenshots: $(INSTALLED) ## README's pictures, from what `make run` has left (needs Debian's chromium)
+	@$(BIN)/python -m stock_assets_tests.screenshots
 
 calendars: $(INSTALLED) ## Regenerate the packaged session tables
 	@$(BIN)/python -m stock_assets.market.calendars

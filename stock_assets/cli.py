@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable
 from datetime import date, datetime
 from functools import wraps
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import click
@@ -103,11 +104,12 @@ def run(
     from stock_assets.commands.run import show
     from stock_assets.commands.tables import forecast_rows
 
-    result = run_range(_settings(source, tickers), _day(first), _day(last), fresh)
+    result = run_range(_settings(source, tickers), _day(first), _day(last), fresh, report=True)
     if as_json:
         _print_json(result | {"newest_forecasts": forecast_rows(result["newest_forecasts"])})
     else:
         show(result)
+        click.echo(f"Report: {result['report']}")
         click.echo("Pages: `make ui` (Dagster and MLflow). More: `stock-assets --help`, README.md.")
 
 
@@ -152,6 +154,29 @@ def forecast(session: datetime | None, as_json: bool) -> None:
         _print_json({"forecasts": forecast_rows(forecasts)})
     else:
         print_table(forecast_table(forecasts))
+
+
+@main.command()
+@click.option("--from", "first", type=_DATE, help="First target session (default: six months).")
+@click.option("--to", "last", type=_DATE, help="Last target session (default: the newest).")
+@click.option("--tickers", help="Comma-separated (default: all with a forecast).")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Default: var/reports/<dataset>.html.",
+)
+@_reported
+def report(
+    first: datetime | None, last: datetime | None, tickers: str | None, output: Path | None
+) -> None:
+    """A page about what is stored: the newest forecasts, and how past ones did."""
+    from stock_assets.commands.report import write_report
+    from stock_assets.resources.report_rows import Asked
+    from stock_assets.settings import distinct
+
+    asked = Asked(_day(first), _day(last), distinct((tickers or "").split(",")))
+    click.echo(write_report(load_checkout_settings(), asked, output))
 
 
 @main.command()

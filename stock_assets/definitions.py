@@ -9,6 +9,7 @@ import dagster as dg
 from stock_assets.assets import all_assets
 from stock_assets.automation.console import console_logger
 from stock_assets.automation.jobs import all_jobs
+from stock_assets.automation.report_sensor import report_sensor
 from stock_assets.automation.schedules import all_schedules
 from stock_assets.automation.sensors import rmse_sensor
 from stock_assets.partitions import load_partitions
@@ -17,6 +18,7 @@ from stock_assets.resources.metrics import MetricsGateway
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.notifier import Notifier
 from stock_assets.resources.object_store import open_store
+from stock_assets.resources.page_io_manager import PageIOManager
 from stock_assets.resources.price_history import PriceHistory
 from stock_assets.resources.prices import open_prices
 from stock_assets.settings import Settings, load_settings
@@ -37,7 +39,7 @@ def build_definitions(
         assets=all_assets(settings, partitions),
         jobs=jobs,
         schedules=all_schedules(jobs, settings.refetch_sessions),
-        sensors=[rmse_sensor(settings, partitions)],
+        sensors=[rmse_sensor(settings, partitions), report_sensor(jobs)],
         resources={**build_resources(settings), **(resource_overrides or {})},
         loggers={"console": console_logger},
         executor=dg.in_process_executor,
@@ -73,6 +75,10 @@ def build_resources(settings: Settings) -> dict[str, Any]:
     def json(context: dg.InitResourceContext) -> JsonIOManager:
         return JsonIOManager(context.resources.object_store)
 
+    @dg.io_manager(required_resource_keys={"object_store"}, description="A page as HTML.")
+    def page(context: dg.InitResourceContext) -> PageIOManager:
+        return PageIOManager(context.resources.object_store)
+
     return {
         "object_store": for_the_run(open_store, "Objects by key: S3 or a folder."),
         "prices": for_the_run(open_prices, "The source of bars and the tickers wanted of it."),
@@ -82,6 +88,7 @@ def build_resources(settings: Settings) -> dict[str, Any]:
         "notifier": Notifier(settings),
         "parquet_io_manager": parquet,
         "json_io_manager": json,
+        "page_io_manager": page,
     }
 
 

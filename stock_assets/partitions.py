@@ -11,6 +11,7 @@ from functools import cached_property
 
 import dagster as dg
 
+from stock_assets.errors import MissingPartitionsError
 from stock_assets.market.sessions import ExchangeCalendar, load_calendar
 from stock_assets.resources.prices import price_source
 from stock_assets.settings import Settings
@@ -61,6 +62,20 @@ class Partitions:
                 *(datetime.combine(day, time()) for day in holidays),
             ],
         )
+
+    @property
+    def newest(self) -> date:
+        """The last session that there is by now.
+
+        Raises:
+            MissingPartitionsError: The first is still to come.
+        """
+        key = self.sessions.get_last_partition_key()
+        if key is None:
+            raise MissingPartitionsError(
+                f"there is no session yet: the first is {self.first}; see `stock-assets doctor`"
+            )
+        return session_of(key)
 
     @cached_property
     def months(self) -> dg.TimeWindowPartitionsDefinition:

@@ -54,7 +54,7 @@ ByTicker = Annotated[
 ]
 
 
-def _distinct(names: Iterable[str]) -> tuple[str, ...]:
+def distinct(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.strip().upper() for name in names if name.strip()))
 
 
@@ -213,7 +213,7 @@ class Settings(BaseSettings):
     @field_validator("tickers", mode="before")
     @classmethod
     def _split_tickers(cls, value: object) -> object:
-        return _distinct(value.split(",")) if isinstance(value, str) else value
+        return distinct(value.split(",")) if isinstance(value, str) else value
 
     @field_validator("files_uri", "members_uri")
     @classmethod
@@ -267,7 +267,7 @@ class Settings(BaseSettings):
             lines = path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"STOCK_ASSETS_TICKERS_FILE: can't read {path}: {error}") from error
-        tickers = _distinct(line.partition("#")[0] for line in lines)
+        tickers = distinct(line.partition("#")[0] for line in lines)
         if not tickers:
             raise SettingsError(f"STOCK_ASSETS_TICKERS_FILE: {path} names no ticker")
         return tickers

@@ -5,6 +5,7 @@ import dagster as dg
 from stock_assets.assets.features import feature_assets
 from stock_assets.assets.forecasts import forecast_assets
 from stock_assets.assets.market_data import market_data_assets
+from stock_assets.assets.report import report_assets
 from stock_assets.assets.training import model_assets
 from stock_assets.assets.training_data import training_data_assets
 from stock_assets.partitions import Partitions
@@ -19,4 +20,5 @@ def all_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDefi
         *training_data_assets(settings, partitions),
         *model_assets(settings, partitions),
         *forecast_assets(settings, partitions),
+        *report_assets(settings, partitions),
     ]

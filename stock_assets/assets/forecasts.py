@@ -112,6 +112,7 @@ def _daily_forecast(settings: Settings, partitions: Partitions) -> dg.AssetsDefi
                     "intervals_version",
                 )
             ),
+            report=dg.MetadataValue.asset(dg.AssetKey("forecast_report")),
         )
         show_each(context, _by_session(value))
         return dg.MaterializeResult(value=value)

@@ -1,4 +1,4 @@
-"""Selections of the graph that run together. A run has sessions or months as keys, never both."""
+"""Selections of the graph that run together. A run has sessions or months as keys, or none."""
 
 import warnings
 from typing import TYPE_CHECKING
@@ -15,11 +15,13 @@ if TYPE_CHECKING:  # dagster exports no public name for what define_asset_job re
 DAILY_ASSETS = ("raw_prices", "features", "forecast_rmse", "daily_forecast")
 MONTHLY_ASSETS = ("train_set", "test_set", "tuned_model", "registered_version")
 REFETCH_ASSETS = ("raw_prices", "features")
+FORECAST_REPORT = "forecast_report"
 DAILY_JOB, MONTHLY_JOB, REFETCH_JOB = "daily_job", "monthly_job", "refetch_job"
+REPORT_JOB = "report_job"
 
 
 def all_jobs(partitions: Partitions) -> list["UnresolvedAssetJobDefinition"]:
-    """The three jobs."""
+    """The four jobs."""
     return [
         _job(
             DAILY_JOB,
@@ -38,6 +40,12 @@ def all_jobs(partitions: Partitions) -> list["UnresolvedAssetJobDefinition"]:
             REFETCH_ASSETS,
             partitions.sessions,
             "Past sessions once more, to see what the source revised, and their features.",
+        ),
+        dg.define_asset_job(
+            REPORT_JOB,
+            selection=dg.AssetSelection.assets(FORECAST_REPORT),
+            executor_def=dg.in_process_executor,
+            description="The report, made of what is stored.",
         ),
     ]
 

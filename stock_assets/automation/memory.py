@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from stock_assets.automation.absence import AbsenceState
-from stock_assets.automation.episodes import EpisodeState
+from stock_assets.forecasting.episodes import EpisodeState
 
 
 @dataclass(frozen=True)

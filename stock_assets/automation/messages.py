@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from stock_assets.automation.absence import Absence, Due
-from stock_assets.automation.episodes import EpisodeState, Event
 from stock_assets.automation.memory import Pending
+from stock_assets.forecasting.episodes import EpisodeState, Event
 from stock_assets.forecasting.thresholds import Measure, Thresholds, in_breach
 from stock_assets.resources.live_scores import LiveScore
 
@@ -27,7 +27,7 @@ def breach_message(score: LiveScore, thresholds: Thresholds, next_step: str) -> 
         Event.BREACH,
         score.session,
         f"RMSE above its threshold ({score.dataset}, {score.session})",
-        [*lines, next_step, "More: asset forecast_rmse in Dagster."],
+        [*lines, next_step, "More: `stock-assets report`, or the asset forecast_rmse in Dagster."],
         "failure",
     )
 

@@ -9,7 +9,6 @@ import dagster as dg
 from stock_assets.assets.live_metrics import LIVE_SCORE, recent_sessions
 from stock_assets.automation.absence import Absence, Due, due_session, notice, sessions_after
 from stock_assets.automation.delivery import FORECAST_RMSE
-from stock_assets.automation.episodes import Event, Rules, judge
 from stock_assets.automation.jobs import MONTHLY_JOB
 from stock_assets.automation.late_push import push_again
 from stock_assets.automation.memory import Memory, UnpushedMetrics
@@ -19,6 +18,7 @@ from stock_assets.automation.messages import (
     missing_message,
     recovery_message,
 )
+from stock_assets.forecasting.episodes import Event, Rules, judge
 from stock_assets.partitions import Partitions, month_key, session_of
 from stock_assets.resources.live_scores import LiveScore, thresholds_of
 from stock_assets.resources.metrics import MetricsGateway

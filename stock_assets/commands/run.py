@@ -8,6 +8,7 @@ import polars as pl
 
 from stock_assets.commands.mend import fill_months, mending
 from stock_assets.commands.project import Project, open_project
+from stock_assets.commands.report import asked_by_run, newest_report
 from stock_assets.commands.stages import Progress, Range, materialise_range, plan_range
 from stock_assets.commands.tables import forecast_table, print_table, score_lines
 from stock_assets.commands.trained_otherwise import trained_otherwise
@@ -102,9 +103,15 @@ def _basket(past: pl.DataFrame, wanted: Range) -> dict[str, Any]:
 
 
 def run(
-    settings: Settings, first: date | None, last: date | None, fresh: bool = False
+    settings: Settings,
+    first: date | None,
+    last: date | None,
+    fresh: bool = False,
+    report: bool = False,
 ) -> dict[str, Any]:
     """Materialises the range and returns its summary with the newest forecasts.
+
+    With `report` also the page about it, and where it lies.
 
     Left out, the range is the newest session's month and the five before it.
     """
@@ -120,13 +127,18 @@ def run(
             others = None if fresh else trained_otherwise(project, wanted.months)
             materialise_range(project, wanted, progress, fresh)
             fill_months(project, wanted.months, progress)
-            if not any(progress.seconds.values()):
+            changed = any(progress.seconds.values())
+            if not changed:
                 print("nothing to do: every partition of the range is there", file=sys.stderr)
             if others:
                 print(f"note: {others}", file=sys.stderr)
             stored = stored_partitions(project.store, "daily_forecast")
             newest = read_rows(project.store, [stored[str(wanted.forecasts[-1])]])
-            return summary(project, wanted, progress) | {"newest_forecasts": newest}
+            result = summary(project, wanted, progress) | {"newest_forecasts": newest}
+            if report:
+                asked = asked_by_run(settings, wanted.targets[0], wanted.targets[-1])
+                result["report"] = str(newest_report(project, asked, changed))
+            return result
 
         return mending(project, progress, materialised)
 

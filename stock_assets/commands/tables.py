@@ -1,11 +1,12 @@
 """How forecasts and scores look to a person."""
 
-import math
 from typing import Any
 
 import polars as pl
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
+
+from stock_assets.report.numbers import number, percent, price
 
 AS_OF_SHARES = (
     "Prices are in the shares of that close: a split or dividend on the way to the target is not in"
@@ -17,15 +18,6 @@ def print_table(table: RenderableType) -> None:
     console = Console()
     # Where the output is no terminal (CI, a pipe), 80 columns would cut numbers.
     Console(width=None if console.is_terminal else 110).print(table)
-
-
-def price(value: float | None) -> str:
-    """Cents, or as many digits as show four significant ones of a price below 1."""
-    if value is None:
-        return "-"
-    size = abs(value)
-    digits = 3 - math.floor(math.log10(size)) if 0 < size < 1 else 2
-    return f"{value:.{digits}f}"
 
 
 def forecast_table(forecasts: pl.DataFrame) -> Group:
@@ -86,14 +78,6 @@ def score_table(of: str, scores: dict[str, dict[str, Any]]) -> Table:
             percent(s["coverage"]["95"], digits=1),
         )
     return table
-
-
-def percent(value: float | None, *, digits: int = 3, sign: bool = False) -> str:
-    return "-" if value is None else f"{value:{'+' if sign else ''}.{digits}%}"
-
-
-def number(value: float | None, digits: int = 2) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def between(bounds: list[float] | None, digits: int = 1) -> str:

@@ -55,6 +55,7 @@ def model_card(study: Mapping[str, Any], point: GateDecision, intervals: GateDec
 
 Forecasts the log return of {target_words(study["horizon"])} and its 50, 80 and 95 % intervals.
 {meaning}
+How its forecasts do: the page that `stock-assets report` makes, asset forecast_report in Dagster.
 
 ## Gate
 {serves}

@@ -1,10 +1,10 @@
 """A checksum inside each object and copy, so that a flipped bit is never read as another value.
 
 It lies in the bytes themselves: that holds on any S3 server and in a folder, and whatever copies
-objects carries it along. Any reader of Parquet or JSON passes over it: in Parquet it is a line in
-the gap before the footer, in JSON it is spelled with spaces and tabs after the value. It covers the
-object's path too, so two objects that changed places are found. What older releases stored has
-none, and is read as it is.
+objects carries it along. Any reader of Parquet, JSON or HTML passes over it: in Parquet it is a
+line in the gap before the footer, in text it is spelled with spaces and tabs after the last line.
+It covers the object's path too, so two objects that changed places are found. What older releases
+stored has none, and is read as it is.
 """
 
 import re
@@ -21,7 +21,7 @@ _AS_BLANKS = bytes.maketrans(b"01", b" \t")
 
 
 def seal(path: str, content: bytes) -> bytes:
-    """A Parquet file, or a JSON text that ends with a line break, with its checksum in it."""
+    """A Parquet file, or a text that ends with a line break, with its checksum in it."""
     if content.endswith(_MAGIC):
         footer = len(content) - _TAIL - int.from_bytes(content[-_TAIL : -len(_MAGIC)], "little")
         start, end = content[:footer], content[footer:]

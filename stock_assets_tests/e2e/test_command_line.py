@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -70,6 +71,43 @@ def test_run_prints_forecasts_the_error_and_the_random_walks(home: Path):
         assert word in out
     for stage in ("prices ", "features ", "training ", "forecasts ", "scores "):
         assert stage in err
+
+
+def test_run_ends_with_the_report(home: Path):
+    file = home / "var" / "reports" / "sample.html"
+    assert f"Report: {file}\n" in (home / "first.out").read_text()
+    page = file.read_text()
+    assert "<h1>Forecasts of 2013-03-04</h1>" in page
+    assert "stock-assets report --from 2013-02-25 --to 2013-03-01" in page
+    made = file.stat().st_mtime_ns
+    assert stock_assets(home, "backtest", *RANGE).returncode == 0
+    assert file.stat().st_mtime_ns == made
+
+
+def test_a_report_of_some_tickers_in_a_file_of_ones_own(home: Path, tmp_path: Path):
+    file = tmp_path / "pages" / "mine.html"
+    done = stock_assets(home, "report", "--tickers", "ibm,MSFT", "-o", str(file))
+    assert (done.returncode, done.stdout) == (0, f"{file}\n"), done.stderr
+    page = file.read_text()
+    assert re.findall(r'<tr data-ticker="(\w+)">', page) == ["IBM", "MSFT"]
+    assert "stock-assets report --tickers IBM,MSFT" in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--from", "2014-01-02"), "no forecast of sample is stored for 2014-01-02..; there are 2"),
+        (("--tickers", "XYZ"), "no forecast of XYZ from 2013-03-01 is stored; see what is with `s"),
+        (("-o", "/proc/report.html"), "can't write the report to /proc/report.html: "),
+    ],
+)
+def test_a_report_that_cannot_be_made_is_one_line(
+    home: Path, arguments: tuple[str, ...], said: str
+):
+    done = stock_assets(home, "report", *arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"Error: {said}")
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_second_run_does_nothing_and_says_the_same(home: Path):

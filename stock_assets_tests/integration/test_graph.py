@@ -14,8 +14,9 @@ import polars as pl
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from stock_assets.automation.jobs import MONTHLY_JOB
+from stock_assets.automation.jobs import MONTHLY_JOB, REPORT_JOB
 from stock_assets.commands.project import Project, open_project, run_partitions
+from stock_assets.commands.report import newest_report
 from stock_assets.commands.stages import Progress, materialise_range, plan_range
 from stock_assets.definitions import build_definitions
 from stock_assets.forecasting.gate import GateDecision
@@ -23,6 +24,7 @@ from stock_assets.resources.io_managers import stored_partitions
 from stock_assets.resources.live_scores import LiveScore
 from stock_assets.resources.model_registry import CHAMPION, ModelRegistry
 from stock_assets.resources.read_cache import read_rows
+from stock_assets.resources.report_rows import Asked
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import QUICK, make_home
 from stock_assets_tests.loopback import inbox
@@ -165,6 +167,36 @@ def objects(project: Project) -> dict[str, bytes]:
               "daily_forecast", "forecast_rmse")  # fmt: skip
     keys = [key for asset in assets for key in project.store.keys(asset)]
     return dict(zip(keys, project.store.get_many(keys), strict=True))
+
+
+def test_the_report_is_made_once_for_a_range_that_has_not_changed(project: Project):
+    def made() -> int:
+        return project.instance.get_runs_count(dg.RunsFilter(job_name=REPORT_JOB))
+
+    asked = Asked(FIRST, LAST)
+    file = newest_report(project, asked, changed=True)
+    assert made() == 1
+    assert newest_report(project, asked, changed=False) == file
+    assert made() == 1
+    page = project.store.get("forecast_report/report.html")
+    assert file.read_bytes() == page
+    for text in (b"<h1>Forecasts of 2013-02-06</h1>", b"What the newest model listens to"):
+        assert text in page
+    event = project.instance.get_latest_materialization_event(dg.AssetKey("forecast_report"))
+    assert event
+    assert event.asset_materialization
+    metadata = event.asset_materialization.metadata
+    assert metadata["object"].value == f"{project.store.uri}/forecast_report/report.html"
+    assert metadata["bytes"].value == len(page.rstrip()) + 1
+    assert str(metadata["verdict"].value).count("\n") == 2
+    for damaged in (page[:-100], page.replace(b"Forecasts", b"Forebasts"), b"\xff"):
+        project.store.put_many({"forecast_report/report.html": damaged})
+        newest_report(project, asked, changed=False)
+        assert b"Forebasts" not in project.store.get("forecast_report/report.html")
+    assert made() == 4
+    newest_report(project, Asked(FIRST, LAST, ("IBM",)), changed=False)
+    assert made() == 5
+    assert b'data-ticker="AAPL"' not in project.store.get("forecast_report/report.html")
 
 
 def test_forecasts_name_the_version_that_a_live_run_would_have_used(project: Project):

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from stock_assets.automation.episodes import EpisodeState, Event, Rules, judge
+from stock_assets.forecasting.episodes import EpisodeState, Event, Rules, judge
 from stock_assets.forecasting.thresholds import POOLED, Measure, Thresholds, in_breach
 
 NAN = float("nan")

@@ -3,7 +3,7 @@
 One episode for the model, not one per ticker: a wild day breaches in many tickers at once, and that
 is one problem. What breaches later joins the open episode without a word of its own; the episode
 ends when the last of them is calm. Pure: state in, state and event out. The sensor keeps the state
-in its cursor.
+in its cursor; the report replays a range.
 """
 
 from collections.abc import Mapping

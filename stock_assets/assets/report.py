@@ -1,0 +1,62 @@
+"""Group report: one page about the newest forecasts and how the past ones did."""
+
+from datetime import date
+
+import dagster as dg
+from pydantic import Field
+
+from stock_assets.assets.attributes import OWNERS, PAGE
+from stock_assets.partitions import Partitions
+from stock_assets.resources.model_registry import ModelRegistry
+from stock_assets.resources.object_store import ObjectStore
+from stock_assets.settings import Settings
+
+
+class ReportConfig(dg.Config):
+    """What the page is to be of."""
+
+    first: str = Field("", description="First target session, YYYY-MM-DD; default: six months.")
+    last: str = Field("", description="Last target session; default: the newest.")
+    tickers: list[str] = Field([], description="Default: all with a forecast.")
+
+
+def report_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDefinition]:
+    @dg.asset(
+        group_name="report",
+        kinds={"html", "s3"},
+        owners=OWNERS,
+        io_manager_key=PAGE,
+        # Whatever of them is stored is read, as the config says: none of it is one partition's.
+        deps=["raw_prices", "features", "tuned_model", "registered_version", "daily_forecast",
+              "forecast_rmse"],
+    )  # fmt: skip
+    def forecast_report(
+        context: dg.AssetExecutionContext,
+        config: ReportConfig,
+        object_store: dg.ResourceParam[ObjectStore],
+        model_registry: dg.ResourceParam[ModelRegistry],
+    ) -> dg.MaterializeResult:
+        """One HTML page: verdict, next session, fans, scores, models, data. Opens without a net."""
+        from stock_assets.report.page import render
+        from stock_assets.report.verdict import verdict
+        from stock_assets.resources.report_rows import Asked, Sessions, read_report
+
+        asked = Asked(_day(config.first), _day(config.last), tuple(config.tickers))
+        sessions = Sessions(partitions.calendar, partitions.newest, partitions.is_live)
+        rows = read_report(settings, object_store, model_registry, sessions, asked)
+        said = verdict(rows)
+        context.log.info(" ".join(said))
+        return dg.MaterializeResult(
+            value=render(rows),
+            metadata={
+                "verdict": dg.MetadataValue.md("\n".join(f"- {one}" for one in said)),
+                "as_of_session": str(rows.newest["as_of_session"][0]),
+                "open": "the object in a browser, or `stock-assets report`",
+            },
+        )
+
+    return [forecast_report]
+
+
+def _day(text: str) -> date | None:
+    return date.fromisoformat(text) if text else None
