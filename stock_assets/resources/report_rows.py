@@ -1,6 +1,5 @@
 """What the forecast report is made of, read from the store and from MLflow."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -25,6 +24,7 @@ from stock_assets.resources.model_settings import settings_key
 from stock_assets.resources.object_store import ObjectStore, StoredObject
 from stock_assets.resources.price_history import PriceHistory
 from stock_assets.resources.read_cache import read_rows
+from stock_assets.resources.stored_values import read_values
 from stock_assets.settings import Settings
 
 _MONTHS = 6
@@ -184,8 +184,8 @@ def _returns(store: ObjectStore, newest: date) -> pl.DataFrame:
 def _json_values(store: ObjectStore, asset: str, newest: date) -> dict[str, dict[str, Any]]:
     """Values by month, up to that of the newest forecast."""
     stored = {k: o for k, o in stored_partitions(store, asset).items() if k <= str(newest)}
-    values = store.get_many([one.path for one in stored.values()])
-    return dict(zip(stored, map(json.loads, values), strict=True))
+    values = read_values(store, [one.path for one in stored.values()], dict)
+    return dict(zip(stored, values, strict=True))
 
 
 def _from_registry(
@@ -203,6 +203,7 @@ def _from_registry(
 
         try:
             found = mlflow.artifacts.load_dict(f"runs:/{runs[-1]}/{_IMPORTANCE_FILE}")
-        except (MlflowException, OSError):
-            return versions, importance  # somebody deleted the run: the page goes without
+        except (MlflowException, OSError, ValueError):
+            # It is the random walk's, or somebody deleted the run: the page goes without.
+            return versions, importance
     return versions, pl.DataFrame(found, schema=importance.schema)
