@@ -19,11 +19,11 @@ from stock_assets.forecasting.model import feature_matrix
 from stock_assets.forecasting.pictures import pit_counts, study_pictures
 from stock_assets.forecasting.training import TrainedModel, train_model, training_identity
 from stock_assets.forecasting.tuning import TuningBudget
+from stock_assets.local.locks import one_at_a_time
 from stock_assets.partitions import month_key, month_of, months_before
 from stock_assets.resources.mlflow_runs import (
     SEARCH_TAG,
     MlflowTracking,
-    one_at_a_time,
     search_key,
     study_tags,
 )

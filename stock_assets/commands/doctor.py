@@ -13,6 +13,7 @@ from stock_assets.errors import LocalStackError, StockAssetsError
 from stock_assets.local.own_folder import first_unwritable, refusal
 from stock_assets.partitions import load_partitions
 from stock_assets.resources.damage import find_damaged
+from stock_assets.resources.mlflow_database import refuse_unusable_database
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.notifier import Notifier
 from stock_assets.resources.object_store import ObjectStore, open_store
@@ -97,7 +98,7 @@ def _objects(store: ObjectStore) -> str:
 
 def _registry(settings: Settings, store: ObjectStore) -> str:
     registry = ModelRegistry(settings, store)
-    registry.tracking.refuse_unusable(thorough=True)
+    refuse_unusable_database(settings, thorough=True)
     versions = registry.versions()
     registry.refuse_lost()
     for version in versions:

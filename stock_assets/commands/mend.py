@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from stock_assets.automation.jobs import DAILY_ASSETS, MONTHLY_ASSETS, MONTHLY_JOB
-from stock_assets.commands.mending import with_models_mended
+from stock_assets.commands.mended_models import with_models_mended
 from stock_assets.commands.project import Project, open_project, run_partitions
 from stock_assets.commands.stages import Progress, fill_prices, fill_sessions
 from stock_assets.errors import DamagedObjectError, SourceError

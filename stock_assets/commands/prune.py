@@ -9,7 +9,7 @@ import dagster as dg
 
 from stock_assets.commands.project import open_project
 from stock_assets.local.dagster_history import prune_history, shrink
-from stock_assets.resources.mlflow_runs import local_database
+from stock_assets.resources.mlflow_database import local_database
 from stock_assets.resources.search_journal import ASIDE
 from stock_assets.settings import Settings
 

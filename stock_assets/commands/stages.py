@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any
 
 from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_ASSETS, MONTHLY_JOB
-from stock_assets.commands.mending import restore_registry, with_models_mended
+from stock_assets.commands.mended_models import restore_registry, with_models_mended
 from stock_assets.commands.project import Project, run_partitions
 from stock_assets.commands.trained_otherwise import months_of_other_settings
 from stock_assets.errors import RateLimitedError, SettingsError, SourceUnreachableError

@@ -5,19 +5,15 @@ its own it leaves that run RUNNING unless a hook is on the job, which the page's
 never has; so it is opened and closed here, in a context manager around the work.
 """
 
-import fcntl
 import json
 import logging
 import os
-import shutil
-import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import dagster as dg
 import polars as pl
@@ -25,9 +21,16 @@ import polars as pl
 from stock_assets.errors import DamagedStudyError
 from stock_assets.forecasting.features import FEATURES
 from stock_assets.forecasting.fingerprint import fingerprint
-from stock_assets.local.own_folder import own_folder
-from stock_assets.local.postgres import is_postgres, one_client_at_a_time, with_driver
-from stock_assets.local.sqlite_files import refuse_unusable
+from stock_assets.local.locks import one_at_a_time
+from stock_assets.local.postgres import is_postgres, one_client_at_a_time
+from stock_assets.resources.mlflow_database import (
+    create_whole,
+    is_tracking_server,
+    local_database,
+    local_uri,
+    refuse_unusable_database,
+    tracking_uri,
+)
 from stock_assets.resources.object_store import ObjectStore, aws_environment
 from stock_assets.resources.study_files import (
     DIGESTS_TAG,
@@ -98,30 +101,20 @@ class MlflowTracking:
             mlflow.set_tracking_uri(self.uri)
             if not self._prepared:
                 # Two processes that create the schema at once break it.
-                with one_at_a_time(self._settings), self._alone_on_server():
-                    self.refuse_unusable()
+                with one_at_a_time(self._settings, "mlflow"), self._alone_on_server():
+                    refuse_unusable_database(self._settings)
                     self._prepare()
             try:
                 yield mlflow.MlflowClient()
             except (mlflow.exceptions.MlflowException, SQLAlchemyError):
-                self.refuse_unusable(thorough=True)  # where that is why
+                refuse_unusable_database(self._settings, thorough=True)  # where that is why
                 raise
-
-    def refuse_unusable(self, *, thorough: bool = False) -> None:
-        """Refuses this machine's database where it is none, or locked for long."""
-        if self.uri == local_uri(self._settings):
-            database = local_database(self._settings)
-            remedy = (
-                f"`mv {database} {database}.damaged-1` and `stock-assets run`, which registers the"
-                " stored versions again"
-            )
-            refuse_unusable(database, remedy, "experiments", thorough=thorough)
 
     def _prepare(self) -> None:
         import mlflow
 
         if self.uri == local_uri(self._settings):
-            _create_whole(local_database(self._settings))
+            create_whole(local_database(self._settings))
         client = mlflow.MlflowClient()  # creates what is missing as soon as it is made
         if client.get_experiment_by_name(self.experiment) is None:
             client.create_experiment(self.experiment, artifact_location=self._artifacts())
@@ -259,34 +252,6 @@ class MlflowTracking:
                 Path(folder, name).write_bytes(content)
             client.log_artifacts(run_id, folder)
 
-    def local_runs(self, name: str) -> dict[int, str] | None:
-        """The MLflow run of each version by number, straight from this machine's database.
-
-        MLflow's own way takes seconds to import, for a run that has nothing to do. None where the
-        registry is elsewhere.
-        """
-        if self.uri != local_uri(self._settings):
-            return None
-        database = local_database(self._settings)
-        if not database.exists():
-            return {}
-        self.refuse_unusable()
-        uri = f"file:{quote(str(database))}?mode=ro"
-        try:
-            with closing(sqlite3.connect(uri, uri=True)) as opened:
-                tables = {row[0] for row in opened.execute("select name from sqlite_master")}
-                if "model_versions" not in tables:
-                    return {}
-                versions = opened.execute(
-                    "select version, run_id from model_versions"
-                    " where name = ? and current_stage <> 'Deleted_Internal'",
-                    [name],
-                )
-                return dict(versions.fetchall())
-        except sqlite3.DatabaseError:
-            self.refuse_unusable(thorough=True)  # where that is why
-            raise
-
     def log_study(
         self,
         name: str,
@@ -406,56 +371,6 @@ def _table(rows: pl.DataFrame) -> dict[str, Any]:
 def _json(value: Any) -> bytes:
     # One line: indented, every quantile of every ticker would have one.
     return json.dumps(value, allow_nan=False).encode()
-
-
-def tracking_uri(settings: Settings) -> str:
-    if settings.mlflow_tracking_uri:
-        return with_driver(settings.mlflow_tracking_uri.get_secret_value())
-    local_database(settings).parent.mkdir(parents=True, exist_ok=True)
-    return local_uri(settings)
-
-
-def is_tracking_server(uri: str) -> bool:
-    """Whether somebody serves it already, its page included, and not we from a database."""
-    return uri.startswith(("http://", "https://", "databricks"))
-
-
-def local_database(settings: Settings) -> Path:
-    """MLflow's SQLite file, where no tracking server is set."""
-    return settings.state_folder / "mlflow" / "mlflow.db"
-
-
-def local_uri(settings: Settings) -> str:
-    return f"sqlite:///{local_database(settings)}"
-
-
-def _create_whole(database: Path) -> None:
-    """Creates MLflow's tables elsewhere first: a kill among them would leave half of a schema,
-    which MLflow can't complete.
-    """
-    if database.exists():
-        return
-    import mlflow
-
-    # A folder that no killed process used: SQLite would play back the journal that it left there.
-    for left in database.parent.glob("new-*"):
-        shutil.rmtree(left)
-    with tempfile.TemporaryDirectory(dir=database.parent, prefix="new-") as folder:
-        new = Path(folder) / database.name
-        mlflow.MlflowClient(f"sqlite:///{new}").search_experiments(max_results=1)
-        new.rename(database)
-
-
-@contextmanager
-def one_at_a_time(settings: Settings, what: str = "mlflow") -> Iterator[None]:
-    """Holds back other processes of this machine for the block; not reentrant.
-
-    The system lets go of the lock when a process ends, however it ends.
-    """
-    folder = own_folder(settings.state_folder)
-    with (folder / f"{what}.lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _prepare_environment(settings: Settings) -> None:

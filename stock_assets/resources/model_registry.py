@@ -19,10 +19,11 @@ from stock_assets.forecasting.promotion import (
     challenger_of,
     champion_of,
 )
+from stock_assets.local.locks import one_at_a_time
+from stock_assets.resources.mlflow_database import registered_runs
 from stock_assets.resources.mlflow_runs import (
     FINGERPRINT_TAG,
     MlflowTracking,
-    one_at_a_time,
 )
 from stock_assets.resources.model_settings import (
     differing_settings,
@@ -95,7 +96,7 @@ class ModelRegistry:
         Returns:
             The version's number.
         """
-        with self.tracking.client() as client, one_at_a_time(self._settings):
+        with self.tracking.client() as client, one_at_a_time(self._settings, "mlflow"):
             version = self._made_from(client, study["fingerprint"])
             if version is None:
                 # A number that a stored month names is no other model's, whatever became of it.
@@ -138,7 +139,7 @@ class ModelRegistry:
         """
         point = GateDecision(value["approved"], value["reason"])
         intervals = GateDecision(value["intervals_approved"], value["intervals_reason"])
-        with self.tracking.client() as client, one_at_a_time(self._settings):
+        with self.tracking.client() as client, one_at_a_time(self._settings, "mlflow"):
             known = [v for v in self._search(client) if v.run_id == study["mlflow_run_id"]]
             made_with = settings_tags(value["settings_key"], value["settings"])
             version = known[0] if known else self._create(client, study, number - 1, made_with)
@@ -150,7 +151,7 @@ class ModelRegistry:
 
     def runs_by_number(self) -> dict[int, str]:
         """The MLflow run of every version there is, of whatever settings."""
-        known = self.tracking.local_runs(self.name)
+        known = registered_runs(self._settings, self.name)
         if known is not None:
             return known
         with self.tracking.client() as client:
@@ -170,7 +171,7 @@ class ModelRegistry:
 
     def pass_over(self, number: int) -> None:
         """Nothing that is registered later gets a number up to this one."""
-        with self.tracking.client() as client, one_at_a_time(self._settings):
+        with self.tracking.client() as client, one_at_a_time(self._settings, "mlflow"):
             self._create_model(client)
             passed = max((int(v.version) for v in self._search(client)), default=0)
             while passed < number:
@@ -190,7 +191,7 @@ class ModelRegistry:
 
     def delete(self, number: int) -> None:
         """Takes a version away for good; nothing gets its number again."""
-        with self.tracking.client() as client, one_at_a_time(self._settings):
+        with self.tracking.client() as client, one_at_a_time(self._settings, "mlflow"):
             client.delete_model_version(self.name, str(number))
             self._point_aliases(client)
 
@@ -214,7 +215,7 @@ class ModelRegistry:
         Raises:
             RegistryError: There is no such version, or it was made with other settings.
         """
-        with self.tracking.client() as client, one_at_a_time(self._settings):
+        with self.tracking.client() as client, one_at_a_time(self._settings, "mlflow"):
             every = {int(v.version): v for v in self._search(client)}
             known = {n: v for n, v in every.items() if self._is_own(v)}
             if number not in known:

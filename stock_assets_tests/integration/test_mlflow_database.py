@@ -5,7 +5,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from stock_assets.resources.mlflow_runs import MlflowTracking, local_database, one_at_a_time
+from stock_assets.local.locks import one_at_a_time
+from stock_assets.resources.mlflow_database import local_database
+from stock_assets.resources.mlflow_runs import MlflowTracking
 from stock_assets.resources.object_store import open_store
 from stock_assets.settings import Settings
 
@@ -27,7 +29,9 @@ def test_nobody_creates_the_tables_while_another_process_may(tmp_path: Path):
 
     there = tables(before)  # importing MLflow, which takes seconds, is over before the test looks
     with ThreadPoolExecutor() as pool:
-        with one_at_a_time(settings):  # a lock of files: a thread is held back as a process is
+        with one_at_a_time(
+            settings, "mlflow"
+        ):  # a lock of files: a thread is held back as a process is
             waiting = pool.submit(tables, settings)
             time.sleep(2)
             assert not waiting.done()

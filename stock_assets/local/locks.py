@@ -1,0 +1,20 @@
+"""Locks between the processes of one machine."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from stock_assets.local.own_folder import own_folder
+from stock_assets.settings import Settings
+
+
+@contextmanager
+def one_at_a_time(settings: Settings, what: str) -> Iterator[None]:
+    """Holds back other processes of this machine for the block; not reentrant.
+
+    The system lets go of the lock when a process ends, however it ends.
+    """
+    folder = own_folder(settings.state_folder)
+    with (folder / f"{what}.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

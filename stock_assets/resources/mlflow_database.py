@@ -1,0 +1,93 @@
+"""Where MLflow keeps runs and versions: a database of this machine, or the one that is named."""
+
+import shutil
+import sqlite3
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+from stock_assets.local.postgres import with_driver
+from stock_assets.local.sqlite_files import refuse_unusable
+from stock_assets.settings import Settings
+
+
+def tracking_uri(settings: Settings) -> str:
+    if settings.mlflow_tracking_uri:
+        return with_driver(settings.mlflow_tracking_uri.get_secret_value())
+    local_database(settings).parent.mkdir(parents=True, exist_ok=True)
+    return local_uri(settings)
+
+
+def is_tracking_server(uri: str) -> bool:
+    """Whether somebody serves it already, its page included, and not we from a database."""
+    return uri.startswith(("http://", "https://", "databricks"))
+
+
+def local_database(settings: Settings) -> Path:
+    """MLflow's SQLite file, where no tracking server is set."""
+    return settings.state_folder / "mlflow" / "mlflow.db"
+
+
+def local_uri(settings: Settings) -> str:
+    return f"sqlite:///{local_database(settings)}"
+
+
+def create_whole(database: Path) -> None:
+    """Creates MLflow's tables elsewhere first: a kill among them would leave half of a schema,
+    which MLflow can't complete.
+    """
+    if database.exists():
+        return
+    import mlflow
+
+    # A folder that no killed process used: SQLite would play back the journal that it left there.
+    for left in database.parent.glob("new-*"):
+        shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(dir=database.parent, prefix="new-") as folder:
+        new = Path(folder) / database.name
+        mlflow.MlflowClient(f"sqlite:///{new}").search_experiments(max_results=1)
+        new.rename(database)
+
+
+def refuse_unusable_database(settings: Settings, *, thorough: bool = False) -> None:
+    """Refuses this machine's database where it is none, or locked for long.
+
+    Raises:
+        DatabaseFileError: Names the file and what mends it.
+    """
+    if tracking_uri(settings) == local_uri(settings):
+        database = local_database(settings)
+        remedy = (
+            f"`mv {database} {database}.damaged-1` and `stock-assets run`, which registers the"
+            " stored versions again"
+        )
+        refuse_unusable(database, remedy, "experiments", thorough=thorough)
+
+
+def registered_runs(settings: Settings, name: str) -> dict[int, str] | None:
+    """The MLflow run of each version of a model by number, straight from this machine's database.
+
+    MLflow's own way takes seconds to import, for a run that has nothing to do. None where the
+    registry is elsewhere.
+    """
+    if tracking_uri(settings) != local_uri(settings):
+        return None
+    database = local_database(settings)
+    if not database.exists():
+        return {}
+    refuse_unusable_database(settings)
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)) as opened:
+            tables = {row[0] for row in opened.execute("select name from sqlite_master")}
+            if "model_versions" not in tables:
+                return {}
+            versions = opened.execute(
+                "select version, run_id from model_versions"
+                " where name = ? and current_stage <> 'Deleted_Internal'",
+                [name],
+            )
+            return dict(versions.fetchall())
+    except sqlite3.DatabaseError:
+        refuse_unusable_database(settings, thorough=True)  # where that is why
+        raise
