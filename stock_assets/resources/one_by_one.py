@@ -23,7 +23,8 @@ def refuse_missing(asset: str, missing: Sequence[str]) -> None:
     if missing:
         span = missing[0] if len(missing) == 1 else f"{missing[0]}..{missing[-1]}"
         raise MissingPartitionsError(
-            f"{asset} was never materialised for {span} ({len(missing)} keys); do that first"
+            f"{asset} was never materialised for {span} ({len(missing)} keys); do that in the page,"
+            " or with `stock-assets run` over that range"
         )
 
 
