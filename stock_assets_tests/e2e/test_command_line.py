@@ -151,6 +151,7 @@ def test_backtest_prints_one_json_object_with_every_field(home: Path):
 
 def test_backtest_of_some_tickers_speaks_of_these_only(home: Path):
     done = stock_assets(home, "backtest", *RANGE, "--json", "--tickers", "ibm,MSFT")
+    assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert sorted(result["by_ticker"]) == ["IBM", "MSFT"]
     assert result["forecasts"] == 10
@@ -196,7 +197,7 @@ def test_the_doctor_finds_everything_well(home: Path):
     ]  # fmt: skip
     registry = found["findings"][4]["detail"]
     assert registry == (
-        "sqlite: stock_assets_sample has 2 versions of these settings, 2 with approved point"
+        "sqlite: stock_assets_sample has 2 versions of these settings, 1 with approved point"
         " forecasts, 1 with approved intervals; 0 of other settings"
     )
 

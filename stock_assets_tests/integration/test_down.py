@@ -23,8 +23,8 @@ from stock_assets.settings import Settings
 folder = pages_folder(Settings(home=Path(sys.argv[1])))
 page = [sys.executable, "-c", "import time; time.sleep(300)"]
 with terminated_like_interrupted(), running("dagster", page, folder, {}, folder.parent) as process:
-    print(process.pid, flush=True)
     try:
+        print(process.pid, flush=True)  # whoever reads it may end us from here on
         while process.poll() is None:
             time.sleep(0.1)
         sys.exit(f"ended with code {process.returncode}")

@@ -16,6 +16,7 @@ from stock_assets.forecasting.gate import (
     decide,
     decide_intervals,
 )
+from stock_assets.forecasting.outlook import OUTLOOK
 from stock_assets.forecasting.splits import labelled_rows
 from stock_assets.forecasting.training import daily_losses
 from stock_assets.market.sessions import load_calendar
@@ -154,7 +155,7 @@ def test_one_odd_ticker_does_not_blind_the_gate(odd_volatility: float):
                 "return_1d": 0.01 * rng.standard_normal(len(sessions)),
                 "volatility_1d": odd_volatility if ticker == "F" else 0.01,
                 "range_variance_1d": 1e-4,
-                **dict.fromkeys((*FEATURES, *MARKET_VARIANCES), 0.0),
+                **dict.fromkeys((*FEATURES, *MARKET_VARIANCES, *OUTLOOK), 0.0),
             }
         )
         for ticker in "ABCDEF"

@@ -168,7 +168,7 @@ def test_a_dotenv_file_that_is_no_text_is_one_line(tmp_path: Path):
 
 def test_every_family_that_may_be_set_can_be_trained():
     assert list(get_args(FamilyName)) == list(FAMILIES)
-    with pytest.raises(SettingsError, match="STOCK_ASSETS_MODEL_FAMILY: Input should be 'random_f"):
+    with pytest.raises(SettingsError, match="STOCK_ASSETS_MODEL_FAMILY: Input should be 'extra_tr"):
         load_settings(model_family="lstm")
 
 
