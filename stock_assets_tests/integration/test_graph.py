@@ -180,7 +180,7 @@ def test_the_report_is_made_once_for_a_range_that_has_not_changed(project: Proje
     assert made() == 1
     page = project.store.get("forecast_report/report.html")
     assert file.read_bytes() == page
-    for text in (b"<h1>Forecasts of 2013-02-06</h1>", b"every version forecasts"):
+    for text in (b"<h1>Forecasts of 2013-02-06</h1>", b"Largest ten misses"):
         assert text in page
     event = project.instance.get_latest_materialization_event(dg.AssetKey("forecast_report"))
     assert event
