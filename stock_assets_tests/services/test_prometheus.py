@@ -14,10 +14,12 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from stock_assets.commands.monitor import PROGRAMS, MonitorAddresses, monitor_stack
 from stock_assets.errors import LocalStackError
+from stock_assets.local.processes import lives
 from stock_assets.resources.live_scores import LiveScore, TickerScore
 from stock_assets.resources.metrics import MetricsGateway
 from stock_assets.settings import Settings
@@ -120,14 +122,11 @@ def test_interrupting_the_command_leaves_nothing_running(home: Path) -> None:
         assert command.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.2)
-    records = list((home / "var/monitor").glob("*.json"))
-    started = [json.loads(record.read_text())["pid"] for record in records]
+    started = psutil.Process(command.pid).children()
     assert len(started) == 4
     command.send_signal(signal.SIGINT)
     assert command.wait(timeout=60) == 0, log.read_text()
-    for pid in started:
-        with pytest.raises(ProcessLookupError):
-            os.killpg(pid, 0)
+    assert [process for process in started if lives(process)] == []
 
 
 def test_a_missing_program_says_how_to_install_it(
