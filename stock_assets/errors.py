@@ -7,7 +7,7 @@ person sees: the command line prints it as one line, Dagster shows it as the ste
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import polars as pl
 
@@ -116,7 +116,17 @@ class DamagedObjectError(StockAssetsError):
 
 
 class MissingPartitionsError(StockAssetsError):
-    """An upstream partition that is needed was never materialised."""
+    """An upstream partition that is needed was never materialised.
+
+    Args:
+        message: Which, and what makes it.
+        asset: Whose partitions are missing, where it is one asset's.
+        keys: Their keys.
+    """
+
+    def __init__(self, message: str, asset: str = "", keys: "Sequence[str]" = ()) -> None:
+        super().__init__(message)
+        self.asset, self.keys = asset, tuple(keys)
 
 
 class BlockingCheckError(StockAssetsError):

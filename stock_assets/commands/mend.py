@@ -13,10 +13,10 @@ from stock_assets.automation.jobs import DAILY_ASSETS, MONTHLY_ASSETS, MONTHLY_J
 from stock_assets.commands.mended_models import with_models_mended
 from stock_assets.commands.project import Project, open_project, run_partitions
 from stock_assets.commands.stages import Progress, fill_prices, fill_sessions
-from stock_assets.errors import DamagedObjectError, SourceError
+from stock_assets.errors import DamagedObjectError, MissingPartitionsError, SourceError
 from stock_assets.partitions import session_of
 from stock_assets.resources.damage import find_damaged
-from stock_assets.resources.io_managers import stored_partitions
+from stock_assets.resources.io_managers import partition_object, stored_partitions
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.model_settings import settings_of_studies
 from stock_assets.resources.stored_values import read_values
@@ -72,6 +72,13 @@ def mending(project: Project, progress: Progress, work: Callable[[], T]) -> T:
                 raise
             known |= error.damaged.keys()
             _set_aside(project, error.damaged)
+        except MissingPartitionsError as error:
+            # A run makes what it needs before it needs it: what is missing then may only be hidden.
+            by = "session" if error.asset in DAILY_ASSETS else "month"
+            project.store.refuse_unlisted(
+                partition_object(error.asset, by, key, "part.parquet") for key in error.keys
+            )
+            raise
 
 
 def fill_months(project: Project, months: Iterable[str], progress: Progress) -> None:

@@ -6,7 +6,7 @@ logs) goes through dagster-aws.
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -222,6 +222,21 @@ class ObjectStore:
     def keys(self, prefix: str) -> list[str]:
         """Keys under a folder-like prefix, ascending."""
         return [stored.path for stored in self.listed(prefix)]
+
+    def refuse_unlisted(self, keys: Iterable[str]) -> None:
+        """Refuses a store that holds an object which its listings do not show.
+
+        Raises:
+            ObjectStoreError: Its directory is damaged: whatever is made would be missed again.
+        """
+        for key in keys:
+            with suppress(FileNotFoundError):
+                obstore.head(self._store, key)
+                remedy = remedy_of_damage(self._files) if self._files else "mend or replace it"
+                raise ObjectStoreError(
+                    f"{self.uri} holds {key} and does not list it, its directory is damaged:"
+                    f" {remedy}"
+                )
 
     def delete(self, keys: list[str]) -> None:
         with self._explained(", ".join(keys)):

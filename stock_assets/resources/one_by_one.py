@@ -24,7 +24,9 @@ def refuse_missing(asset: str, missing: Sequence[str]) -> None:
         span = missing[0] if len(missing) == 1 else f"{missing[0]}..{missing[-1]}"
         raise MissingPartitionsError(
             f"{asset} was never materialised for {span} ({len(missing)} keys); do that in the page,"
-            " or with `stock-assets run` over that range"
+            " or with `stock-assets run` over that range",
+            asset,
+            missing,
         )
 
 
