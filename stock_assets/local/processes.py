@@ -65,7 +65,8 @@ def own_processes(wanted: Callable[[psutil.Process], bool]) -> list[psutil.Proce
     """This user's running processes that a test takes; one that can't be looked into is not."""
     found = []
     for process in psutil.process_iter():
-        with suppress(psutil.Error):
+        # Any may end between being listed and being looked into; `os` says so in its own way.
+        with suppress(psutil.Error, ProcessLookupError):
             if wanted(process) and process.uids().effective == os.geteuid() and lives(process):
                 found.append(process)
     return found
