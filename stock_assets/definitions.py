@@ -12,7 +12,8 @@ from stock_assets.automation.jobs import all_jobs
 from stock_assets.automation.report_sensor import report_sensor
 from stock_assets.automation.schedules import all_schedules
 from stock_assets.automation.sensors import rmse_sensor
-from stock_assets.partitions import load_partitions
+from stock_assets.partitions import Partitions, load_partitions
+from stock_assets.planning.rules import lineage_of
 from stock_assets.resources.io_managers import JsonIOManager, ParquetIOManager
 from stock_assets.resources.metrics import MetricsGateway
 from stock_assets.resources.model_registry import ModelRegistry
@@ -21,6 +22,7 @@ from stock_assets.resources.object_store import open_store
 from stock_assets.resources.page_io_manager import PageIOManager
 from stock_assets.resources.price_history import PriceHistory
 from stock_assets.resources.prices import open_prices
+from stock_assets.resources.stamper import Stamper
 from stock_assets.settings import Settings, load_settings
 
 
@@ -40,13 +42,13 @@ def build_definitions(
         jobs=jobs,
         schedules=all_schedules(jobs, settings.refetch_sessions),
         sensors=[rmse_sensor(settings, partitions), report_sensor(jobs)],
-        resources={**build_resources(settings), **(resource_overrides or {})},
+        resources={**build_resources(settings, partitions), **(resource_overrides or {})},
         loggers={"console": console_logger},
         executor=dg.in_process_executor,
     )
 
 
-def build_resources(settings: Settings) -> dict[str, Any]:
+def build_resources(settings: Settings, partitions: Partitions) -> dict[str, Any]:
     """Resource keys name the role; the object store is up for as long as a run needs it."""
 
     def for_the_run(
@@ -67,13 +69,26 @@ def build_resources(settings: Settings) -> dict[str, Any]:
     def price_history(context: dg.InitResourceContext) -> PriceHistory:
         return PriceHistory(context.resources.object_store)
 
-    @dg.io_manager(required_resource_keys={"object_store"}, description="Frames as Parquet.")
-    def parquet(context: dg.InitResourceContext) -> ParquetIOManager:
-        return ParquetIOManager(context.resources.object_store)
+    @dg.resource(
+        required_resource_keys={"object_store", "model_registry"},
+        description="What the run's objects are made of, for their stamps.",
+    )
+    def stamper(context: dg.InitResourceContext) -> Stamper:
+        return Stamper(
+            context.resources.object_store,
+            lineage_of(settings, partitions),
+            context.resources.model_registry.versions,
+        )
 
-    @dg.io_manager(required_resource_keys={"object_store"}, description="Values as JSON.")
+    stores = {"object_store", "stamper"}
+
+    @dg.io_manager(required_resource_keys=stores, description="Frames as Parquet.")
+    def parquet(context: dg.InitResourceContext) -> ParquetIOManager:
+        return ParquetIOManager(context.resources.object_store, context.resources.stamper)
+
+    @dg.io_manager(required_resource_keys=stores, description="Values as JSON.")
     def json(context: dg.InitResourceContext) -> JsonIOManager:
-        return JsonIOManager(context.resources.object_store)
+        return JsonIOManager(context.resources.object_store, context.resources.stamper)
 
     @dg.io_manager(required_resource_keys={"object_store"}, description="A page as HTML.")
     def page(context: dg.InitResourceContext) -> PageIOManager:
@@ -84,6 +99,7 @@ def build_resources(settings: Settings) -> dict[str, Any]:
         "prices": for_the_run(open_prices, "The source of bars and the tickers wanted of it."),
         "price_history": price_history,
         "model_registry": model_registry,
+        "stamper": stamper,
         "metrics": MetricsGateway(settings),
         "notifier": Notifier(settings),
         "parquet_io_manager": parquet,

@@ -17,7 +17,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from stock_assets.commands.project import open_project
+from stock_assets.backfill.project import open_project
 from stock_assets.resources.io_managers import stored_partitions
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.settings import Settings
@@ -32,7 +32,7 @@ import os, sys, traceback
 from datetime import date
 import mlflow, sklearn.ensemble, skops.io, dagster_mlflow, scipy.special  # noqa
 import stock_assets.assets.study, stock_assets.forecasting.forecast
-from stock_assets.commands.project import open_project
+from stock_assets.backfill.project import open_project
 from stock_assets.commands.stages import Progress, materialise_range, plan_range
 from stock_assets.settings import Settings
 print("ready", flush=True)

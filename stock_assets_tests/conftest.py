@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stock_assets.commands.project import Project, open_project
+from stock_assets.backfill.project import Project, open_project
 from stock_assets.market.sessions import ExchangeCalendar, load_calendar
 from stock_assets.settings import Settings
 

@@ -12,9 +12,11 @@ from stock_assets.assets.bar_checks import PRICE_CHECKS, check_prices
 from stock_assets.market.bars import BAR_SCHEMA
 from stock_assets.market.revisions import STORED_SCHEMA, merge_bars, stored_form
 from stock_assets.partitions import Partitions, session_of
+from stock_assets.planning.lineage import ASKED, RAW_PRICES
 from stock_assets.resources.io_managers import EMPTY_IS_MISSING
 from stock_assets.resources.price_history import PriceHistory
 from stock_assets.resources.prices import Prices
+from stock_assets.resources.stamper import Stamper
 
 
 class PriceFetch(dg.Config):
@@ -52,6 +54,7 @@ def market_data_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
         config: PriceFetch,
         prices: dg.ResourceParam[Prices],
         price_history: dg.ResourceParam[PriceHistory],
+        stamper: dg.ResourceParam[Stamper],
     ) -> dg.MaterializeResult:
         """Bars as traded: OHLCV, dividend and split ratio of each ticker, source and fetch time.
 
@@ -83,6 +86,9 @@ def market_data_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
             force=config.force,
             answered=() if answer.failure else asked,
         )
+        answered = fetched["ticker"].unique() if answer.failure else asked
+        for key, mark in price_history.note_asked(sessions, answered).items():
+            stamper.mark(RAW_PRICES, key, **{ASKED: mark})
         context.log.info(
             f"{fetched.height} bars of {fetched['ticker'].n_unique()} tickers fetched,"
             f" {merged.revised.height} values revised"

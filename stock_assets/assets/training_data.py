@@ -29,7 +29,11 @@ from stock_assets.partitions import (
     month_of,
     months_before,
 )
+from stock_assets.planning.lineage import THROUGH
+from stock_assets.resources.object_store import ObjectStore
 from stock_assets.resources.one_by_one import OneByOne, StoredPartitions
+from stock_assets.resources.requests import request_retrain
+from stock_assets.resources.stamper import Stamper
 from stock_assets.settings import Settings
 
 
@@ -126,6 +130,7 @@ def training_data_assets(settings: Settings, partitions: Partitions) -> list[dg.
     def months(
         context: dg.AssetExecutionContext,
         config: TrainingData,
+        stamper: Stamper,
         features: StoredPartitions,
         span: Callable[[SplitSessions], tuple[date, date]],
     ) -> OneByOne:
@@ -148,6 +153,9 @@ def training_data_assets(settings: Settings, partitions: Partitions) -> list[dg.
                         last,
                     )
                 extents[month] = _extent(rows)
+                if config.train_through:
+                    asset = context.asset_key.to_user_string()
+                    stamper.mark(asset, month, **{THROUGH: str(through)})
                 yield month, rows
             show_each(context, extents)
 
@@ -155,23 +163,35 @@ def training_data_assets(settings: Settings, partitions: Partitions) -> list[dg.
 
     @dg.asset(**arguments)
     def train_set(
-        context: dg.AssetExecutionContext, config: TrainingData, features: StoredPartitions
+        context: dg.AssetExecutionContext,
+        config: TrainingData,
+        stamper: dg.ResourceParam[Stamper],
+        object_store: dg.ResourceParam[ObjectStore],
+        features: StoredPartitions,
     ) -> OneByOne:
         """Labelled rows whose labels were realised before the test set starts.
 
         The label of a session is the return over the forecast's horizon, in units of volatility.
         Without rows where the month has too little history: then the random walk forecasts.
         """
+        if config.train_through:
+            for month in context.partition_keys:
+                request_retrain(object_store, month, cut_off(partitions, month, config))
         return months(
-            context, config, features, lambda split: (split.train_first, split.train_last)
+            context, config, stamper, features, lambda split: (split.train_first, split.train_last)
         )
 
     @dg.asset(**arguments)
     def test_set(
-        context: dg.AssetExecutionContext, config: TrainingData, features: StoredPartitions
+        context: dg.AssetExecutionContext,
+        config: TrainingData,
+        stamper: dg.ResourceParam[Stamper],
+        features: StoredPartitions,
     ) -> OneByOne:
         """The last labelled sessions before the month (30 by default), which only the gate sees."""
-        return months(context, config, features, lambda split: (split.test_first, split.test_last))
+        return months(
+            context, config, stamper, features, lambda split: (split.test_first, split.test_last)
+        )
 
     return [train_set, test_set]
 

@@ -8,7 +8,7 @@ from errno import EACCES
 from urllib.parse import urlparse
 
 from stock_assets.commands.mend import ASSETS
-from stock_assets.commands.project import open_instance, refuse_unusable_history
+from stock_assets.backfill.project import open_instance, refuse_unusable_history
 from stock_assets.errors import LocalStackError, StockAssetsError
 from stock_assets.local.own_folder import first_unwritable, refusal
 from stock_assets.partitions import load_partitions

@@ -5,7 +5,7 @@ import threading
 import click
 
 from stock_assets.commands.pages import terminated_like_interrupted
-from stock_assets.commands.project import open_instance
+from stock_assets.backfill.project import open_instance
 from stock_assets.settings import Settings
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from stock_assets.commands.project import open_project
+from stock_assets.backfill.project import open_project
 from stock_assets.local.dagster_history import prune_history, shrink
 from stock_assets.resources.mlflow_database import local_database
 from stock_assets.resources.search_journal import ASIDE

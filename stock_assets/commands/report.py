@@ -4,8 +4,8 @@ from datetime import date
 from pathlib import Path
 
 from stock_assets.automation.jobs import FORECAST_REPORT, REPORT_JOB
-from stock_assets.commands.killed import COMMAND_TAG
-from stock_assets.commands.project import Project
+from stock_assets.backfill.killed import COMMAND_TAG
+from stock_assets.backfill.project import Project
 from stock_assets.errors import DamagedObjectError, SettingsError
 from stock_assets.forecasting.fingerprint import code_hash
 from stock_assets.partitions import load_partitions

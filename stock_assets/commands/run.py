@@ -6,12 +6,11 @@ from typing import Any
 
 import polars as pl
 
-from stock_assets.commands.mend import fill_months, mending
-from stock_assets.commands.project import Project, open_project
+from stock_assets.backfill.execution import bring_up_to_date, with_objects_mended
+from stock_assets.backfill.progress import Progress
+from stock_assets.backfill.project import Project, open_project
 from stock_assets.commands.report import asked_by_run, newest_report
-from stock_assets.commands.stages import Progress, Range, materialise_range, plan_range
 from stock_assets.commands.tables import forecast_table, print_table, score_lines
-from stock_assets.commands.trained_otherwise import trained_otherwise
 from stock_assets.forecasting.baselines import beside_baselines, summarise_baselines
 from stock_assets.forecasting.basket import basket_forecasts, basket_returns, summarise_basket
 from stock_assets.forecasting.evaluation import OWN_COLUMNS
@@ -22,15 +21,12 @@ from stock_assets.forecasting.summary import (
     summarise_range,
 )
 from stock_assets.partitions import months_before
+from stock_assets.planning.extent import Range
 from stock_assets.resources.io_managers import stored_partitions
 from stock_assets.resources.read_cache import read_rows
 from stock_assets.settings import Settings
 
 _DEFAULT_MONTHS = 6
-
-
-def newest_session(project: Project) -> date:
-    return date.fromisoformat(project.partitions.sessions.get_last_partition_key() or "")
 
 
 def read_scores(project: Project, wanted: Range) -> pl.DataFrame:
@@ -116,22 +112,19 @@ def run(
     Left out, the range is the newest session's month and the five before it.
     """
     with open_project(settings) as project:
-        last = last or newest_session(project)
+        last = last or project.partitions.newest
         first = first or max(
             months_before(last.replace(day=1), _DEFAULT_MONTHS - 1), project.partitions.first
         )
-        wanted = plan_range(project, first, last)
+        wanted = project.range_of(first, last)
         progress = Progress()
+        anew = [fresh]
 
         def materialised() -> dict[str, Any]:
-            others = None if fresh else trained_otherwise(project, wanted.months)
-            materialise_range(project, wanted, progress, fresh)
-            fill_months(project, wanted.months, progress)
-            changed = any(progress.seconds.values())
+            changed = bring_up_to_date(project, wanted.wanted(), progress, fresh=any(anew))
+            anew.clear()
             if not changed:
                 print("nothing to do: every partition of the range is there", file=sys.stderr)
-            if others:
-                print(f"note: {others}", file=sys.stderr)
             stored = stored_partitions(project.store, "daily_forecast")
             newest = read_rows(project.store, [stored[str(wanted.forecasts[-1])]])
             result = summary(project, wanted, progress) | {"newest_forecasts": newest}
@@ -140,7 +133,7 @@ def run(
                 result["report"] = str(newest_report(project, asked, changed))
             return result
 
-        return mending(project, progress, materialised)
+        return with_objects_mended(project, materialised)
 
 
 def show(result: dict[str, Any]) -> None:

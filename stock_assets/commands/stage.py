@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from datetime import date
 
 from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_JOB
-from stock_assets.commands.mend import mending
-from stock_assets.commands.project import Project, open_project, run_partitions
-from stock_assets.commands.run import newest_session
-from stock_assets.commands.stages import Progress, fill_history, plan_range
+from stock_assets.backfill.execution import bring_up_to_date, with_objects_mended
+from stock_assets.backfill.progress import Progress
+from stock_assets.backfill.project import Project, open_project, run_partitions
 from stock_assets.errors import MissingPartitionsError
 from stock_assets.partitions import month_key
+from stock_assets.planning.plan import Wanted
 from stock_assets.settings import Settings
 
 STAGE_ASSETS: dict[str, tuple[str, ...]] = {
@@ -25,14 +25,15 @@ _SESSION_ASSETS = frozenset({"raw_prices", "features", "daily_forecast", "foreca
 def run_stage(settings: Settings, stage: str) -> str:
     """Materialises the stage's assets for the newest session or month; what was done, in words."""
     with open_project(settings) as project:
-        progress = Progress()
-        return mending(project, progress, lambda: _run_stage(project, stage, progress))
+        return with_objects_mended(project, lambda: _run_stage(project, stage))
 
 
-def _run_stage(project: Project, stage: str, progress: Progress) -> str:
-    newest = newest_session(project)
+def _run_stage(project: Project, stage: str) -> str:
+    newest = project.partitions.newest
     if stage == "prepare":
-        fill_history(project, plan_range(project, newest, newest), progress)
+        keys = project.range_of(newest, newest).wanted().keys
+        history = {asset: keys[asset] for asset in ("raw_prices", "features")}
+        bring_up_to_date(project, Wanted(history), Progress())
     assets = STAGE_ASSETS[stage]
     by_session = [asset for asset in assets if asset in _SESSION_ASSETS]
     by_month = [asset for asset in assets if asset not in _SESSION_ASSETS]

@@ -1,9 +1,11 @@
-"""What makes two trainings the same: their rows, their code and their settings."""
+"""What makes two results the same: their rows, their code and their settings."""
 
+import ast
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+import tokenize
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from importlib import metadata, resources
 from typing import Any
@@ -11,6 +13,8 @@ from typing import Any
 import polars as pl
 
 _LIBRARIES = ("lightgbm", "numpy", "optuna", "polars", "scikit-learn")
+_PURE = ("stock_assets.forecasting.", "stock_assets.market.")
+"""Whose code computes; what else a module imports tells people, or brings data."""
 
 
 def data_hash(*frames: pl.DataFrame) -> str:
@@ -25,16 +29,69 @@ def data_hash(*frames: pl.DataFrame) -> str:
 
 @lru_cache(maxsize=1)
 def code_hash() -> str:
-    """Hash of this folder's source and of the versions of the libraries that compute here."""
-    digest = hashlib.sha256()
-    folder = resources.files(__package__)
-    for file in sorted(folder.iterdir(), key=lambda f: f.name):
-        if file.name.endswith(".py"):
-            digest.update(file.name.encode())
-            digest.update(file.read_bytes())
+    """Hash of the code that trains and of the versions of the libraries that compute there."""
+    digest = hashlib.sha256(source_hash("stock_assets.forecasting.training").encode())
     for library in _LIBRARIES:
         digest.update(f"{library}=={metadata.version(library)}".encode())
     return digest.hexdigest()
+
+
+@lru_cache
+def source_hash(*modules: str) -> str:
+    """Hash of some modules of the core and of those that they import, down to the last.
+
+    Comments, docstrings and blank lines do not count.
+    """
+    found: dict[str, str] = {}
+    waiting = list(modules)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            source = _source(name)
+            found[name] = bare_code(source)
+            waiting += _imported(source)
+    digest = hashlib.sha256()
+    for name, code in sorted(found.items()):
+        digest.update(f"{name}\n{code}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _source(module: str) -> str:
+    package, _, name = module.rpartition(".")
+    folder = resources.files(package)
+    file = folder.joinpath(f"{name}.py")
+    return (file if file.is_file() else folder.joinpath(name, "__init__.py")).read_text()
+
+
+def _imported(source: str) -> Iterator[str]:
+    """The core's modules that a source names in `from … import`, anywhere in it."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(_PURE):
+            yield str(node.module)
+
+
+def bare_code(source: str) -> str:
+    """A source without comments, docstrings and blank lines; the same for every version of Python."""
+    dropped = {
+        line
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+        for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
+    comments = {
+        token.start
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.COMMENT
+    }
+    ends = dict(comments)  # a line has one comment at most, and it ends the line
+    lines = (
+        line[: ends.get(number)]
+        for number, line in enumerate(source.splitlines(), 1)
+        if number not in dropped
+    )
+    return "\n".join(line.rstrip() for line in lines if line.strip())
 
 
 def fingerprint(parts: Mapping[str, Any]) -> str:

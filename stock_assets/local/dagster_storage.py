@@ -8,7 +8,7 @@ as ever.
 
 A batch that can't be written leaves nothing of itself in a database, and Dagster then writes its
 events one by one. A kill loses the batch under way, whose objects are stored; the next command
-reports them (`commands.killed`).
+reports them (`backfill.killed`).
 """
 
 import threading

@@ -21,7 +21,10 @@ from dagster._core.storage.tags import (  # dagster exports the names nowhere el
 )
 
 from stock_assets.errors import MissingPartitionsError, PartitionMismatchError
+from stock_assets.planning.stamp import STAMP_FIELD, Stamp, stamped
 from stock_assets.resources.object_store import ObjectStore, StoredObject
+from stock_assets.resources.partition_objects import partition_object, stored_partitions
+from stock_assets.resources.stamper import Stamper
 from stock_assets.resources.one_by_one import OneByOne, StoredPartitions, refuse_missing
 from stock_assets.resources.read_cache import read_rows
 from stock_assets.resources.stored_values import as_json, read_values
@@ -40,32 +43,6 @@ COLUMN_SCHEMA = "dagster/column_schema"
 EMPTY_IS_MISSING = "empty_is_missing"
 """Metadata of an output whose partitions are not stored where they have no rows, so that they are
 missed downstream and made again."""
-
-
-def partition_object(asset: str, partitioned_by: str, key: str, file: str) -> str:
-    """Where a partition's object lies: raw_prices/session=2013-02-28/part.parquet."""
-    return f"{asset}/{partitioned_by}={key}/{file}"
-
-
-def stored_partitions(
-    store: ObjectStore, asset: str, by: str = "", since: str = ""
-) -> dict[str, StoredObject]:
-    """Partition keys of an asset that have an object, with that object, ascending.
-
-    Args:
-        store: Where.
-        asset: Its name.
-        by: What it is partitioned by, where `since` is given.
-        since: The first partition key that is looked for; left out: all.
-    """
-    # One character less: SeaweedFS leaves out the folder whose own name is given.
-    after = f"{asset}/{by}={since[:-1]}" if since else None
-    keyed = (
-        (stored.path.split("/")[-2].split("=", 1)[1], stored)
-        for stored in store.listed(asset, after)
-        if "=" in stored.path
-    )
-    return {partition: stored for partition, stored in keyed if partition >= since}
 
 
 def _with_history(context: dg.InputContext) -> list[str]:
@@ -121,11 +98,12 @@ class _PartitionedIOManager(dg.IOManager):
 
     file: str
 
-    def __init__(self, store: ObjectStore) -> None:
+    def __init__(self, store: ObjectStore, stamper: Stamper | None = None) -> None:
         self.store = store
+        self.stamper = stamper
 
     @abstractmethod
-    def encode(self, value: Any) -> bytes: ...
+    def encode(self, value: Any, stamp: Stamp | None = None) -> bytes: ...
 
     @abstractmethod
     def decode_one(self, stored: StoredObject) -> Any: ...
@@ -160,14 +138,23 @@ class _PartitionedIOManager(dg.IOManager):
             )
         if metadata.get(EMPTY_IS_MISSING):
             values = {key: value for key, value in values.items() if len(value)}
-        self.store.put_encoded(
-            {partition_object(asset, by, key, self.file): value for key, value in values.items()},
-            self.encode,
-        )
+        self.put(asset, by, values)
         described = self.describe(values)
         if COLUMN_SCHEMA in metadata:
             described.pop(COLUMN_SCHEMA, None)  # the page finds it with the asset
         context.add_output_metadata({**self._where(asset, by, keys), **described})
+
+    def put(self, asset: str, by: str, values: Mapping[str, Any]) -> None:
+        """Stores values by key, each with the stamp of what it was made of."""
+        stamps = self.stamper.stamps(asset, values) if self.stamper else {}
+        paths = {key: partition_object(asset, by, key, self.file) for key in values}
+        stored = self.store.put_encoded(
+            {paths[key]: (value, stamps.get(key)) for key, value in values.items()},
+            lambda pair: self.encode(*pair),
+        )
+        if self.stamper:
+            entries = {key: (stored[path].tag, stamps[key]) for key, path in paths.items()}
+            self.stamper.stored(asset, entries)
 
     def _where(self, asset: str, by: str, keys: list[str]) -> dict[str, dg.PathMetadataValue]:
         """Every partition's event repeats it, so it names none of many."""
@@ -186,10 +173,9 @@ class _PartitionedIOManager(dg.IOManager):
                 if key not in left:
                     raise PartitionMismatchError(f"{asset}: {key} is no partition of the run")
                 left.remove(key)
-                path = partition_object(asset, by, key, self.file)
                 if stored:
                     stored.result()
-                stored = writer.submit(self.store.put_encoded, {path: value}, self.encode)
+                stored = writer.submit(self.put, asset, by, {key: value})
             if stored:
                 stored.result()
         if left:
@@ -205,17 +191,19 @@ class _PartitionedIOManager(dg.IOManager):
         upstream = context.upstream_output
         described = upstream.definition_metadata if upstream else {}
         if context.dagster_type.typing_type is StoredPartitions:
+            stored = self._looked_up(asset, stored_partitions(self.store, asset))
             return StoredPartitions(
                 asset,
                 described.get(PARTITION_COLUMN, ""),
                 list(context.asset_partition_keys),
                 context.asset_partitions_def.get_partition_keys(),
-                stored_partitions(self.store, asset),
+                stored,
                 self.decode_many,
             )
         wanted = _with_history(context)
         by = described.get(PARTITIONED_BY, "")
-        stored = stored_partitions(self.store, asset, by, wanted[0] if by and wanted else "")
+        since = wanted[0] if by and wanted else ""
+        stored = self._looked_up(asset, stored_partitions(self.store, asset, by, since))
         found = {key: stored[key] for key in wanted if key in stored}
         one_per_key = get_origin(context.dagster_type.typing_type) is dict
         if not context.definition_metadata.get(MAY_BE_MISSING):
@@ -226,6 +214,11 @@ class _PartitionedIOManager(dg.IOManager):
         if one_per_key:
             return {key: self.decode_one(one) for key, one in found.items()}
         return self.decode_many(list(found.values()))
+
+    def _looked_up(self, asset: str, stored: dict[str, StoredObject]) -> dict[str, StoredObject]:
+        if self.stamper:
+            self.stamper.see(asset, stored)
+        return stored
 
     def decode_many(self, objects: Sequence[StoredObject]) -> Any:
         (stored,) = objects
@@ -242,10 +235,11 @@ class ParquetIOManager(_PartitionedIOManager):
 
     file = "part.parquet"
 
-    def encode(self, value: pl.DataFrame) -> bytes:
+    def encode(self, value: pl.DataFrame, stamp: Stamp | None = None) -> bytes:
         buffer = io.BytesIO()
         value.write_parquet(buffer, compression="zstd", statistics=False)
-        return buffer.getvalue()
+        content = buffer.getvalue()
+        return stamped(content, stamp) if stamp else content
 
     def decode_one(self, stored: StoredObject) -> pl.DataFrame:
         return self.decode_many([stored])
@@ -290,8 +284,8 @@ class JsonIOManager(_PartitionedIOManager):
 
     file = "value.json"
 
-    def encode(self, value: Any) -> bytes:
-        return as_json(value)
+    def encode(self, value: Any, stamp: Stamp | None = None) -> bytes:
+        return as_json({**value, STAMP_FIELD: stamp.as_values()} if stamp else value)
 
     def decode_one(self, stored: StoredObject) -> dict[str, Any]:
         return read_values(self.store, [stored.path], dict)[0]

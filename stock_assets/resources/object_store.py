@@ -159,19 +159,20 @@ class ObjectStore:
             for _ in pool.map(self._put, objects.keys(), objects.values()):
                 pass
 
-    def put_encoded(self, values: Mapping[str, T], encode: Callable[[T], bytes]) -> None:
+    def put_encoded(
+        self, values: Mapping[str, T], encode: Callable[[T], bytes]
+    ) -> dict[str, StoredObject]:
         """The same of values, which become Parquet or JSON by `encode`, each with a checksum."""
 
-        def put(item: tuple[str, T]) -> None:
-            self._put(item[0], seal(item[0], encode(item[1])))
+        def put(item: tuple[str, T]) -> StoredObject:
+            return self._put(item[0], seal(item[0], encode(item[1])))
 
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            for _ in pool.map(put, values.items()):
-                pass
+            return dict(zip(values, pool.map(put, values.items()), strict=True))
 
-    def _put(self, key: str, content: bytes) -> None:
+    def _put(self, key: str, content: bytes) -> StoredObject:
         with self._explained(key):
-            obstore.put(self._store, key, content)
+            return StoredObject(key, obstore.put(self._store, key, content)["e_tag"] or "")
 
     def get(self, key: str) -> bytes:
         return self.get_with_tags([key])[0][0]

@@ -4,7 +4,7 @@ Reads, and sets damaged objects aside: what can't be read must not keep its sess
 fetched again. Writing is the I/O manager's.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
@@ -12,11 +12,13 @@ import polars as pl
 
 from stock_assets.errors import DamagedObjectError
 from stock_assets.market.revisions import STORED_SCHEMA
-from stock_assets.resources.io_managers import stored_partitions
+from stock_assets.planning.lineage import RAW_PRICES
+from stock_assets.resources.asked_tickers import marks_of_asked, tickers_asked
 from stock_assets.resources.object_store import ObjectStore, StoredObject
+from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.read_cache import read_rows
+from stock_assets.resources.stamp_index import StampIndex
 
-RAW_PRICES = "raw_prices"
 _RECENT = 5
 _RECENTLY = timedelta(days=30)
 
@@ -64,9 +66,16 @@ class PriceHistory:
         newest = date.fromisoformat(max(objects)) if objects else None
         return StoredPrices(bars, frozenset(recent["ticker"].unique()), newest, damaged)
 
-    def stored_sessions(self) -> frozenset[date]:
-        """Sessions that have an object."""
-        return frozenset(map(date.fromisoformat, self._objects()))
+    def note_asked(self, sessions: Sequence[date], answered: Iterable[str]) -> dict[str, str]:
+        """The mark of each session by key, after the source answered for some tickers once more.
+
+        It names all tickers that the session's bars were ever asked for, see `asked_tickers`.
+        """
+        stored = self._objects(sessions[0])
+        objects = {str(s): stored[str(s)] for s in sessions if str(s) in stored}
+        stamps = StampIndex(self._store).look_up(RAW_PRICES, objects).stamps
+        before = tickers_asked(self._store, stamps, objects)
+        return marks_of_asked(self._store, sessions, before, answered)
 
     def bars(self, sessions: Sequence[date], *columns: str) -> pl.DataFrame:
         """Stored bars of some sessions (ascending), all columns or some; none are no error."""

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
+from stock_assets.planning.stamp import STAMP_FIELD
 from stock_assets.resources.object_store import ObjectStore
 
 T = TypeVar("T", dict[str, Any], list[str])
@@ -24,7 +25,7 @@ def put_values(store: ObjectStore, values: Mapping[str, Any]) -> None:
 
 
 def read_values(store: ObjectStore, paths: Sequence[str], kind: type[T]) -> list[T]:
-    """The values of some objects in the given order.
+    """The values of some objects in the given order, without their stamps.
 
     Raises:
         DamagedObjectError: Some are not JSON, hold NaN or infinity, or are no `kind`; it names all.
@@ -38,6 +39,8 @@ def read_values(store: ObjectStore, paths: Sequence[str], kind: type[T]) -> list
             damaged[path] = str(error)
             continue
         if isinstance(value, kind) and all(isinstance(name, str) for name in value):
+            if isinstance(value, dict):
+                value.pop(STAMP_FIELD, None)
             found.append(value)
         else:
             damaged[path] = f"it holds a {type(value).__name__}"

@@ -46,7 +46,7 @@ def empty_run(folder: Path, size: Size) -> Measurement:
 def _run(folder: Path, size: Size, hollow: bool) -> Measurement:
     with measured() as result:
         from stock_assets.automation.jobs import DAILY_ASSETS, DAILY_JOB
-        from stock_assets.commands.project import run_partitions
+        from stock_assets.backfill.project import run_partitions
 
         with opened(folder / "home", folder / "bars.parquet", size) as project:
             key = _newest(project)

@@ -77,7 +77,7 @@ def core_by_years(_folder: Path, size: Size) -> Measurement:
 
 def _chain(folder: Path, grid: Sequence[tuple[int, int]], axis: int, name: str) -> Measurement:
     from stock_assets.automation.jobs import DAILY_JOB
-    from stock_assets.commands.project import run_partitions
+    from stock_assets.backfill.project import run_partitions
     from stock_assets_tests.benchmarks.simulated import simulated_bars
 
     def work(tickers: int, sessions: int) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from stock_assets.automation.jobs import all_jobs
-from stock_assets.commands.project import Project
+from stock_assets.backfill.project import Project
 
 
 def hollow_definitions(project: Project) -> dg.Definitions:

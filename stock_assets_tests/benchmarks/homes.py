@@ -33,7 +33,7 @@ def home_for(folder: Path, name: str) -> Path:
 def opened(home: Path, bars: Path, size: Size, **changed: Any) -> Iterator[Any]:
     """A project on the bars of a file. `quick` in the size makes its models small, `folder` its
     store a folder instead of the local S3 server, `last` its last session."""
-    from stock_assets.commands.project import open_project
+    from stock_assets.backfill.project import open_project
     from stock_assets.settings import Settings
 
     given: dict[str, Any] = {"home": home, "source": "files", "files_uri": str(bars), **changed}

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_ASSETS, MONTHLY_JOB
-from stock_assets.commands.project import Project, open_project, run_partitions
+from stock_assets.backfill.project import Project, open_project, run_partitions
 from stock_assets.commands.stages import Progress, fill_history, fill_prices, plan_range
 from stock_assets.commands.trained_otherwise import trained_otherwise
 from stock_assets.errors import MissingPartitionsError

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from stock_assets.automation.jobs import DAILY_ASSETS, DAILY_JOB, MONTHLY_ASSETS, MONTHLY_JOB
-from stock_assets.commands.project import Project, open_project, run_partitions
+from stock_assets.backfill.project import Project, open_project, run_partitions
 from stock_assets.market.bars import PRICES
 from stock_assets.market.sessions import load_calendar
 from stock_assets.settings import Settings

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stock_assets.commands.project import Project
+from stock_assets.backfill.project import Project
 from stock_assets_tests.benchmarks import __main__ as suite
 from stock_assets_tests.benchmarks.bench_growth import exponents
 from stock_assets_tests.benchmarks.case import Case, Ratio

@@ -15,7 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from stock_assets.automation.jobs import MONTHLY_JOB, REPORT_JOB
-from stock_assets.commands.project import Project, open_project, run_partitions
+from stock_assets.backfill.project import Project, open_project, run_partitions
 from stock_assets.commands.report import newest_report
 from stock_assets.commands.stages import Progress, materialise_range, plan_range
 from stock_assets.definitions import build_definitions

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from stock_assets.commands.project import Project, open_project
+from stock_assets.backfill.project import Project, open_project
 from stock_assets.commands.stages import Progress, fill_prices
 from stock_assets.market.sessions import load_calendar
 from stock_assets.settings import Settings
@@ -21,7 +21,7 @@ SESSIONS = load_calendar("XNYS").between(date(2012, 12, 3), date(2012, 12, 31))
 FETCH = """
 import sys
 from datetime import date
-from stock_assets.commands.project import open_project
+from stock_assets.backfill.project import open_project
 from stock_assets.commands.stages import Progress, fill_prices
 from stock_assets.settings import Settings
 {before}

@@ -4,7 +4,7 @@ import dagster as dg
 import pytest
 
 from stock_assets.commands.doctor import diagnose
-from stock_assets.commands.project import open_project
+from stock_assets.backfill.project import open_project
 from stock_assets.errors import DatabaseFileError
 from stock_assets.resources.io_managers import partition_object
 from stock_assets.settings import Settings

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from stock_assets.cli import main
-from stock_assets.commands.project import Project, open_project, run_partitions
+from stock_assets.backfill.project import Project, open_project, run_partitions
 from stock_assets.commands.stages import Progress, materialise_range, plan_range
 from stock_assets.errors import RegistryError
 from stock_assets.forecasting.gate import GateDecision

@@ -15,7 +15,7 @@ import pytest
 
 from stock_assets.automation.jobs import DAILY_JOB
 from stock_assets.commands.doctor import diagnose
-from stock_assets.commands.project import Project, open_project, run_partitions
+from stock_assets.backfill.project import Project, open_project, run_partitions
 from stock_assets.commands.stages import Progress, materialise_range, plan_range
 from stock_assets.commands.trained_otherwise import trained_otherwise
 from stock_assets.errors import RegistryError

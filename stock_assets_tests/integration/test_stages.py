@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from stock_assets.commands.project import open_project, run_partitions
+from stock_assets.backfill.project import open_project, run_partitions
 from stock_assets.commands.run import run
 from stock_assets.commands.stage import run_stage
 from stock_assets.errors import MissingPartitionsError

@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 
 from stock_assets.automation.jobs import DAILY_JOB, REFETCH_JOB
-from stock_assets.commands.project import Project, open_project, run_partitions
+from stock_assets.backfill.project import Project, open_project, run_partitions
 from stock_assets.commands.stages import Progress, fill_prices, materialise_range, plan_range
 from stock_assets.definitions import build_definitions
 from stock_assets.errors import (

@@ -15,7 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from polars.testing import assert_series_equal
 
-from stock_assets.commands.project import Project, open_project
+from stock_assets.backfill.project import Project, open_project
 from stock_assets.commands.stages import Progress, materialise_range, plan_range
 from stock_assets.forecasting.features import build_features
 from stock_assets.forecasting.gate import GateDecision

@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import pytest
 
-from stock_assets.commands.interrupts import noted_interrupts
+from stock_assets.backfill.interrupts import noted_interrupts
 
 
 def strike(number: int = signal.SIGINT) -> None:

@@ -57,12 +57,6 @@ def living_command(
             path.unlink(missing_ok=True)
 
 
-def other_commands(settings: Settings, command: str) -> frozenset[str]:
-    """Names of the commands under way on this machine but one."""
-    folder = settings.state_folder / "commands"
-    return frozenset(path.stem for path in folder.glob("*.lock")) - {command}
-
-
 def _report_stored(
     instance: dg.DagsterInstance, store: ObjectStore, assets: Iterable[dg.AssetKey]
 ) -> None:

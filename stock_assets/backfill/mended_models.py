@@ -4,9 +4,12 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 
-from stock_assets.commands.project import Project
+from stock_assets.automation.jobs import MONTHLY_JOB
+from stock_assets.backfill.progress import Progress
+from stock_assets.backfill.project import Project, run_partitions
 from stock_assets.errors import DamagedStudyError
 from stock_assets.resources.io_managers import stored_partitions
+from stock_assets.planning.lineage import MONTH_ASSETS
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.stored_versions import VERSIONS, restore_versions
 
@@ -15,7 +18,7 @@ def restore_registry(project: Project) -> None:
     """Registers the stored versions again that MLflow's registry lacks, with equal numbers.
 
     A month for which that can't be done counts as missing from then on: it is made again, with a
-    number of its own, and so are the forecasts of its sessions.
+    number of its own.
     """
     registry = ModelRegistry(project.settings, project.store)
     lost = registry.lost()
@@ -26,8 +29,6 @@ def restore_registry(project: Project) -> None:
     failed = restore_versions(registry, lost)
     if failed:
         _say(f"{', '.join(failed)}: the files of these studies are gone too; made again when asked")
-        stored = stored_partitions(project.store, "daily_forecast")
-        project.due.note("daily_forecast", (s for s in stored if s[: len(failed[0])] in failed))
         months = stored_partitions(project.store, VERSIONS)
         project.store.delete([months[month].path for month in failed])
 
@@ -69,3 +70,19 @@ def with_models_mended(
             train(error.month)
         else:
             return
+
+
+def mend_models(project: Project, progress: Progress) -> None:
+    """Trains those months again whose versions' files can't be read as what was stored."""
+    registry = ModelRegistry(project.settings, project.store)
+    every = project.partitions.months.get_partition_keys()
+
+    def read_all() -> None:
+        for version in registry.versions():
+            registry.load(version)
+
+    def train(month: str) -> None:
+        with progress.stage("training", month):
+            run_partitions(project, MONTHLY_JOB, MONTH_ASSETS, [month], every, 1)
+
+    with_models_mended(project, read_all, train)

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from datetime import date
+from functools import cached_property
 from typing import Any
 
 import dagster as dg
@@ -12,17 +14,22 @@ from dagster._core.errors import DagsterAssetCheckFailedError  # dagster exports
 from sqlalchemy.exc import SQLAlchemyError
 from yaml import YAMLError
 
-from stock_assets.commands.due import Due
-from stock_assets.commands.interrupts import noted_interrupts
-from stock_assets.commands.killed import COMMAND_TAG, living_command, other_commands
+from stock_assets.backfill.interrupts import noted_interrupts
+from stock_assets.backfill.killed import COMMAND_TAG, living_command
 from stock_assets.definitions import build_definitions
 from stock_assets.errors import BlockingCheckError, MissingPartitionsError, SettingsError
 from stock_assets.local.locks import one_at_a_time
 from stock_assets.local.sqlite_files import refuse_unusable
 from stock_assets.partitions import Partitions, load_partitions, range_tags
+from stock_assets.planning.extent import Range, plan_range
+from stock_assets.planning.lineage import Lineage
+from stock_assets.planning.plan import Plan, Wanted, make_plan
+from stock_assets.planning.rules import lineage_of
+from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.object_store import ObjectStore, open_store
 from stock_assets.resources.price_history import PriceHistory
 from stock_assets.resources.prices import Prices, open_prices
+from stock_assets.resources.stored_state import stored_state
 from stock_assets.settings import Settings
 
 
@@ -42,9 +49,21 @@ class Project:
     def price_history(self) -> PriceHistory:
         return PriceHistory(self.store)
 
-    @property
-    def due(self) -> Due:
-        return Due(self.store, self.command, other_commands(self.settings, self.command))
+    @cached_property
+    def lineage(self) -> Lineage:
+        return lineage_of(self.settings, self.partitions)
+
+    def range_of(self, first: date, last: date) -> Range:
+        """What the target sessions from `first` to `last` need."""
+        return plan_range(self.settings, self.partitions, self.lineage, first, last)
+
+    def plan(self, wanted: Wanted) -> Plan:
+        """What is due of some keys, as of now."""
+        stored = stored_state(self.store, wanted, is_live=self.partitions.is_live)
+        registry = ModelRegistry(self.settings, self.store)
+        return make_plan(
+            self.lineage, stored, wanted, registry.versions(), self.prices.tickers
+        )
 
 
 @contextmanager

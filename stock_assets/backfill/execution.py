@@ -1,0 +1,284 @@
+"""Doing what the plan says, stage by stage: as little as possible, and again where something broke.
+
+The plan is looked up anew whenever something was stored, by this command or by another one. So
+nothing is remembered here: a command that is killed leaves to the next one what it had not done.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_JOB
+from stock_assets.backfill.mended_models import restore_registry, with_models_mended
+from stock_assets.backfill.progress import Progress
+from stock_assets.backfill.project import Project, run_partitions
+from stock_assets.errors import DamagedObjectError, MissingPartitionsError
+from stock_assets.planning.lineage import (
+    DAILY_FORECAST,
+    FEATURES,
+    FORECAST_RMSE,
+    IN_ORDER,
+    MONTH_ASSETS,
+    RAW_PRICES,
+    TEST_SET,
+    TRAIN_SET,
+    TUNED_MODEL,
+)
+from stock_assets.planning.plan import Due, Plan, Wanted
+from stock_assets.resources.partition_objects import object_path
+from stock_assets.resources.requests import forget_anew, request_anew
+
+T = TypeVar("T")
+
+_STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("prices", (RAW_PRICES,)),
+    ("features", (FEATURES,)),
+    ("training", MONTH_ASSETS),
+    ("forecasts", (DAILY_FORECAST,)),
+    ("scores", (FORECAST_RMSE,)),
+)
+_MOST_ROUNDS = 10
+_MOST_TIMES = 3
+"""As often as this a key may be made within one command: what is due again then will stay so."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What Dagster is asked for at once: some assets of neighbouring keys.
+
+    `why`: for a person.
+    """
+
+    assets: tuple[str, ...]
+    keys: list[str]
+    why: str
+    config: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def bring_up_to_date(
+    project: Project, wanted: Wanted, progress: Progress, *, fresh: bool = False
+) -> bool:
+    """Makes what the plan says is due of the wanted keys; whether that was anything.
+
+    With `fresh` all of them are due, prices aside.
+
+    Raises:
+        StockAssetsError: Something can't be made; what was made before it is stored.
+    """
+    if fresh:
+        anew = {asset: wanted.of(asset) for asset in IN_ORDER if asset != RAW_PRICES}
+        request_anew(project.store, anew)
+    restore_registry(project)
+    execution = _Execution(project, wanted, progress)
+    for _ in range(_MOST_ROUNDS):
+        # Mostly one round: a version that is judged again may change who judges the next month.
+        if not execution.plan() or not any([execution.stage(*stage) for stage in _STAGES]):
+            break
+    execution.refuse_unfinished()
+    forget_anew(project.store)
+    return bool(execution.made)
+
+
+def with_objects_mended(project: Project, work: Callable[[], T]) -> T:
+    """What `work` returns; begun anew after each time that it met damaged objects, now set aside.
+
+    Raises:
+        DamagedObjectError: Something that no asset is made of, or that is damaged again.
+    """
+    aside = _Aside(project)
+    while True:
+        try:
+            return work()
+        except DamagedObjectError as error:
+            aside.move(error.damaged)
+
+
+class _Aside:
+    """Moves damaged objects to where nothing is read from: they are missing from then on."""
+
+    def __init__(self, project: Project) -> None:
+        self._store, self._moved = project.store, set[str]()
+
+    def move(self, damaged: Mapping[str, str]) -> None:
+        """Raises DamagedObjectError where one is damaged again, or no asset is made of it."""
+        for path, why in damaged.items():
+            if path in self._moved or path.partition("/")[0] not in IN_ORDER:
+                raise self._store.damaged({path: why})
+            self._moved.add(path)
+            aside = self._store.set_aside(path)
+            print(
+                f"note: {path} is damaged: moved to {aside}, it is made again",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+class _Execution:
+    """One command's way through the stages."""
+
+    def __init__(self, project: Project, wanted: Wanted, progress: Progress) -> None:
+        self._project, self._wanted, self._progress = project, wanted, progress
+        self.made: Counter[tuple[str, str]] = Counter()
+        self._plan: Plan | None = None
+        self._aside = _Aside(project)
+
+    def plan(self) -> Plan:
+        """The plan as of the last thing that was stored."""
+        if self._plan is None:
+            self._plan = self._project.plan(self._wanted)
+            damaged = {
+                object_path(asset, key): due.reason
+                for asset, of in self._plan.due.items()
+                for key, due in of.items()
+                if due.state == "damaged"
+            }
+            self._aside.move(damaged)
+        return self._plan
+
+    def stage(self, name: str, assets: tuple[str, ...]) -> bool:
+        """Makes what is due of a stage; whether that was anything."""
+        worked = False
+        while todo := self._todo(assets):
+            worked = True
+            keys = [key for work in todo for key in work.keys]
+            said = f"{_counted(keys, assets)}: {todo[0].why}"
+            with self._progress.stage(name, said):
+                reported, done = self._progress.of(len(keys)), 0
+                for work in todo:
+                    self._do(work, lambda n, before=done: reported(before + n))
+                    done += len(work.keys)
+                    if self._plan is None:
+                        break  # another one wrote, or something was set aside
+            self._plan = None
+        return worked
+
+    def _todo(self, assets: tuple[str, ...]) -> list[Work]:
+        todo = (
+            list(_months_due(self.plan()))
+            if assets == MONTH_ASSETS
+            else list(_sessions_due(self.plan(), assets[0]))
+        )
+        for work in todo:
+            for asset in work.assets:
+                for key in work.keys:
+                    if self.made[asset, key] >= _MOST_TIMES:
+                        self._refuse(asset, key)
+        return todo
+
+    def _do(self, work: Work, on_run: Any) -> None:
+        project = self._project
+        daily = work.assets[0] not in MONTH_ASSETS
+        job, definition, per_run = (
+            (DAILY_JOB, project.partitions.sessions, project.settings.sessions_per_run)
+            if daily
+            else (MONTHLY_JOB, project.partitions.months, project.settings.months_per_run)
+        )
+        every = definition.get_partition_keys()
+
+        def run() -> None:
+            run_partitions(
+                project, job, work.assets, work.keys, every, per_run, work.config, on_run
+            )
+
+        try:
+            with_models_mended(project, run, self._train_again) if _reads_models(work) else run()
+        except DamagedObjectError as error:
+            self._aside.move(error.damaged)
+            self._plan = None
+            return
+        except MissingPartitionsError as error:
+            # A run makes what it needs before it needs it: what lacks then may only be hidden.
+            paths = [object_path(error.asset, key) for key in error.keys if error.asset]
+            project.store.refuse_unlisted(paths)
+            raise
+        self.made.update((asset, key) for asset in work.assets for key in work.keys)
+
+    def _train_again(self, month: str) -> None:
+        every = self._project.partitions.months.get_partition_keys()
+        with self._progress.stage("training", month):
+            run_partitions(self._project, MONTHLY_JOB, MONTH_ASSETS, [month], every, 1)
+        self._plan = None
+
+    def refuse_unfinished(self) -> None:
+        """Refuses to call it done while something is due that nothing more can be done about.
+
+        Raises:
+            MissingPartitionsError: Names the first key of the first asset.
+        """
+        for asset, due in self.plan().due.items():
+            for key in due:
+                self._refuse(asset, key)
+
+    def _refuse(self, asset: str, key: str) -> None:
+        due = self.plan().due[asset][key]
+        self._project.store.refuse_unlisted([object_path(asset, key)])
+        raise MissingPartitionsError(
+            f"{asset} of {key} could not be made: {due.reason}; see `stock-assets status` for all"
+            " that is due, and `stock-assets doctor`",
+            asset,
+            [key],
+        )
+
+
+def _reads_models(work: Work) -> bool:
+    return work.assets[0] in MONTH_ASSETS or DAILY_FORECAST in work.assets
+
+
+def _sessions_due(plan: Plan, asset: str) -> Iterator[Work]:
+    """The sessions of an asset that can be made now, those with the same tickers together."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    ready = plan.ready(asset)
+    for key, due in ready.items():
+        groups.setdefault(due.tickers, []).append(key)
+    for tickers, keys in groups.items():
+        config = {asset: {"tickers": list(tickers)}} if tickers else {}
+        yield Work((asset,), keys, _why(ready[key] for key in keys), config)
+
+
+def _months_due(plan: Plan) -> Iterator[Work]:
+    """The months that something can be made of now, those with the same assets together.
+
+    What a month lacks altogether is made in the run that makes what it is made of.
+    """
+    by_month: dict[str, dict[str, Due]] = {}
+    for asset in MONTH_ASSETS:
+        for month, due in plan.due.get(asset, {}).items():
+            by_month.setdefault(month, {})[asset] = due
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for month, due in sorted(by_month.items()):
+        if any(not one.waits for one in due.values()):
+            assets = tuple(a for a, one in due.items() if not one.waits or one.state != "stale")
+            groups.setdefault(assets, []).append(month)
+    for assets, months in groups.items():
+        reasons = _why(by_month[month][asset] for month in months for asset in assets)
+        plain = [month for month in months if month not in plan.retrained]
+        if plain:
+            yield Work(assets, plain, reasons)
+        for month in months:
+            if through := plan.retrained.get(month):
+                # The version through the session before the month serves the sessions up to it.
+                whole = TUNED_MODEL in assets
+                if whole:
+                    yield Work(MONTH_ASSETS, [month], reasons)
+                made = MONTH_ASSETS if whole else assets
+                config = {
+                    asset: {"train_through": str(through)}
+                    for asset in (TRAIN_SET, TEST_SET)
+                    if asset in made
+                }
+                yield Work(made, [month], reasons, config)
+
+
+def _why(due: Any) -> str:
+    """The most frequent reasons."""
+    reasons = Counter(one.reason.partition("; ")[0] for one in due)
+    named = [reason for reason, _ in reasons.most_common(2)]
+    return ", ".join(named) + (", …" if len(reasons) > len(named) else "")
+
+
+def _counted(keys: Sequence[str], assets: tuple[str, ...]) -> str:
+    what = "month" if assets == MONTH_ASSETS else "session"
+    span = keys[0] if len(keys) == 1 else f"{min(keys)}..{max(keys)}"
+    return f"{len(keys)} {what}{'s'[: len(keys) > 1]} {span}"

@@ -1,0 +1,1 @@
+"""What is due: which object is missing, or was made of other inputs, code or settings than now."""

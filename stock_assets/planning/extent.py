@@ -1,0 +1,111 @@
+"""Which keys there ought to be: for a range that someone asks for, and for a dataset as it stands."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from stock_assets.errors import SettingsError
+from stock_assets.forecasting.features import BAR_SESSIONS
+from stock_assets.forecasting.intervals import adaptive_history
+from stock_assets.partitions import Partitions, month_key, month_of, months_before
+from stock_assets.planning.lineage import (
+    DAILY_FORECAST,
+    FEATURES,
+    FORECAST_RMSE,
+    MONTH_ASSETS,
+    RAW_PRICES,
+    Lineage,
+)
+from stock_assets.planning.plan import Wanted
+from stock_assets.settings import Settings
+
+
+@dataclass(frozen=True)
+class Range:
+    """A range of target sessions, and all that must exist upstream of it.
+
+    `targets`: sessions that are scored. `forecasts`: sessions forecast from, from a horizon before
+    the first target on; the newest are not scored yet. `months`: those whose version may forecast
+    there, and those whose searches these use. `features`, `prices`: with the history that these
+    need.
+    """
+
+    targets: tuple[date, ...]
+    forecasts: tuple[date, ...]
+    months: tuple[str, ...]
+    features: tuple[date, ...]
+    prices: tuple[date, ...]
+
+    def wanted(self) -> Wanted:
+        """The keys of each asset."""
+        return Wanted(
+            {
+                RAW_PRICES: list(map(str, self.prices)),
+                FEATURES: list(map(str, self.features)),
+                **dict.fromkeys(MONTH_ASSETS, list(self.months)),
+                DAILY_FORECAST: list(map(str, self.forecasts)),
+                FORECAST_RMSE: list(map(str, self.targets)),
+            }
+        )
+
+
+def plan_range(
+    settings: Settings, partitions: Partitions, lineage: Lineage, first: date, last: date
+) -> Range:
+    """What the target sessions from `first` to `last` need.
+
+    Raises:
+        SettingsError: No session lies in the range, or the source has none of it.
+    """
+    calendar, newest = partitions.calendar, partitions.newest
+    wanted = calendar.between(first, last)
+    targets = tuple(s for s in wanted if partitions.first <= s <= newest)
+    if not targets or first > last:
+        raise SettingsError(
+            f"no session to run in {first}..{last}: {settings.source} has sessions"
+            f" {partitions.first}..{newest} of {calendar.exchange}"
+        )
+
+    def since(day: date, sessions_earlier: int = 0) -> tuple[date, ...]:
+        start = calendar.between(max(day, partitions.first), newest)[0]
+        ordinal = max(0, len(calendar.between(partitions.first, start)) - 1 - sessions_earlier)
+        return calendar.between(partitions.first, targets[-1])[ordinal:]
+
+    forecasts = since(targets[0], settings.horizon)
+    serving = {month_key(session) for session in forecasts}
+    months = tuple(sorted(serving | {lineage.rules.lender(month) for month in serving}))
+    oldest = months_before(month_of(months[0]), settings.train_months)
+    # Models learn from the months before, intervals from the sessions before.
+    history = since(targets[0], settings.horizon + adaptive_history(settings.horizon))
+    features = max(since(oldest), history, key=len)
+    return Range(targets, forecasts, months, features, since(features[0], BAR_SESSIONS))
+
+
+def extent(
+    settings: Settings,
+    partitions: Partitions,
+    lineage: Lineage,
+    stored: Mapping[str, Collection[str]],
+) -> Range | None:
+    """What a dataset ought to hold: all from its first stored forecast on, without a hole.
+
+    Up to the newest session of a source that goes on, else up to the newest that anything is stored
+    of. None where there is nothing to go by.
+
+    Args:
+        settings: Of the deployment.
+        partitions: Of the deployment.
+        lineage: Of the deployment.
+        stored: The keys of each asset.
+    """
+    forecasts = stored.get(DAILY_FORECAST, ())
+    reached = [max(keys) for asset in (DAILY_FORECAST, FORECAST_RMSE) if (keys := stored.get(asset))]
+    if partitions.is_live:
+        last = partitions.newest
+    elif reached:
+        last = date.fromisoformat(max(reached))
+    else:
+        return None
+    first = date.fromisoformat(min(forecasts)) if forecasts else last
+    later = partitions.calendar.window_from(first, settings.horizon + 1)
+    return plan_range(settings, partitions, lineage, min(later[-1], last), last)

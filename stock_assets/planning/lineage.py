@@ -1,0 +1,240 @@
+"""What each object is made of: for every asset its code, its settings, and the keys that it reads.
+
+This is the one place that says so. What an object *was* made of stands in its stamp; what it would
+be made of *now* is computed here from the stamps of its inputs; the plan compares the two.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from itertools import accumulate
+from typing import Any
+
+from stock_assets.forecasting.fingerprint import source_hash
+from stock_assets.forecasting.promotion import PARTS, ModelVersion, version_for
+from stock_assets.planning.stamp import Stamp, digest
+
+RAW_PRICES, FEATURES = "raw_prices", "features"
+TRAIN_SET, TEST_SET = "train_set", "test_set"
+TUNED_MODEL, REGISTERED_VERSION = "tuned_model", "registered_version"
+DAILY_FORECAST, FORECAST_RMSE = "daily_forecast", "forecast_rmse"
+SESSION_ASSETS = (RAW_PRICES, FEATURES, DAILY_FORECAST, FORECAST_RMSE)
+MONTH_ASSETS = (TRAIN_SET, TEST_SET, TUNED_MODEL, REGISTERED_VERSION)
+IN_ORDER = (RAW_PRICES, FEATURES, *MONTH_ASSETS, DAILY_FORECAST, FORECAST_RMSE)
+"""Each asset after those that it is made of."""
+
+_MODULES = {
+    FEATURES: "features",
+    TRAIN_SET: "splits",
+    TEST_SET: "splits",
+    TUNED_MODEL: "training",
+    REGISTERED_VERSION: "gate",
+    DAILY_FORECAST: "forecast",
+    FORECAST_RMSE: "evaluation",
+}
+"""The module of `forecasting` that computes an asset. Prices are data: no code makes them stale."""
+VERSIONS, CHAMPIONS, LENDER = "versions", "champions", "lender"
+"""Inputs that are no partitions: who serves a session, who judges a month, whose search it uses."""
+PARAMS, ASKED, THROUGH = "params", "asked", "through"
+"""Marks: of a study its parameters, of prices the tickers asked for, of a set its retrain."""
+_MODULO = 2**64
+
+Stamps = Mapping[str, Mapping[str, Stamp]]
+"""By asset and key."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Sessions of an upstream asset that go into a session: the `count` that end `shift` before."""
+
+    upstream: str
+    count: int
+    shift: int = 0
+
+
+@dataclass(frozen=True)
+class Span:
+    """What a month's model learns from: features of `first..through`, in two sets."""
+
+    train_first: date
+    train_last: date
+    test_first: date
+    through: date
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the settings of a deployment make of the graph.
+
+    `windows`: of each session asset. `settings`: those that matter to each asset. `span`: of a
+    month's data, for a retrain through a session of its own; None where it has too little history.
+    `lender`: the month whose search a month uses.
+    """
+
+    windows: Mapping[str, Sequence[Window]]
+    settings: Mapping[str, Mapping[str, Any]]
+    span: Callable[[str, date | None], Span | None]
+    lender: Callable[[str], str]
+
+
+class Lineage:
+    """What objects would be made of now.
+
+    Args:
+        rules: Of the deployment.
+        sessions: Every partition key of the session assets, ascending.
+    """
+
+    def __init__(self, rules: Rules, sessions: Sequence[str]) -> None:
+        self.rules = rules
+        self.sessions = list(sessions)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {session: place for place, session in enumerate(self.sessions)}
+
+    def code(self, asset: str) -> str:
+        """Hash of the code that computes an asset; empty for prices."""
+        module = _MODULES.get(asset)
+        return source_hash(f"stock_assets.forecasting.{module}") if module else ""
+
+    def upstream(self, asset: str) -> tuple[str, ...]:
+        """The assets that it reads, itself included where months look at each other."""
+        if asset in self.rules.windows:
+            return tuple(window.upstream for window in self.rules.windows[asset])
+        return {
+            TRAIN_SET: (FEATURES,),
+            TEST_SET: (FEATURES,),
+            TUNED_MODEL: (TRAIN_SET, TEST_SET, TUNED_MODEL),
+            REGISTERED_VERSION: (TUNED_MODEL, TEST_SET),
+        }.get(asset, ())
+
+    def ranges(self, asset: str, key: str, through: date | None = None) -> Iterator["Range"]:
+        """The sessions of upstream assets that go into a session or a month's set."""
+        if asset in self.rules.windows:
+            place = self._places[key]
+            for window in self.rules.windows[asset]:
+                last = place - window.shift
+                yield Range(window.upstream, max(0, last - window.count + 1), last)
+        elif asset in (TRAIN_SET, TEST_SET):
+            span = self.rules.span(key, through)
+            if span:
+                first = span.train_first if asset == TRAIN_SET else span.test_first
+                yield Range(
+                    FEATURES,
+                    bisect_left(self.sessions, str(first)),
+                    bisect_right(self.sessions, str(span.through)) - 1,
+                )
+
+    def made_of(
+        self,
+        asset: str,
+        keys: Sequence[str],
+        stamps: Stamps,
+        versions: Sequence[ModelVersion] = (),
+        through: Mapping[str, date] | None = None,
+    ) -> dict[str, Stamp]:
+        """The stamps that objects made now would have, but for value and time.
+
+        Args:
+            asset: Whose.
+            keys: Its sessions or months.
+            stamps: Of what is stored upstream.
+            versions: In the registry; who serves or judges depends on them.
+            through: Of months that were trained again, the session through which.
+        """
+        code, settings = self.code(asset), self.rules.settings.get(asset, {})
+        retrained = through or {}
+        sums = {
+            upstream: _Sums(self.sessions, stamps.get(upstream, {}))
+            for upstream in self.upstream(asset)
+            if upstream in SESSION_ASSETS
+        }
+        serving = _Serving(versions)
+        found = {}
+        for key in keys:
+            own = dict(settings)
+            inputs = {
+                part.upstream: sums[part.upstream].digest(part.first, part.last)
+                for part in self.ranges(asset, key, retrained.get(key))
+            }
+            if asset in (TRAIN_SET, TEST_SET):
+                own["data"] = self._data(asset, key, retrained.get(key))
+            elif asset == TUNED_MODEL:
+                inputs = {one: _value(stamps, one, key) for one in (TRAIN_SET, TEST_SET)}
+                lender = stamps.get(TUNED_MODEL, {}).get(self.rules.lender(key))
+                if lender and self._borrows(key, retrained.get(key)):
+                    inputs[LENDER] = lender.marks.get(PARAMS, "")
+            elif asset == REGISTERED_VERSION:
+                inputs = {one: _value(stamps, one, key) for one in (TUNED_MODEL, TEST_SET)}
+                span = self.rules.span(key, retrained.get(key))
+                if span:
+                    inputs[CHAMPIONS] = serving.on(span.through)
+            elif asset == DAILY_FORECAST:
+                inputs[VERSIONS] = serving.on(date.fromisoformat(key))
+            found[key] = Stamp(code, own, inputs)
+        return found
+
+    def _borrows(self, month: str, through: date | None) -> bool:
+        return through is not None or self.rules.lender(month) != month
+
+    def _data(self, asset: str, month: str, through: date | None) -> str:
+        span = self.rules.span(month, through)
+        if span is None:
+            return "too little history"
+        first, last = (
+            (span.train_first, span.train_last)
+            if asset == TRAIN_SET
+            else (span.test_first, span.through)
+        )
+        return f"{first}..{last}"
+
+
+@dataclass(frozen=True)
+class Range:
+    """Places of sessions of an upstream asset, both ends inclusive; `last` may lie before them."""
+
+    upstream: str
+    first: int
+    last: int
+
+
+class _Sums:
+    """Digests of windows, each from two running sums: the digest of a set is the sum of its own."""
+
+    def __init__(self, sessions: Sequence[str], stored: Mapping[str, Stamp]) -> None:
+        each = (
+            int(digest(key, stored[key].value), 16) if key in stored else 0 for key in sessions
+        )
+        self._until = [0, *accumulate(each)]
+
+    def digest(self, first: int, last: int) -> str:
+        total = self._until[last + 1] - self._until[first] if first <= last else 0
+        return f"{total % _MODULO:016x}"
+
+
+class _Serving:
+    """Fingerprints of those who serve; few versions serve many sessions."""
+
+    def __init__(self, versions: Sequence[ModelVersion]) -> None:
+        self._versions = versions
+        # Who serves changes on these days alone.
+        self._days = sorted(
+            {v.trained_through for v in versions} | {p.after for v in versions for p in v.promotions}
+        )
+        self._known: dict[int, str] = {}
+
+    def on(self, session: date) -> str:
+        """Of point and intervals; a dash for nobody."""
+        place = bisect_left(self._days, session)
+        if place not in self._known:
+            serving = (version_for(self._versions, session, part) for part in PARTS)
+            self._known[place] = "/".join(v.fingerprint if v else "-" for v in serving)
+        return self._known[place]
+
+
+def _value(stamps: Stamps, asset: str, key: str) -> str:
+    stamp = stamps.get(asset, {}).get(key)
+    return stamp.value if stamp else ""

@@ -1,0 +1,250 @@
+"""The plan: for every asset which keys are due, and why, in words.
+
+A pure function of the stamps of what is stored and of what is wanted. A key is due where its object
+is missing, can't be read, or was made of something else than it would be made of now. What lies
+downstream of a due key waits for it: it may turn out not to change.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from itertools import accumulate
+from typing import Any, Literal
+
+from stock_assets.forecasting.promotion import ModelVersion
+from stock_assets.planning.lineage import (
+    CHAMPIONS,
+    DAILY_FORECAST,
+    FORECAST_RMSE,
+    IN_ORDER,
+    LENDER,
+    RAW_PRICES,
+    REGISTERED_VERSION,
+    SESSION_ASSETS,
+    TEST_SET,
+    TRAIN_SET,
+    TUNED_MODEL,
+    VERSIONS,
+    Lineage,
+)
+from stock_assets.planning.stamp import Stamp
+
+State = Literal["missing", "damaged", "stale"]
+_WORDS = {
+    RAW_PRICES: "prices",
+    DAILY_FORECAST: "the forecast",
+    FORECAST_RMSE: "the scores",
+    TRAIN_SET: "the train set",
+    TEST_SET: "the test set",
+    TUNED_MODEL: "the model",
+    REGISTERED_VERSION: "the version",
+}
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Due:
+    """Why a key is due.
+
+    `waits`: something upstream is due first, after which this may not be due any more. `tickers`:
+    of prices, those to fetch; empty: all.
+    """
+
+    state: State
+    reason: str
+    waits: bool = False
+    tickers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which keys of each asset there ought to be."""
+
+    keys: Mapping[str, Sequence[str]]
+
+    def of(self, asset: str) -> Sequence[str]:
+        return self.keys.get(asset, ())
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What is stored, as the plan sees it.
+
+    `stamps`: by asset and key, of objects that can be read. `damaged`: by asset and key, what is
+    wrong with those that can't. `asked`: the tickers that a session's prices were asked for, by key. `issued`:
+    sessions whose forecast was issued: they stay as they are. `retrained`: of months, the session
+    of their own through which they were trained again. `anew`: by asset, keys that someone asked
+    for anew, and since when (ISO 8601).
+    """
+
+    stamps: Mapping[str, Mapping[str, Stamp]]
+    damaged: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    asked: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    issued: frozenset[str] = frozenset()
+    retrained: Mapping[str, date] = field(default_factory=dict)
+    anew: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is due of each asset, by key.
+
+    `retrained`: see `Stored`.
+    """
+
+    due: Mapping[str, Mapping[str, Due]]
+    retrained: Mapping[str, date] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return any(self.due.values())
+
+    def ready(self, asset: str) -> dict[str, Due]:
+        """What can be made now: what waits for something upstream is left out."""
+        return {key: due for key, due in self.due.get(asset, {}).items() if not due.waits}
+
+    def count(self, asset: str, state: State) -> int:
+        return sum(due.state == state for due in self.due.get(asset, {}).values())
+
+
+def make_plan(
+    lineage: Lineage,
+    stored: Stored,
+    wanted: Wanted,
+    versions: Sequence[ModelVersion] = (),
+    tickers: Sequence[str] = (),
+) -> Plan:
+    """What is due of the wanted keys, upstream first.
+
+    Args:
+        lineage: What objects would be made of now.
+        stored: What there is.
+        wanted: What there ought to be.
+        versions: In the registry.
+        tickers: That prices are wanted of.
+    """
+    due: dict[str, dict[str, Due]] = {}
+    for asset in IN_ORDER:
+        keys = [key for key in wanted.of(asset) if asset != DAILY_FORECAST or key not in stored.issued]
+        expected = lineage.made_of(asset, keys, stored.stamps, versions, stored.retrained)
+        waiting = _waiting(lineage, asset, keys, due, stored)
+        found: dict[str, Due] = {}
+        for key in keys:
+            one = _own_reason(lineage, asset, key, stored, expected[key], frozenset(tickers))
+            waits = waiting.get(key)
+            if asset == TUNED_MODEL and (lender := lineage.rules.lender(key)) != key:
+                waits = waits or (f"the search of {lender}" if lender in found else None)
+            if one and waits:
+                one = Due(one.state, f"{one.reason}; waits for {waits}", waits=True)
+            elif waits:
+                one = Due("stale", f"waits for {waits}", waits=True)
+            if one:
+                found[key] = one
+        due[asset] = found
+    return Plan(due, stored.retrained)
+
+
+def _own_reason(
+    lineage: Lineage, asset: str, key: str, stored: Stored, expected: Stamp, tickers: frozenset[str]
+) -> Due | None:
+    if why := stored.damaged.get(asset, {}).get(key):
+        return Due("damaged", f"damaged: {why}")
+    stamp = stored.stamps.get(asset, {}).get(key)
+    if stamp is None:
+        return Due("missing", "missing")
+    if asset == RAW_PRICES:
+        lacking = tickers - stored.asked.get(key, frozenset())
+        if lacking:
+            named = tuple(sorted(lacking))
+            return Due("stale", f"{_listed(named)} never fetched", tickers=named)
+        return None
+    since = stored.anew.get(asset, {}).get(key)
+    if since and stamp.made_at < since:
+        return Due("stale", f"asked for anew on {since[:10]}")
+    reasons = list(_differences(lineage, asset, key, stored, stamp, expected))
+    return Due("stale", "; ".join(reasons)) if reasons else None
+
+
+def _differences(
+    lineage: Lineage, asset: str, key: str, stored: Stored, stamp: Stamp, expected: Stamp
+) -> Iterator[str]:
+    """What an object was made of otherwise than it would be now."""
+    if not stamp.code:
+        yield "an older release made it, which did not say of what"
+        return
+    if stamp.code != expected.code:
+        yield "made by other code"
+    for name in sorted(stamp.settings.keys() | expected.settings.keys()):
+        then, now = stamp.settings.get(name), expected.settings.get(name)
+        if then != now:
+            yield f"made with {name} {_said(then)}, now {_said(now)}"
+    for name in sorted(stamp.inputs.keys() | expected.inputs.keys()):
+        if stamp.inputs.get(name) != expected.inputs.get(name):
+            yield _changed_input(lineage, asset, key, name, stored, stamp)
+
+
+def _changed_input(
+    lineage: Lineage, asset: str, key: str, name: str, stored: Stored, stamp: Stamp
+) -> str:
+    """Which input is another now: those made later than the object itself, where there are any."""
+    if name == VERSIONS:
+        return "another version serves it now"
+    if name == CHAMPIONS:
+        return "the champion of its day is another now"
+    if name == LENDER:
+        return f"the search of {lineage.rules.lender(key)} found other parameters"
+    known = stored.stamps.get(name, {})
+    later = [
+        one
+        for part in lineage.ranges(asset, key, stored.retrained.get(key))
+        if part.upstream == name
+        for one in lineage.sessions[part.first : part.last + 1]
+        if one in known and known[one].made_at > stamp.made_at
+    ]
+    what = _WORDS.get(name, name)
+    if not later:
+        return f"{what} went into it that are others now"
+    changed = "were fetched later or revised" if name == RAW_PRICES else "changed"
+    return f"{what} of {_listed(later)} {changed}"
+
+
+def _waiting(
+    lineage: Lineage,
+    asset: str,
+    keys: Sequence[str],
+    due: Mapping[str, Mapping[str, Due]],
+    stored: Stored,
+) -> dict[str, str]:
+    """What each key waits for, in words."""
+    found: dict[str, str] = {}
+    counts = {
+        upstream: [0, *accumulate(one in due[upstream] for one in lineage.sessions)]
+        for upstream in lineage.upstream(asset)
+        if upstream in SESSION_ASSETS and due.get(upstream)
+    }
+    months = [one for one in lineage.upstream(asset) if one not in SESSION_ASSETS and one != asset]
+    for key in keys:
+        for part in lineage.ranges(asset, key, stored.retrained.get(key)):
+            until = counts.get(part.upstream)
+            if until and part.last >= part.first and until[part.last + 1] > until[part.first]:
+                first = next(
+                    one
+                    for one in lineage.sessions[part.first : part.last + 1]
+                    if one in due[part.upstream]
+                )
+                found[key] = f"{_WORDS.get(part.upstream, part.upstream)} of {first}"
+                break
+        for upstream in months:
+            if key not in found and key in due.get(upstream, {}):
+                found[key] = f"{_WORDS[upstream]} of {key}"
+        if asset == DAILY_FORECAST and key not in found and key[:7] in due[REGISTERED_VERSION]:
+            found[key] = f"the version of {key[:7]}"
+    return found
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def _said(value: Any) -> str:
+    return "nothing" if value is None else str(value)

@@ -1,0 +1,60 @@
+"""What people asked for that the plan heeds: months trained through a session of theirs, and anew.
+
+Facts like prices, so they lie in the store: `requests/`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+
+from stock_assets.errors import DamagedObjectError
+from stock_assets.resources.object_store import ObjectStore
+from stock_assets.resources.stored_values import put_values, read_values
+
+_FOLDER = "requests"
+_RETRAIN = f"{_FOLDER}/retrain-"
+_ANEW = f"{_FOLDER}/anew.json"
+
+
+def request_retrain(store: ObjectStore, month: str, through: date) -> None:
+    """A month's model is one with data through a session of the month, from now on."""
+    put_values(store, {f"{_RETRAIN}{month}.json": {"month": month, "through": str(through)}})
+
+
+def request_anew(store: ObjectStore, keys: Mapping[str, Sequence[str]]) -> None:
+    """Some keys of assets are made again, although nothing that they are made of has changed."""
+    since = datetime.now(UTC).isoformat(timespec="microseconds")
+    spans = {asset: [min(of), max(of)] for asset, of in keys.items() if of}
+    put_values(store, {_ANEW: {"since": since, "keys": spans}})
+
+
+def requested(
+    store: ObjectStore, wanted: Mapping[str, Iterable[str]]
+) -> tuple[dict[str, date], dict[str, dict[str, str]]]:
+    """Months with the session through which they are trained again, and keys to make anew.
+
+    The latter by asset, each with since when.
+    """
+    paths = store.keys(_FOLDER)
+    try:
+        values = dict(zip(paths, read_values(store, paths, dict), strict=True))
+    except DamagedObjectError as error:
+        for path in error.damaged:
+            store.set_aside(path)
+        return requested(store, wanted)
+    retrained = {
+        one["month"]: date.fromisoformat(one["through"])
+        for path, one in values.items()
+        if path.startswith(_RETRAIN)
+    }
+    asked = values.get(_ANEW, {})
+    anew = {
+        asset: {key: asked["since"] for key in wanted.get(asset, ()) if first <= key <= last}
+        for asset, (first, last) in asked.get("keys", {}).items()
+    }
+    return retrained, anew
+
+
+def forget_anew(store: ObjectStore) -> None:
+    """Once everything is made."""
+    if _ANEW in store.keys(_FOLDER):
+        store.delete([_ANEW])

@@ -1,0 +1,62 @@
+"""What the plan needs to know of a store: the stamps of all objects, and what people asked for."""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from stock_assets.planning.lineage import (
+    DAILY_FORECAST,
+    IN_ORDER,
+    RAW_PRICES,
+)
+from stock_assets.planning.plan import Stored, Wanted
+from stock_assets.resources.asked_tickers import tickers_asked
+from stock_assets.resources.object_store import ObjectStore, StoredObject
+from stock_assets.resources.partition_objects import stored_partitions
+from stock_assets.resources.requests import requested
+from stock_assets.resources.stamp_index import StampIndex
+
+ISSUED = "issued"
+"""Mark of a forecast that was issued: it stays as it is."""
+
+
+def listed_objects(store: ObjectStore) -> dict[str, dict[str, StoredObject]]:
+    """Every object by asset and key."""
+    with ThreadPoolExecutor(len(IN_ORDER)) as pool:
+        found = pool.map(lambda asset: stored_partitions(store, asset), IN_ORDER)
+        return dict(zip(IN_ORDER, found, strict=True))
+
+
+def stored_state(
+    store: ObjectStore,
+    wanted: Wanted,
+    *,
+    is_live: bool,
+    objects: Mapping[str, Mapping[str, StoredObject]] | None = None,
+) -> Stored:
+    """The state of a store.
+
+    Args:
+        store: Where.
+        wanted: Keys that requests are looked up for.
+        is_live: Whether forecasts without a stamp may have been issued.
+        objects: A listing that was made before.
+    """
+    listed = objects or listed_objects(store)
+    index = StampIndex(store)
+    found = {asset: index.look_up(asset, listed[asset]) for asset in IN_ORDER}
+    retrained, anew = requested(store, wanted.keys)
+    stamps = {asset: one.stamps for asset, one in found.items()}
+    asked = tickers_asked(store, stamps[RAW_PRICES], found[RAW_PRICES].objects)
+    issued = frozenset(
+        key
+        for key, stamp in stamps[DAILY_FORECAST].items()
+        if ISSUED in stamp.marks or (is_live and not stamp.code)
+    )
+    return Stored(
+        stamps,
+        {asset: one.damaged for asset, one in found.items()},
+        asked,
+        issued,
+        retrained,
+        anew,
+    )
