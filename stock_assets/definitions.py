@@ -6,12 +6,12 @@ from typing import Any
 
 import dagster as dg
 
+from stock_assets.alerting.sensor import rmse_sensor
 from stock_assets.assets import all_assets
 from stock_assets.automation.console import console_logger
 from stock_assets.automation.jobs import all_jobs
 from stock_assets.automation.report_sensor import report_sensor
 from stock_assets.automation.schedules import all_schedules
-from stock_assets.automation.sensors import rmse_sensor
 from stock_assets.partitions import load_partitions
 from stock_assets.resources.io_managers import JsonIOManager, ParquetIOManager
 from stock_assets.resources.metrics import MetricsGateway

@@ -7,9 +7,10 @@ from datetime import date, datetime
 import dagster as dg
 import polars as pl
 
-from stock_assets.forecasting.thresholds import in_breach
+from stock_assets.monitoring.live_scores import LiveScore, live_scores
+from stock_assets.monitoring.thresholds import in_breach
 from stock_assets.partitions import Partitions
-from stock_assets.resources.live_scores import LiveScore, live_scores, thresholds_of
+from stock_assets.resources.alert_settings import thresholds_of
 from stock_assets.resources.metrics import MetricsGateway
 from stock_assets.settings import Settings
 

@@ -8,17 +8,17 @@ from typing import Any
 import polars as pl
 
 from stock_assets.errors import MissingPartitionsError
-from stock_assets.forecasting.episodes import Rules
 from stock_assets.forecasting.evaluation import SCORE_SCHEMA
 from stock_assets.forecasting.fingerprint import code_hash
 from stock_assets.forecasting.forecast_schema import FORECAST_SCHEMA
 from stock_assets.forecasting.promotion import ModelVersion
 from stock_assets.market.plausibility import JUDGING_SESSIONS, judge_bars
 from stock_assets.market.sessions import ExchangeCalendar
+from stock_assets.monitoring.live_scores import live_scores
 from stock_assets.report.fans import SESSIONS as FAN_SESSIONS
 from stock_assets.report.rows import About, ReportRows
+from stock_assets.resources.alert_settings import rules_of, thresholds_of
 from stock_assets.resources.io_managers import stored_partitions
-from stock_assets.resources.live_scores import live_scores, thresholds_of
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.model_settings import settings_key
 from stock_assets.resources.object_store import ObjectStore, StoredObject
@@ -133,7 +133,7 @@ def read_report(
             )
         },
         thresholds_of(settings),
-        Rules(settings.rmse_recovery_sessions, settings.rmse_window),
+        rules_of(settings),
     )
 
 

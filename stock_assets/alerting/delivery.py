@@ -13,8 +13,8 @@ from typing import Protocol
 
 import dagster as dg
 
-from stock_assets.automation.memory import Pending
 from stock_assets.errors import NotificationError, SettingsError
+from stock_assets.monitoring.messages import Pending
 from stock_assets.resources.notifier import Message
 
 FORECAST_RMSE = dg.AssetKey("forecast_rmse")

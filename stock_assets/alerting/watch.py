@@ -6,21 +6,22 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
+from stock_assets.alerting.delivery import FORECAST_RMSE
+from stock_assets.alerting.late_push import push_again
+from stock_assets.alerting.memory import Memory, UnpushedMetrics
 from stock_assets.assets.live_metrics import LIVE_SCORE, recent_sessions
-from stock_assets.automation.absence import Absence, Due, due_session, notice, sessions_after
-from stock_assets.automation.delivery import FORECAST_RMSE
 from stock_assets.automation.jobs import MONTHLY_JOB
-from stock_assets.automation.late_push import push_again
-from stock_assets.automation.memory import Memory, UnpushedMetrics
-from stock_assets.automation.messages import (
+from stock_assets.monitoring.absence import Absence, Due, due_session, notice, sessions_after
+from stock_assets.monitoring.episodes import Event, judge
+from stock_assets.monitoring.live_scores import LiveScore
+from stock_assets.monitoring.messages import (
     arrived_message,
     breach_message,
     missing_message,
     recovery_message,
 )
-from stock_assets.forecasting.episodes import Event, Rules, judge
 from stock_assets.partitions import Partitions, month_key, session_of
-from stock_assets.resources.live_scores import LiveScore, thresholds_of
+from stock_assets.resources.alert_settings import rules_of, thresholds_of
 from stock_assets.resources.metrics import MetricsGateway
 from stock_assets.settings import Settings
 
@@ -93,9 +94,10 @@ class Watch:
         return score if is_ours and score.session == event.partition else None
 
     def judge(self, memory: Memory, score: LiveScore) -> Memory:
-        rules = Rules(self._settings.rmse_recovery_sessions, self._settings.rmse_window)
         before = memory.episode
-        episode, event = judge(before, score.session, score.readings(), self._thresholds, rules)
+        episode, event = judge(
+            before, score.session, score.readings(), self._thresholds, rules_of(self._settings)
+        )
         memory = replace(memory, episode=episode)
         if event is Event.BREACH:
             message = breach_message(score, self._thresholds, self._next_step(memory))
