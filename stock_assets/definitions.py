@@ -12,7 +12,7 @@ from stock_assets.automation.console import console_logger
 from stock_assets.automation.jobs import all_jobs
 from stock_assets.automation.report_sensor import report_sensor
 from stock_assets.automation.schedules import all_schedules
-from stock_assets.partitions import load_partitions
+from stock_assets.deployment import load_partitions
 from stock_assets.resources.io_managers import JsonIOManager, ParquetIOManager
 from stock_assets.resources.metrics import MetricsGateway
 from stock_assets.resources.model_registry import ModelRegistry

@@ -9,6 +9,7 @@ import dagster as dg
 from stock_assets.alerting.delivery import FORECAST_RMSE
 from stock_assets.alerting.late_push import push_again
 from stock_assets.alerting.memory import Memory, UnpushedMetrics
+from stock_assets.asset_keys import Asset
 from stock_assets.assets.live_metrics import LIVE_SCORE, recent_sessions
 from stock_assets.automation.jobs import MONTHLY_JOB
 from stock_assets.monitoring.absence import Absence, Due, due_session, notice, sessions_after
@@ -25,7 +26,7 @@ from stock_assets.resources.alert_settings import rules_of, thresholds_of
 from stock_assets.resources.metrics import MetricsGateway
 from stock_assets.settings import Settings
 
-DAILY_FORECAST = dg.AssetKey("daily_forecast")
+DAILY_FORECAST = dg.AssetKey(Asset.DAILY_FORECAST)
 RETRAIN_TAGS = {"reason": "rmse_breach"}
 _LONGEST_RETRAIN = timedelta(days=1)
 _PAGE, _PAGES_PER_TICK = 1000, 10
@@ -141,7 +142,7 @@ class Watch:
             # Of the episode: a tick that is killed and repeated asks for the same run.
             run_key=f"retrain-{memory.dataset}-{memory.episode.opened}",
             partition_key=month_key(session_of(session)),
-            run_config={"ops": {"train_set": config, "test_set": config}},
+            run_config={"ops": {Asset.TRAIN_SET: config, Asset.TEST_SET: config}},
             tags={**RETRAIN_TAGS, "train_through": session},
         )
         episode = replace(memory.episode, retrain_due=False)

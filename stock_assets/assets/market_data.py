@@ -1,12 +1,13 @@
 """Group market_data: bars as traded, one object per session."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 import dagster as dg
 import polars as pl
 from pydantic import Field
 
+from stock_assets.asset_keys import Asset
 from stock_assets.assets.attributes import by_session, preview, show_newest
 from stock_assets.assets.bar_checks import PRICE_CHECKS, check_prices
 from stock_assets.market.bars import BAR_SCHEMA
@@ -40,7 +41,7 @@ def market_data_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
         check_specs=[
             dg.AssetCheckSpec(
                 name,
-                asset="raw_prices",
+                asset=Asset.RAW_PRICES,
                 description=claim,
                 blocking=name == "sessions_are_complete",
             )
@@ -101,13 +102,8 @@ def market_data_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
                 prices,
                 stored,
                 sessions,
-                _newest_session(partitions),
+                partitions.newest,
             ),
         )
 
     return [raw_prices]
-
-
-def _newest_session(partitions: Partitions) -> date | None:
-    key = partitions.sessions.get_last_partition_key()
-    return session_of(key) if key else None

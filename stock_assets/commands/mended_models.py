@@ -4,11 +4,12 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 
+from stock_assets.asset_keys import Asset
 from stock_assets.commands.project import Project
 from stock_assets.errors import DamagedStudyError
 from stock_assets.resources.io_managers import stored_partitions
 from stock_assets.resources.model_registry import ModelRegistry
-from stock_assets.resources.stored_versions import VERSIONS, restore_versions
+from stock_assets.resources.stored_versions import restore_versions
 
 
 def restore_registry(project: Project) -> None:
@@ -26,9 +27,9 @@ def restore_registry(project: Project) -> None:
     failed = restore_versions(registry, lost)
     if failed:
         _say(f"{', '.join(failed)}: the files of these studies are gone too; made again when asked")
-        stored = stored_partitions(project.store, "daily_forecast")
-        project.due.note("daily_forecast", (s for s in stored if s[: len(failed[0])] in failed))
-        months = stored_partitions(project.store, VERSIONS)
+        stored = stored_partitions(project.store, Asset.DAILY_FORECAST)
+        project.due.note(Asset.DAILY_FORECAST, (s for s in stored if s[: len(failed[0])] in failed))
+        months = stored_partitions(project.store, Asset.REGISTERED_VERSION)
         project.store.delete([months[month].path for month in failed])
 
 

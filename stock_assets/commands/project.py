@@ -16,10 +16,11 @@ from stock_assets.commands.due import Due
 from stock_assets.commands.interrupts import noted_interrupts
 from stock_assets.commands.killed import COMMAND_TAG, living_command, other_commands
 from stock_assets.definitions import build_definitions
+from stock_assets.deployment import load_partitions
 from stock_assets.errors import BlockingCheckError, MissingPartitionsError, SettingsError
 from stock_assets.local.locks import one_at_a_time
 from stock_assets.local.sqlite_files import refuse_unusable
-from stock_assets.partitions import Partitions, load_partitions, range_tags
+from stock_assets.partitions import Partitions, range_tags
 from stock_assets.resources.object_store import ObjectStore, open_store
 from stock_assets.resources.price_history import PriceHistory
 from stock_assets.resources.prices import Prices, open_prices

@@ -3,23 +3,22 @@
 from collections.abc import Sequence
 from datetime import date
 
-from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_JOB
+from stock_assets.asset_keys import Asset
+from stock_assets.automation.jobs import DAILY_ASSETS, DAILY_JOB, MONTHLY_JOB
 from stock_assets.commands.mend import mending
 from stock_assets.commands.project import Project, open_project, run_partitions
-from stock_assets.commands.run import newest_session
 from stock_assets.commands.stages import Progress, fill_history, plan_range
 from stock_assets.errors import MissingPartitionsError
 from stock_assets.partitions import month_key
 from stock_assets.settings import Settings
 
 STAGE_ASSETS: dict[str, tuple[str, ...]] = {
-    "prepare": ("raw_prices", "features", "train_set", "test_set"),
-    "train": ("tuned_model",),
-    "register": ("registered_version",),
-    "forecast": ("daily_forecast",),
-    "evaluate": ("forecast_rmse",),
+    "prepare": (Asset.RAW_PRICES, Asset.FEATURES, Asset.TRAIN_SET, Asset.TEST_SET),
+    "train": (Asset.TUNED_MODEL,),
+    "register": (Asset.REGISTERED_VERSION,),
+    "forecast": (Asset.DAILY_FORECAST,),
+    "evaluate": (Asset.FORECAST_RMSE,),
 }
-_SESSION_ASSETS = frozenset({"raw_prices", "features", "daily_forecast", "forecast_rmse"})
 
 
 def run_stage(settings: Settings, stage: str) -> str:
@@ -30,12 +29,12 @@ def run_stage(settings: Settings, stage: str) -> str:
 
 
 def _run_stage(project: Project, stage: str, progress: Progress) -> str:
-    newest = newest_session(project)
+    newest = project.partitions.newest
     if stage == "prepare":
         fill_history(project, plan_range(project, newest, newest), progress)
     assets = STAGE_ASSETS[stage]
-    by_session = [asset for asset in assets if asset in _SESSION_ASSETS]
-    by_month = [asset for asset in assets if asset not in _SESSION_ASSETS]
+    by_session = [asset for asset in assets if asset in DAILY_ASSETS]
+    by_month = [asset for asset in assets if asset not in DAILY_ASSETS]
     keys = []
     if by_session:
         keys.append(_materialise(project, DAILY_JOB, by_session, newest))

@@ -10,13 +10,13 @@ from datetime import date, timedelta
 
 import polars as pl
 
+from stock_assets.asset_keys import Asset
 from stock_assets.errors import DamagedObjectError
 from stock_assets.market.revisions import STORED_SCHEMA
 from stock_assets.resources.io_managers import stored_partitions
 from stock_assets.resources.object_store import ObjectStore, StoredObject
 from stock_assets.resources.read_cache import read_rows
 
-RAW_PRICES = "raw_prices"
 _RECENT = 5
 _RECENTLY = timedelta(days=30)
 
@@ -77,4 +77,4 @@ class PriceHistory:
         return read_rows(self._store, present, *columns)
 
     def _objects(self, since: date | None = None) -> dict[str, StoredObject]:
-        return stored_partitions(self._store, RAW_PRICES, "session", str(since or ""))
+        return stored_partitions(self._store, Asset.RAW_PRICES, "session", str(since or ""))

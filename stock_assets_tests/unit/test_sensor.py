@@ -11,8 +11,9 @@ import pytest
 from stock_assets.alerting.memory import read_memory
 from stock_assets.alerting.sensor import rmse_sensor
 from stock_assets.definitions import build_definitions
+from stock_assets.deployment import load_partitions
 from stock_assets.monitoring.live_scores import LiveScore, TickerScore
-from stock_assets.partitions import Partitions, load_partitions
+from stock_assets.partitions import Partitions
 from stock_assets.resources.metrics import MetricsGateway
 from stock_assets.settings import Settings
 from stock_assets_tests.unit.test_delivery import Stand, Stands
