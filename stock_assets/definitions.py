@@ -1,19 +1,20 @@
 """Wiring only: assets, jobs, schedules, the sensor, and the resources they lean on."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
 import dagster as dg
 
+from stock_assets.alerting.sensor import rmse_sensor
 from stock_assets.assets import all_assets
 from stock_assets.automation.console import console_logger
 from stock_assets.automation.jobs import all_jobs
 from stock_assets.automation.report_sensor import report_sensor
 from stock_assets.automation.schedules import all_schedules
-from stock_assets.automation.sensors import rmse_sensor
-from stock_assets.partitions import Partitions, load_partitions
-from stock_assets.planning.rules import lineage_of
+from stock_assets.deployment import lineage_of, load_partitions
+from stock_assets.partitions import Partitions
 from stock_assets.resources.io_managers import JsonIOManager, ParquetIOManager
 from stock_assets.resources.metrics import MetricsGateway
 from stock_assets.resources.model_registry import ModelRegistry
@@ -23,6 +24,7 @@ from stock_assets.resources.page_io_manager import PageIOManager
 from stock_assets.resources.price_history import PriceHistory
 from stock_assets.resources.prices import open_prices
 from stock_assets.resources.stamper import Stamper
+from stock_assets.resources.writer_lease import writing
 from stock_assets.settings import Settings, load_settings
 
 
@@ -71,14 +73,14 @@ def build_resources(settings: Settings, partitions: Partitions) -> dict[str, Any
 
     @dg.resource(
         required_resource_keys={"object_store", "model_registry"},
-        description="What the run's objects are made of, for their stamps.",
+        description="The right to write, and what the run's objects are made of, for their stamps.",
     )
-    def stamper(context: dg.InitResourceContext) -> Stamper:
-        return Stamper(
-            context.resources.object_store,
-            lineage_of(settings, partitions),
-            context.resources.model_registry.versions,
-        )
+    def stamper(context: dg.InitResourceContext) -> Iterator[Stamper]:
+        resources = context.resources
+        lineage = lineage_of(settings, partitions)
+        log = context.log or logging.getLogger(__name__)
+        with writing(resources.object_store, "a run of Dagster", log.info):
+            yield Stamper(resources.object_store, lineage, resources.model_registry.versions)
 
     stores = {"object_store", "stamper"}
 

@@ -96,6 +96,10 @@ class ObjectStoreError(StockAssetsError):
     """The object store can't be reached or refuses."""
 
 
+class LostLeaseError(StockAssetsError):
+    """A writer was held up for so long that another one took the right to write over."""
+
+
 class DamagedObjectError(StockAssetsError):
     """Stored objects can't be read as what was written.
 

@@ -12,9 +12,7 @@ from functools import cached_property
 import dagster as dg
 
 from stock_assets.errors import MissingPartitionsError
-from stock_assets.market.sessions import ExchangeCalendar, load_calendar
-from stock_assets.resources.prices import price_source
-from stock_assets.settings import Settings
+from stock_assets.market.sessions import ExchangeCalendar
 
 SESSION_FORMAT = "%Y-%m-%d"
 MONTH_FORMAT = "%Y-%m"
@@ -73,7 +71,8 @@ class Partitions:
         key = self.sessions.get_last_partition_key()
         if key is None:
             raise MissingPartitionsError(
-                f"there is no session yet: the first is {self.first}; see `stock-assets doctor`"
+                f"there is no session yet: the first is {self.first}; set an earlier"
+                " STOCK_ASSETS_FIRST_SESSION"
             )
         return session_of(key)
 
@@ -123,19 +122,3 @@ def months_before(month: date, count: int) -> date:
     """The first day of the month `count` months earlier."""
     ordinal = month.year * 12 + month.month - 1 - count
     return date(ordinal // 12, ordinal % 12 + 1, 1)
-
-
-def load_partitions(settings: Settings) -> Partitions:
-    """Partitions from the settings, or from the source where they leave it open."""
-    calendar = load_calendar(settings.calendar)
-    source = price_source(settings)
-    first = settings.first_session or source.first_session()
-    ends = source.last_session()
-    return Partitions(
-        calendar,
-        first,
-        settings.last_session or ends,
-        is_live=ends is None,
-        sessions_per_run=settings.sessions_per_run,
-        months_per_run=settings.months_per_run,
-    )

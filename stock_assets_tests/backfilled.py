@@ -18,7 +18,7 @@ import dagster as dg
 import polars as pl
 
 from stock_assets.backfill.project import open_project
-from stock_assets.resources.io_managers import stored_partitions
+from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import CHECKOUT

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from stock_assets.forecasting.episodes import Rules
 from stock_assets.forecasting.evaluation import SCORE_SCHEMA, add_rolling, score_forecasts
 from stock_assets.forecasting.forecast_schema import FORECAST_SCHEMA
 from stock_assets.forecasting.intervals import COVERAGES, GRID
 from stock_assets.forecasting.promotion import ModelVersion
-from stock_assets.forecasting.thresholds import Measure, Thresholds
 from stock_assets.market.sessions import ExchangeCalendar
+from stock_assets.monitoring.episodes import Rules
+from stock_assets.monitoring.live_scores import live_scores
+from stock_assets.monitoring.thresholds import Measure, Thresholds
 from stock_assets.report.rows import About, ReportRows
-from stock_assets.resources.live_scores import live_scores
 
 Z = {c: NormalDist().inv_cdf(0.5 + c / 200) for c in COVERAGES}
 QUANTILES = np.array([NormalDist().inv_cdf(level) for level in GRID])

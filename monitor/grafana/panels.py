@@ -35,7 +35,7 @@ from grafana_foundation_sdk.models.dashboard import (
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from grafana_foundation_sdk.models.units import Seconds
 
-from stock_assets.automation.health import HEALTH_METRICS
+from stock_assets.alerting.health import HEALTH_METRICS
 from stock_assets.resources.metrics import JOB, METRICS
 
 # As in provisioning/datasources/prometheus.yaml.

@@ -61,7 +61,7 @@ def check_prices(
     prices: Prices,
     stored: StoredPrices,
     sessions: Sequence[date],
-    newest: date | None,
+    newest: date,
 ) -> list[dg.AssetCheckResult]:
     """The results of PRICE_CHECKS.
 

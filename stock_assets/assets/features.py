@@ -3,6 +3,7 @@
 import dagster as dg
 import polars as pl
 
+from stock_assets.asset_keys import Asset
 from stock_assets.assets.attributes import by_session, preview, show_newest
 from stock_assets.assets.bar_checks import FEATURE_CHECKS, check_plausibility
 from stock_assets.forecasting.features import (
@@ -25,7 +26,7 @@ def feature_assets(settings: Settings, partitions: Partitions) -> list[dg.Assets
         kinds={"parquet", "s3", "polars"},
         ins={"raw_prices": dg.AssetIn(metadata={HISTORY: BAR_SESSIONS})},
         check_specs=[
-            dg.AssetCheckSpec(name, asset="features", description=claim)
+            dg.AssetCheckSpec(name, asset=Asset.FEATURES, description=claim)
             for name, claim in FEATURE_CHECKS.items()
         ],
     )

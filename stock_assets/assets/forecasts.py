@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from stock_assets.asset_keys import Asset
 from stock_assets.assets.attributes import by_session, preview, show_each, show_newest
 from stock_assets.assets.live_metrics import CHECKS, tell
 from stock_assets.forecasting.evaluation import (
@@ -53,7 +54,9 @@ def _daily_forecast(settings: Settings, partitions: Partitions) -> dg.AssetsDefi
             "features": dg.AssetIn(metadata={HISTORY: history})
         },
         # The month's version is found in the registry; this edge orders the two and shows lineage.
-        deps=[dg.AssetDep("registered_version", partition_mapping=dg.TimeWindowPartitionMapping())],
+        deps=[
+            dg.AssetDep(Asset.REGISTERED_VERSION, partition_mapping=dg.TimeWindowPartitionMapping())
+        ],
     )
     def daily_forecast(
         context: dg.AssetExecutionContext,
@@ -112,7 +115,7 @@ def _daily_forecast(settings: Settings, partitions: Partitions) -> dg.AssetsDefi
                     "intervals_version",
                 )
             ),
-            report=dg.MetadataValue.asset(dg.AssetKey("forecast_report")),
+            report=dg.MetadataValue.asset(dg.AssetKey(Asset.FORECAST_REPORT)),
         )
         show_each(context, _by_session(value))
         return dg.MaterializeResult(value=value)
@@ -159,7 +162,7 @@ def _forecast_rmse(settings: Settings, partitions: Partitions) -> dg.AssetsDefin
         },
         check_specs=[
             *CHECKS,
-            dg.AssetCheckSpec("newest_session_was_forecast", asset="forecast_rmse"),
+            dg.AssetCheckSpec("newest_session_was_forecast", asset=Asset.FORECAST_RMSE),
         ],
     )
     def forecast_rmse(

@@ -7,9 +7,11 @@ from datetime import date, datetime
 import dagster as dg
 import polars as pl
 
-from stock_assets.forecasting.thresholds import in_breach
+from stock_assets.asset_keys import Asset
+from stock_assets.monitoring.live_scores import LiveScore, live_scores
+from stock_assets.monitoring.thresholds import in_breach
 from stock_assets.partitions import Partitions
-from stock_assets.resources.live_scores import LiveScore, live_scores, thresholds_of
+from stock_assets.resources.alert_settings import thresholds_of
 from stock_assets.resources.metrics import MetricsGateway
 from stock_assets.settings import Settings
 
@@ -22,13 +24,13 @@ BELOW_THRESHOLD = "rolling_rmse_is_below_threshold"
 CHECKS = [
     dg.AssetCheckSpec(
         METRICS_WERE_PUSHED,
-        asset="forecast_rmse",
+        asset=Asset.FORECAST_RMSE,
         description="Whether the newest session's metrics are at the Pushgateway. The sensor"
         " rmse_above_threshold tries again.",
     ),
     dg.AssetCheckSpec(
         BELOW_THRESHOLD,
-        asset="forecast_rmse",
+        asset=Asset.FORECAST_RMSE,
         description="Of the run's newest session: in log return, dollars, and beside the random"
         " walk, as the settings say. What people are told is up to rmse_above_threshold.",
     ),

@@ -1,18 +1,19 @@
 """Group market_data: bars as traded, one object per session."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 import dagster as dg
 import polars as pl
 from pydantic import Field
 
+from stock_assets.asset_keys import Asset
 from stock_assets.assets.attributes import by_session, preview, show_newest
 from stock_assets.assets.bar_checks import PRICE_CHECKS, check_prices
 from stock_assets.market.bars import BAR_SCHEMA
 from stock_assets.market.revisions import STORED_SCHEMA, merge_bars, stored_form
 from stock_assets.partitions import Partitions, session_of
-from stock_assets.planning.lineage import ASKED, RAW_PRICES
+from stock_assets.planning.lineage import ASKED
 from stock_assets.resources.io_managers import EMPTY_IS_MISSING
 from stock_assets.resources.price_history import PriceHistory
 from stock_assets.resources.prices import Prices
@@ -42,7 +43,7 @@ def market_data_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
         check_specs=[
             dg.AssetCheckSpec(
                 name,
-                asset="raw_prices",
+                asset=Asset.RAW_PRICES,
                 description=claim,
                 blocking=name == "sessions_are_complete",
             )
@@ -88,7 +89,7 @@ def market_data_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
         )
         answered = fetched["ticker"].unique() if answer.failure else asked
         for key, mark in price_history.note_asked(sessions, answered).items():
-            stamper.mark(RAW_PRICES, key, **{ASKED: mark})
+            stamper.mark(Asset.RAW_PRICES, key, **{ASKED: mark})
         context.log.info(
             f"{fetched.height} bars of {fetched['ticker'].n_unique()} tickers fetched,"
             f" {merged.revised.height} values revised"
@@ -107,13 +108,8 @@ def market_data_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
                 prices,
                 stored,
                 sessions,
-                _newest_session(partitions),
+                partitions.newest,
             ),
         )
 
     return [raw_prices]
-
-
-def _newest_session(partitions: Partitions) -> date | None:
-    key = partitions.sessions.get_last_partition_key()
-    return session_of(key) if key else None

@@ -5,6 +5,7 @@ from datetime import date
 import dagster as dg
 from pydantic import Field
 
+from stock_assets.asset_keys import Asset
 from stock_assets.assets.attributes import OWNERS, PAGE
 from stock_assets.partitions import Partitions
 from stock_assets.resources.model_registry import ModelRegistry
@@ -27,9 +28,15 @@ def report_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsD
         owners=OWNERS,
         io_manager_key=PAGE,
         # Whatever of them is stored is read, as the config says: none of it is one partition's.
-        deps=["raw_prices", "features", "tuned_model", "registered_version", "daily_forecast",
-              "forecast_rmse"],
-    )  # fmt: skip
+        deps=[
+            Asset.RAW_PRICES,
+            Asset.FEATURES,
+            Asset.TUNED_MODEL,
+            Asset.REGISTERED_VERSION,
+            Asset.DAILY_FORECAST,
+            Asset.FORECAST_RMSE,
+        ],
+    )
     def forecast_report(
         context: dg.AssetExecutionContext,
         config: ReportConfig,

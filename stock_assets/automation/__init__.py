@@ -1,1 +1,1 @@
-"""Above the assets: jobs, schedules, sensors, and what a console shows of a run."""
+"""Above the assets: jobs, schedules, the report's sensor, and what a console shows of a run."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from stock_assets.asset_keys import Asset
 from stock_assets.partitions import Partitions
 
 if TYPE_CHECKING:  # dagster exports no public name for what define_asset_job returns
@@ -12,10 +13,9 @@ if TYPE_CHECKING:  # dagster exports no public name for what define_asset_job re
         UnresolvedAssetJobDefinition,
     )
 
-DAILY_ASSETS = ("raw_prices", "features", "forecast_rmse", "daily_forecast")
-MONTHLY_ASSETS = ("train_set", "test_set", "tuned_model", "registered_version")
-REFETCH_ASSETS = ("raw_prices", "features")
-FORECAST_REPORT = "forecast_report"
+DAILY_ASSETS = (Asset.RAW_PRICES, Asset.FEATURES, Asset.FORECAST_RMSE, Asset.DAILY_FORECAST)
+MONTHLY_ASSETS = (Asset.TRAIN_SET, Asset.TEST_SET, Asset.TUNED_MODEL, Asset.REGISTERED_VERSION)
+REFETCH_ASSETS = (Asset.RAW_PRICES, Asset.FEATURES)
 DAILY_JOB, MONTHLY_JOB, REFETCH_JOB = "daily_job", "monthly_job", "refetch_job"
 REPORT_JOB = "report_job"
 
@@ -43,7 +43,7 @@ def all_jobs(partitions: Partitions) -> list["UnresolvedAssetJobDefinition"]:
         ),
         dg.define_asset_job(
             REPORT_JOB,
-            selection=dg.AssetSelection.assets(FORECAST_REPORT),
+            selection=dg.AssetSelection.assets(Asset.FORECAST_REPORT),
             executor_def=dg.in_process_executor,
             description="The report, made of what is stored.",
         ),

@@ -7,37 +7,29 @@ nothing is remembered here: a command that is killed leaves to the next one what
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from stock_assets.asset_keys import Asset
 from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_JOB
 from stock_assets.backfill.mended_models import restore_registry, with_models_mended
 from stock_assets.backfill.progress import Progress
-from stock_assets.backfill.project import Project, run_partitions
+from stock_assets.backfill.project import Project, neighbouring_ranges, run_partitions
 from stock_assets.errors import DamagedObjectError, MissingPartitionsError
-from stock_assets.planning.lineage import (
-    DAILY_FORECAST,
-    FEATURES,
-    FORECAST_RMSE,
-    IN_ORDER,
-    MONTH_ASSETS,
-    RAW_PRICES,
-    TEST_SET,
-    TRAIN_SET,
-    TUNED_MODEL,
-)
+from stock_assets.planning.lineage import IN_ORDER, MONTH_ASSETS
 from stock_assets.planning.plan import Due, Plan, Wanted
 from stock_assets.resources.partition_objects import object_path
 from stock_assets.resources.requests import forget_anew, request_anew
+from stock_assets.resources.writer_lease import Lease
 
 T = TypeVar("T")
 
 _STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("prices", (RAW_PRICES,)),
-    ("features", (FEATURES,)),
+    ("prices", (Asset.RAW_PRICES,)),
+    ("features", (Asset.FEATURES,)),
     ("training", MONTH_ASSETS),
-    ("forecasts", (DAILY_FORECAST,)),
-    ("scores", (FORECAST_RMSE,)),
+    ("forecasts", (Asset.DAILY_FORECAST,)),
+    ("scores", (Asset.FORECAST_RMSE,)),
 )
 _MOST_ROUNDS = 10
 _MOST_TIMES = 3
@@ -68,13 +60,13 @@ def bring_up_to_date(
         StockAssetsError: Something can't be made; what was made before it is stored.
     """
     if fresh:
-        anew = {asset: wanted.of(asset) for asset in IN_ORDER if asset != RAW_PRICES}
+        anew = {asset: wanted.of(asset) for asset in IN_ORDER if asset != Asset.RAW_PRICES}
         request_anew(project.store, anew)
     restore_registry(project)
     execution = _Execution(project, wanted, progress)
     for _ in range(_MOST_ROUNDS):
         # Mostly one round: a version that is judged again may change who judges the next month.
-        if not execution.plan() or not any([execution.stage(*stage) for stage in _STAGES]):
+        if not execution.plan() or not execution.round():
             break
     execution.refuse_unfinished()
     forget_anew(project.store)
@@ -122,6 +114,7 @@ class _Execution:
         self._project, self._wanted, self._progress = project, wanted, progress
         self.made: Counter[tuple[str, str]] = Counter()
         self._plan: Plan | None = None
+        self._number: int | None = None
         self._aside = _Aside(project)
 
     def plan(self) -> Plan:
@@ -137,69 +130,89 @@ class _Execution:
             self._aside.move(damaged)
         return self._plan
 
+    def round(self) -> bool:
+        """Every stage once; whether anything was made."""
+        worked = [self.stage(name, assets) for name, assets in _STAGES]
+        return any(worked)
+
     def stage(self, name: str, assets: tuple[str, ...]) -> bool:
         """Makes what is due of a stage; whether that was anything."""
         worked = False
         while todo := self._todo(assets):
             worked = True
             keys = [key for work in todo for key in work.keys]
-            said = f"{_counted(keys, assets)}: {todo[0].why}"
-            with self._progress.stage(name, said):
-                reported, done = self._progress.of(len(keys)), 0
+            with self._progress.stage(name, f"{_counted(keys, assets)}: {todo[0].why}"):
+                report, done = self._progress.of(len(keys)), 0
                 for work in todo:
-                    self._do(work, lambda n, before=done: reported(before + n))
+                    with self._project.writing() as lease:
+                        if self._written_by_others(lease) or not self._do(work):
+                            break
                     done += len(work.keys)
-                    if self._plan is None:
-                        break  # another one wrote, or something was set aside
+                    report(done)
             self._plan = None
         return worked
 
+    def _written_by_others(self, lease: Lease) -> bool:
+        """Whether another one wrote since this command last did: then the plan may be out of date.
+
+        Nobody else writes while the lease is held, so a plan made now holds.
+        """
+        before, self._number = self._number, lease.number
+        return before is not None and lease.number > before + 1
+
     def _todo(self, assets: tuple[str, ...]) -> list[Work]:
-        todo = (
-            list(_months_due(self.plan()))
-            if assets == MONTH_ASSETS
-            else list(_sessions_due(self.plan(), assets[0]))
-        )
+        plan = self.plan()
+        todo = list(_months_due(plan) if assets == MONTH_ASSETS else _sessions_due(plan, assets[0]))
         for work in todo:
             for asset in work.assets:
                 for key in work.keys:
                     if self.made[asset, key] >= _MOST_TIMES:
                         self._refuse(asset, key)
-        return todo
+        return [part for work in todo for part in self._parts(work)]
 
-    def _do(self, work: Work, on_run: Any) -> None:
+    def _parts(self, work: Work) -> Iterator[Work]:
+        """Work in portions of neighbouring keys, as many as one failure may lose."""
+        every, per_run = self._partitions(work)
+        for first, last in neighbouring_ranges(work.keys, every, per_run):
+            yield replace(work, keys=[key for key in work.keys if first <= key <= last])
+
+    def _partitions(self, work: Work) -> tuple[Sequence[str], int]:
+        """Every key of a job, and how many one run may take."""
         project = self._project
-        daily = work.assets[0] not in MONTH_ASSETS
-        job, definition, per_run = (
-            (DAILY_JOB, project.partitions.sessions, project.settings.sessions_per_run)
-            if daily
-            else (MONTHLY_JOB, project.partitions.months, project.settings.months_per_run)
-        )
-        every = definition.get_partition_keys()
+        if work.assets[0] in MONTH_ASSETS:
+            return project.partitions.months.get_partition_keys(), project.settings.months_per_run
+        return project.lineage.sessions, project.settings.sessions_per_run
+
+    def _do(self, work: Work) -> bool:
+        """One run; whether the plan still holds after it."""
+        project, monthly = self._project, work.assets[0] in MONTH_ASSETS
+        job = MONTHLY_JOB if monthly else DAILY_JOB
+        every, per_run = self._partitions(work)
 
         def run() -> None:
-            run_partitions(
-                project, job, work.assets, work.keys, every, per_run, work.config, on_run
-            )
+            run_partitions(project, job, work.assets, work.keys, every, per_run, work.config)
 
         try:
-            with_models_mended(project, run, self._train_again) if _reads_models(work) else run()
+            if monthly or Asset.DAILY_FORECAST in work.assets:
+                with_models_mended(project, run, self._train_again)
+            else:
+                run()
         except DamagedObjectError as error:
             self._aside.move(error.damaged)
-            self._plan = None
-            return
+            return False
         except MissingPartitionsError as error:
             # A run makes what it needs before it needs it: what lacks then may only be hidden.
-            paths = [object_path(error.asset, key) for key in error.keys if error.asset]
-            project.store.refuse_unlisted(paths)
+            if error.asset:
+                paths = [object_path(error.asset, key) for key in error.keys]
+                project.store.refuse_unlisted(paths)
             raise
         self.made.update((asset, key) for asset in work.assets for key in work.keys)
+        return True
 
     def _train_again(self, month: str) -> None:
         every = self._project.partitions.months.get_partition_keys()
         with self._progress.stage("training", month):
             run_partitions(self._project, MONTHLY_JOB, MONTH_ASSETS, [month], every, 1)
-        self._plan = None
 
     def refuse_unfinished(self) -> None:
         """Refuses to call it done while something is due that nothing more can be done about.
@@ -220,10 +233,6 @@ class _Execution:
             asset,
             [key],
         )
-
-
-def _reads_models(work: Work) -> bool:
-    return work.assets[0] in MONTH_ASSETS or DAILY_FORECAST in work.assets
 
 
 def _sessions_due(plan: Plan, asset: str) -> Iterator[Work]:
@@ -247,9 +256,11 @@ def _months_due(plan: Plan) -> Iterator[Work]:
         for month, due in plan.due.get(asset, {}).items():
             by_month.setdefault(month, {})[asset] = due
     groups: dict[tuple[str, ...], list[str]] = {}
-    for month, due in sorted(by_month.items()):
-        if any(not one.waits for one in due.values()):
-            assets = tuple(a for a, one in due.items() if not one.waits or one.state != "stale")
+    for month, of_month in sorted(by_month.items()):
+        if any(not one.waits for one in of_month.values()):
+            assets = tuple(
+                asset for asset, one in of_month.items() if not one.waits or one.state != "stale"
+            )
             groups.setdefault(assets, []).append(month)
     for assets, months in groups.items():
         reasons = _why(by_month[month][asset] for month in months for asset in assets)
@@ -259,13 +270,13 @@ def _months_due(plan: Plan) -> Iterator[Work]:
         for month in months:
             if through := plan.retrained.get(month):
                 # The version through the session before the month serves the sessions up to it.
-                whole = TUNED_MODEL in assets
+                whole = Asset.TUNED_MODEL in assets
                 if whole:
                     yield Work(MONTH_ASSETS, [month], reasons)
                 made = MONTH_ASSETS if whole else assets
-                config = {
+                config: dict[str, dict[str, Any]] = {
                     asset: {"train_through": str(through)}
-                    for asset in (TRAIN_SET, TEST_SET)
+                    for asset in (Asset.TRAIN_SET, Asset.TEST_SET)
                     if asset in made
                 }
                 yield Work(made, [month], reasons, config)

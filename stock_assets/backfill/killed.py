@@ -22,8 +22,8 @@ from dagster._core.events import (
 from dagster._core.instance.utils import RUNLESS_JOB_NAME, RUNLESS_RUN_ID
 
 from stock_assets.automation.jobs import DAILY_ASSETS, MONTHLY_ASSETS
-from stock_assets.resources.io_managers import stored_partitions
 from stock_assets.resources.object_store import ObjectStore
+from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.settings import Settings
 
 COMMAND_TAG = "stock_assets/command"

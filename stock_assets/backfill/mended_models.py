@@ -4,14 +4,15 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 
+from stock_assets.asset_keys import Asset
 from stock_assets.automation.jobs import MONTHLY_JOB
 from stock_assets.backfill.progress import Progress
 from stock_assets.backfill.project import Project, run_partitions
 from stock_assets.errors import DamagedStudyError
-from stock_assets.resources.io_managers import stored_partitions
 from stock_assets.planning.lineage import MONTH_ASSETS
 from stock_assets.resources.model_registry import ModelRegistry
-from stock_assets.resources.stored_versions import VERSIONS, restore_versions
+from stock_assets.resources.partition_objects import stored_partitions
+from stock_assets.resources.stored_versions import restore_versions
 
 
 def restore_registry(project: Project) -> None:
@@ -29,7 +30,7 @@ def restore_registry(project: Project) -> None:
     failed = restore_versions(registry, lost)
     if failed:
         _say(f"{', '.join(failed)}: the files of these studies are gone too; made again when asked")
-        months = stored_partitions(project.store, VERSIONS)
+        months = stored_partitions(project.store, Asset.REGISTERED_VERSION)
         project.store.delete([months[month].path for month in failed])
 
 

@@ -1,12 +1,13 @@
 """The project as a command sees it: settings, definitions, Dagster's instance, the store."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from datetime import date
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -17,19 +18,20 @@ from yaml import YAMLError
 from stock_assets.backfill.interrupts import noted_interrupts
 from stock_assets.backfill.killed import COMMAND_TAG, living_command
 from stock_assets.definitions import build_definitions
+from stock_assets.deployment import lineage_of, load_partitions
 from stock_assets.errors import BlockingCheckError, MissingPartitionsError, SettingsError
 from stock_assets.local.locks import one_at_a_time
 from stock_assets.local.sqlite_files import refuse_unusable
-from stock_assets.partitions import Partitions, load_partitions, range_tags
+from stock_assets.partitions import Partitions, range_tags
 from stock_assets.planning.extent import Range, plan_range
 from stock_assets.planning.lineage import Lineage
 from stock_assets.planning.plan import Plan, Wanted, make_plan
-from stock_assets.planning.rules import lineage_of
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.object_store import ObjectStore, open_store
 from stock_assets.resources.price_history import PriceHistory
 from stock_assets.resources.prices import Prices, open_prices
 from stock_assets.resources.stored_state import stored_state
+from stock_assets.resources.writer_lease import Lease, writing
 from stock_assets.settings import Settings
 
 
@@ -57,13 +59,19 @@ class Project:
         """What the target sessions from `first` to `last` need."""
         return plan_range(self.settings, self.partitions, self.lineage, first, last)
 
+    def writing(self) -> AbstractContextManager[Lease]:
+        """The right to write the dataset; waits for whoever has it."""
+        return writing(self.store, "stock-assets", on_wait=_say)
+
     def plan(self, wanted: Wanted) -> Plan:
         """What is due of some keys, as of now."""
         stored = stored_state(self.store, wanted, is_live=self.partitions.is_live)
         registry = ModelRegistry(self.settings, self.store)
-        return make_plan(
-            self.lineage, stored, wanted, registry.versions(), self.prices.tickers
-        )
+        return make_plan(self.lineage, stored, wanted, registry.versions(), self.prices.tickers)
+
+
+def _say(what: str) -> None:
+    print(what, file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -183,7 +191,7 @@ def run_partitions(
         )
     runs = done = 0
     for first, last in neighbouring_ranges(keys, all_keys, per_run):
-        with noted_interrupts() as interrupted:
+        with noted_interrupts() as interrupted, project.writing():
             _run_range(project, resolved, assets, first, last, config or {})
             if interrupted():
                 raise KeyboardInterrupt

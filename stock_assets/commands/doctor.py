@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from errno import EACCES
 from urllib.parse import urlparse
 
-from stock_assets.commands.mend import ASSETS
 from stock_assets.backfill.project import open_instance, refuse_unusable_history
+from stock_assets.deployment import load_partitions
 from stock_assets.errors import LocalStackError, StockAssetsError
 from stock_assets.local.own_folder import first_unwritable, refusal
-from stock_assets.partitions import load_partitions
+from stock_assets.planning.lineage import IN_ORDER
 from stock_assets.resources.damage import find_damaged
 from stock_assets.resources.mlflow_database import refuse_unusable_database
 from stock_assets.resources.model_registry import ModelRegistry
@@ -71,10 +71,9 @@ def _source(settings: Settings) -> str:
     with open_prices(settings) as prices:
         source, tickers, table = prices.source.name, len(prices.tickers), settings.members_uri
     partitions = load_partitions(settings)
-    last = partitions.sessions.get_last_partition_key()
     return (
-        f"{source}: {tickers} tickers, sessions {partitions.first}..{last} of {settings.calendar}"
-        f"{f', members after {table}' if table else ''}"
+        f"{source}: {tickers} tickers, sessions {partitions.first}..{partitions.newest} of"
+        f" {settings.calendar}{f', members after {table}' if table else ''}"
     )
 
 
@@ -90,7 +89,7 @@ def _store(settings: Settings, store: ObjectStore) -> str:
 
 
 def _objects(store: ObjectStore) -> str:
-    number, damaged = find_damaged(store, ASSETS)
+    number, damaged = find_damaged(store, IN_ORDER)
     if damaged:
         raise store.damaged(damaged)
     return f"{number} looked at, none is damaged"

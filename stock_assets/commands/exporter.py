@@ -4,8 +4,8 @@ import threading
 
 import click
 
-from stock_assets.commands.pages import terminated_like_interrupted
 from stock_assets.backfill.project import open_instance
+from stock_assets.commands.pages import terminated_like_interrupted
 from stock_assets.settings import Settings
 
 
@@ -17,7 +17,7 @@ def serve_metrics(settings: Settings, host: str, port: int) -> None:
     """
     from prometheus_client import CollectorRegistry, start_http_server
 
-    from stock_assets.automation.health import DagsterHealth
+    from stock_assets.alerting.health import DagsterHealth
 
     with terminated_like_interrupted(), open_instance(settings) as instance:
         registry = CollectorRegistry()

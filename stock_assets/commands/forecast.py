@@ -4,9 +4,10 @@ from datetime import date
 
 import polars as pl
 
+from stock_assets.asset_keys import Asset
 from stock_assets.errors import MissingPartitionsError
-from stock_assets.resources.io_managers import stored_partitions
 from stock_assets.resources.object_store import open_store
+from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.read_cache import read_rows
 from stock_assets.settings import Settings
 
@@ -18,7 +19,7 @@ def stored_forecasts(settings: Settings, session: date | None) -> pl.DataFrame:
         MissingPartitionsError: There are none.
     """
     with open_store(settings) as store:
-        stored = stored_partitions(store, "daily_forecast")
+        stored = stored_partitions(store, Asset.DAILY_FORECAST)
         if not stored:
             raise MissingPartitionsError(
                 f"no forecast of {settings.dataset_name} is stored yet; make some with"

@@ -4,8 +4,8 @@ import getpass
 from collections.abc import Callable, Mapping
 from datetime import date
 
+from stock_assets.deployment import load_partitions
 from stock_assets.forecasting.promotion import INTERVALS, PARTS, POINT, ModelVersion, Part
-from stock_assets.partitions import load_partitions
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.object_store import open_store
 from stock_assets.settings import Settings
@@ -30,7 +30,7 @@ def roll_back(settings: Settings) -> str:
 def _decided(
     settings: Settings, decide: Callable[[ModelRegistry, date], Mapping[Part, ModelVersion]]
 ) -> str:
-    newest = date.fromisoformat(load_partitions(settings).sessions.get_last_partition_key() or "")
+    newest = load_partitions(settings).newest
     with open_store(settings) as store:
         serving = decide(ModelRegistry(settings, store), newest)
     said = []

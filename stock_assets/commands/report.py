@@ -3,12 +3,13 @@
 from datetime import date
 from pathlib import Path
 
-from stock_assets.automation.jobs import FORECAST_REPORT, REPORT_JOB
+from stock_assets.asset_keys import Asset
+from stock_assets.automation.jobs import REPORT_JOB
 from stock_assets.backfill.killed import COMMAND_TAG
 from stock_assets.backfill.project import Project
+from stock_assets.deployment import load_partitions
 from stock_assets.errors import DamagedObjectError, SettingsError
 from stock_assets.forecasting.fingerprint import code_hash
-from stock_assets.partitions import load_partitions
 from stock_assets.report.page import made_of, render
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.object_store import ObjectStore, open_store
@@ -53,7 +54,7 @@ def newest_report(project: Project, asked: Asked, changed: bool) -> Path:
         changed: Whether anything was made since. Nothing was: a page of this range that is stored
             is taken as it is, since reading MLflow alone costs seconds.
     """
-    store, key = project.store, page_object(FORECAST_REPORT)
+    store, key = project.store, page_object(Asset.FORECAST_REPORT)
     page = b"" if changed else _stored_page(store, key)
     if not is_page_of(page.decode(), asked):
         config = {
@@ -66,7 +67,7 @@ def newest_report(project: Project, asked: Asked, changed: bool) -> Path:
             run_config={
                 # The command has said all of it already.
                 "loggers": {"console": {"config": {"log_level": "WARNING"}}},
-                "ops": {FORECAST_REPORT: {"config": config}},
+                "ops": {Asset.FORECAST_REPORT: {"config": config}},
             },
             tags={COMMAND_TAG: project.command},
         )
@@ -77,7 +78,7 @@ def newest_report(project: Project, asked: Asked, changed: bool) -> Path:
 def _stored_page(store: ObjectStore, key: str) -> bytes:
     """Nothing where there is none, or one that is not what was stored: it is made anew."""
     try:
-        page = store.get(key) if store.keys(FORECAST_REPORT) else b""
+        page = store.get(key) if store.keys(Asset.FORECAST_REPORT) else b""
     except DamagedObjectError:
         return b""
     return page if is_sealed(key, page) else b""

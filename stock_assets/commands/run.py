@@ -22,7 +22,7 @@ from stock_assets.forecasting.summary import (
 )
 from stock_assets.partitions import months_before
 from stock_assets.planning.extent import Range
-from stock_assets.resources.io_managers import stored_partitions
+from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.read_cache import read_rows
 from stock_assets.settings import Settings
 

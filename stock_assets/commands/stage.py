@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from datetime import date
 
-from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_JOB
+from stock_assets.asset_keys import Asset
+from stock_assets.automation.jobs import DAILY_ASSETS, DAILY_JOB, MONTHLY_JOB
 from stock_assets.backfill.execution import bring_up_to_date, with_objects_mended
 from stock_assets.backfill.progress import Progress
 from stock_assets.backfill.project import Project, open_project, run_partitions
@@ -13,13 +14,12 @@ from stock_assets.planning.plan import Wanted
 from stock_assets.settings import Settings
 
 STAGE_ASSETS: dict[str, tuple[str, ...]] = {
-    "prepare": ("raw_prices", "features", "train_set", "test_set"),
-    "train": ("tuned_model",),
-    "register": ("registered_version",),
-    "forecast": ("daily_forecast",),
-    "evaluate": ("forecast_rmse",),
+    "prepare": (Asset.RAW_PRICES, Asset.FEATURES, Asset.TRAIN_SET, Asset.TEST_SET),
+    "train": (Asset.TUNED_MODEL,),
+    "register": (Asset.REGISTERED_VERSION,),
+    "forecast": (Asset.DAILY_FORECAST,),
+    "evaluate": (Asset.FORECAST_RMSE,),
 }
-_SESSION_ASSETS = frozenset({"raw_prices", "features", "daily_forecast", "forecast_rmse"})
 
 
 def run_stage(settings: Settings, stage: str) -> str:
@@ -31,12 +31,12 @@ def run_stage(settings: Settings, stage: str) -> str:
 def _run_stage(project: Project, stage: str) -> str:
     newest = project.partitions.newest
     if stage == "prepare":
-        keys = project.range_of(newest, newest).wanted().keys
-        history = {asset: keys[asset] for asset in ("raw_prices", "features")}
+        wanted = project.range_of(newest, newest).wanted()
+        history = {asset: wanted.of(asset) for asset in (Asset.RAW_PRICES, Asset.FEATURES)}
         bring_up_to_date(project, Wanted(history), Progress())
     assets = STAGE_ASSETS[stage]
-    by_session = [asset for asset in assets if asset in _SESSION_ASSETS]
-    by_month = [asset for asset in assets if asset not in _SESSION_ASSETS]
+    by_session = [asset for asset in assets if asset in DAILY_ASSETS]
+    by_month = [asset for asset in assets if asset not in DAILY_ASSETS]
     keys = []
     if by_session:
         keys.append(_materialise(project, DAILY_JOB, by_session, newest))

@@ -71,7 +71,7 @@ def _imported(source: str) -> Iterator[str]:
 
 
 def bare_code(source: str) -> str:
-    """A source without comments, docstrings and blank lines; the same for every version of Python."""
+    """A source without comments, docstrings and blank lines, as every version of Python sees it."""
     dropped = {
         line
         for node in ast.walk(ast.parse(source))

@@ -1,21 +1,15 @@
-"""Which keys there ought to be: for a range that someone asks for, and for a dataset as it stands."""
+"""Which keys there ought to be: of a range that someone asks for, of a dataset as it stands."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 
+from stock_assets.asset_keys import Asset
 from stock_assets.errors import SettingsError
 from stock_assets.forecasting.features import BAR_SESSIONS
 from stock_assets.forecasting.intervals import adaptive_history
 from stock_assets.partitions import Partitions, month_key, month_of, months_before
-from stock_assets.planning.lineage import (
-    DAILY_FORECAST,
-    FEATURES,
-    FORECAST_RMSE,
-    MONTH_ASSETS,
-    RAW_PRICES,
-    Lineage,
-)
+from stock_assets.planning.lineage import MONTH_ASSETS, Lineage
 from stock_assets.planning.plan import Wanted
 from stock_assets.settings import Settings
 
@@ -40,11 +34,11 @@ class Range:
         """The keys of each asset."""
         return Wanted(
             {
-                RAW_PRICES: list(map(str, self.prices)),
-                FEATURES: list(map(str, self.features)),
-                **dict.fromkeys(MONTH_ASSETS, list(self.months)),
-                DAILY_FORECAST: list(map(str, self.forecasts)),
-                FORECAST_RMSE: list(map(str, self.targets)),
+                Asset.RAW_PRICES: list(map(str, self.prices)),
+                Asset.FEATURES: list(map(str, self.features)),
+                **{asset: list(self.months) for asset in MONTH_ASSETS},
+                Asset.DAILY_FORECAST: list(map(str, self.forecasts)),
+                Asset.FORECAST_RMSE: list(map(str, self.targets)),
             }
         )
 
@@ -98,8 +92,12 @@ def extent(
         lineage: Of the deployment.
         stored: The keys of each asset.
     """
-    forecasts = stored.get(DAILY_FORECAST, ())
-    reached = [max(keys) for asset in (DAILY_FORECAST, FORECAST_RMSE) if (keys := stored.get(asset))]
+    forecasts = stored.get(Asset.DAILY_FORECAST, ())
+    reached = [
+        max(keys)
+        for asset in (Asset.DAILY_FORECAST, Asset.FORECAST_RMSE)
+        if (keys := stored.get(asset))
+    ]
     if partitions.is_live:
         last = partitions.newest
     elif reached:

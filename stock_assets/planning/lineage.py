@@ -12,27 +12,30 @@ from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
+from stock_assets.asset_keys import Asset
 from stock_assets.forecasting.fingerprint import source_hash
 from stock_assets.forecasting.promotion import PARTS, ModelVersion, version_for
 from stock_assets.planning.stamp import Stamp, digest
 
-RAW_PRICES, FEATURES = "raw_prices", "features"
-TRAIN_SET, TEST_SET = "train_set", "test_set"
-TUNED_MODEL, REGISTERED_VERSION = "tuned_model", "registered_version"
-DAILY_FORECAST, FORECAST_RMSE = "daily_forecast", "forecast_rmse"
-SESSION_ASSETS = (RAW_PRICES, FEATURES, DAILY_FORECAST, FORECAST_RMSE)
-MONTH_ASSETS = (TRAIN_SET, TEST_SET, TUNED_MODEL, REGISTERED_VERSION)
-IN_ORDER = (RAW_PRICES, FEATURES, *MONTH_ASSETS, DAILY_FORECAST, FORECAST_RMSE)
+SESSION_ASSETS = (Asset.RAW_PRICES, Asset.FEATURES, Asset.DAILY_FORECAST, Asset.FORECAST_RMSE)
+MONTH_ASSETS = (Asset.TRAIN_SET, Asset.TEST_SET, Asset.TUNED_MODEL, Asset.REGISTERED_VERSION)
+IN_ORDER = (
+    Asset.RAW_PRICES,
+    Asset.FEATURES,
+    *MONTH_ASSETS,
+    Asset.DAILY_FORECAST,
+    Asset.FORECAST_RMSE,
+)
 """Each asset after those that it is made of."""
 
 _MODULES = {
-    FEATURES: "features",
-    TRAIN_SET: "splits",
-    TEST_SET: "splits",
-    TUNED_MODEL: "training",
-    REGISTERED_VERSION: "gate",
-    DAILY_FORECAST: "forecast",
-    FORECAST_RMSE: "evaluation",
+    Asset.FEATURES: "features",
+    Asset.TRAIN_SET: "splits",
+    Asset.TEST_SET: "splits",
+    Asset.TUNED_MODEL: "training",
+    Asset.REGISTERED_VERSION: "gate",
+    Asset.DAILY_FORECAST: "forecast",
+    Asset.FORECAST_RMSE: "evaluation",
 }
 """The module of `forecasting` that computes an asset. Prices are data: no code makes them stale."""
 VERSIONS, CHAMPIONS, LENDER = "versions", "champions", "lender"
@@ -105,10 +108,10 @@ class Lineage:
         if asset in self.rules.windows:
             return tuple(window.upstream for window in self.rules.windows[asset])
         return {
-            TRAIN_SET: (FEATURES,),
-            TEST_SET: (FEATURES,),
-            TUNED_MODEL: (TRAIN_SET, TEST_SET, TUNED_MODEL),
-            REGISTERED_VERSION: (TUNED_MODEL, TEST_SET),
+            Asset.TRAIN_SET: (Asset.FEATURES,),
+            Asset.TEST_SET: (Asset.FEATURES,),
+            Asset.TUNED_MODEL: (Asset.TRAIN_SET, Asset.TEST_SET, Asset.TUNED_MODEL),
+            Asset.REGISTERED_VERSION: (Asset.TUNED_MODEL, Asset.TEST_SET),
         }.get(asset, ())
 
     def ranges(self, asset: str, key: str, through: date | None = None) -> Iterator["Range"]:
@@ -118,12 +121,12 @@ class Lineage:
             for window in self.rules.windows[asset]:
                 last = place - window.shift
                 yield Range(window.upstream, max(0, last - window.count + 1), last)
-        elif asset in (TRAIN_SET, TEST_SET):
+        elif asset in (Asset.TRAIN_SET, Asset.TEST_SET):
             span = self.rules.span(key, through)
             if span:
-                first = span.train_first if asset == TRAIN_SET else span.test_first
+                first = span.train_first if asset == Asset.TRAIN_SET else span.test_first
                 yield Range(
-                    FEATURES,
+                    Asset.FEATURES,
                     bisect_left(self.sessions, str(first)),
                     bisect_right(self.sessions, str(span.through)) - 1,
                 )
@@ -160,19 +163,23 @@ class Lineage:
                 part.upstream: sums[part.upstream].digest(part.first, part.last)
                 for part in self.ranges(asset, key, retrained.get(key))
             }
-            if asset in (TRAIN_SET, TEST_SET):
+            if asset in (Asset.TRAIN_SET, Asset.TEST_SET):
                 own["data"] = self._data(asset, key, retrained.get(key))
-            elif asset == TUNED_MODEL:
-                inputs = {one: _value(stamps, one, key) for one in (TRAIN_SET, TEST_SET)}
-                lender = stamps.get(TUNED_MODEL, {}).get(self.rules.lender(key))
+            elif asset == Asset.TUNED_MODEL:
+                inputs = {
+                    one: _value(stamps, one, key) for one in (Asset.TRAIN_SET, Asset.TEST_SET)
+                }
+                lender = stamps.get(Asset.TUNED_MODEL, {}).get(self.rules.lender(key))
                 if lender and self._borrows(key, retrained.get(key)):
                     inputs[LENDER] = lender.marks.get(PARAMS, "")
-            elif asset == REGISTERED_VERSION:
-                inputs = {one: _value(stamps, one, key) for one in (TUNED_MODEL, TEST_SET)}
+            elif asset == Asset.REGISTERED_VERSION:
+                inputs = {
+                    one: _value(stamps, one, key) for one in (Asset.TUNED_MODEL, Asset.TEST_SET)
+                }
                 span = self.rules.span(key, retrained.get(key))
                 if span:
                     inputs[CHAMPIONS] = serving.on(span.through)
-            elif asset == DAILY_FORECAST:
+            elif asset == Asset.DAILY_FORECAST:
                 inputs[VERSIONS] = serving.on(date.fromisoformat(key))
             found[key] = Stamp(code, own, inputs)
         return found
@@ -186,7 +193,7 @@ class Lineage:
             return "too little history"
         first, last = (
             (span.train_first, span.train_last)
-            if asset == TRAIN_SET
+            if asset == Asset.TRAIN_SET
             else (span.test_first, span.through)
         )
         return f"{first}..{last}"
@@ -205,9 +212,7 @@ class _Sums:
     """Digests of windows, each from two running sums: the digest of a set is the sum of its own."""
 
     def __init__(self, sessions: Sequence[str], stored: Mapping[str, Stamp]) -> None:
-        each = (
-            int(digest(key, stored[key].value), 16) if key in stored else 0 for key in sessions
-        )
+        each = (int(digest(key, stored[key].value), 16) if key in stored else 0 for key in sessions)
         self._until = [0, *accumulate(each)]
 
     def digest(self, first: int, last: int) -> str:
@@ -222,7 +227,8 @@ class _Serving:
         self._versions = versions
         # Who serves changes on these days alone.
         self._days = sorted(
-            {v.trained_through for v in versions} | {p.after for v in versions for p in v.promotions}
+            {v.trained_through for v in versions}
+            | {p.after for v in versions for p in v.promotions}
         )
         self._known: dict[int, str] = {}
 

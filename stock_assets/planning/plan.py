@@ -11,19 +11,13 @@ from datetime import date
 from itertools import accumulate
 from typing import Any, Literal
 
+from stock_assets.asset_keys import Asset
 from stock_assets.forecasting.promotion import ModelVersion
 from stock_assets.planning.lineage import (
     CHAMPIONS,
-    DAILY_FORECAST,
-    FORECAST_RMSE,
     IN_ORDER,
     LENDER,
-    RAW_PRICES,
-    REGISTERED_VERSION,
     SESSION_ASSETS,
-    TEST_SET,
-    TRAIN_SET,
-    TUNED_MODEL,
     VERSIONS,
     Lineage,
 )
@@ -31,13 +25,13 @@ from stock_assets.planning.stamp import Stamp
 
 State = Literal["missing", "damaged", "stale"]
 _WORDS = {
-    RAW_PRICES: "prices",
-    DAILY_FORECAST: "the forecast",
-    FORECAST_RMSE: "the scores",
-    TRAIN_SET: "the train set",
-    TEST_SET: "the test set",
-    TUNED_MODEL: "the model",
-    REGISTERED_VERSION: "the version",
+    Asset.RAW_PRICES: "prices",
+    Asset.DAILY_FORECAST: "the forecast",
+    Asset.FORECAST_RMSE: "the scores",
+    Asset.TRAIN_SET: "the train set",
+    Asset.TEST_SET: "the test set",
+    Asset.TUNED_MODEL: "the model",
+    Asset.REGISTERED_VERSION: "the version",
 }
 _NAMED = 3
 
@@ -71,10 +65,10 @@ class Stored:
     """What is stored, as the plan sees it.
 
     `stamps`: by asset and key, of objects that can be read. `damaged`: by asset and key, what is
-    wrong with those that can't. `asked`: the tickers that a session's prices were asked for, by key. `issued`:
-    sessions whose forecast was issued: they stay as they are. `retrained`: of months, the session
-    of their own through which they were trained again. `anew`: by asset, keys that someone asked
-    for anew, and since when (ISO 8601).
+    wrong with those that can't. `asked`: the tickers that a session's prices were asked for.
+    `issued`: sessions whose forecast was issued: they stay as they are. `retrained`: of months, the
+    session of their own through which they were trained again. `anew`: by asset, keys that someone
+    asked for anew, and since when (ISO 8601).
     """
 
     stamps: Mapping[str, Mapping[str, Stamp]]
@@ -124,14 +118,18 @@ def make_plan(
     """
     due: dict[str, dict[str, Due]] = {}
     for asset in IN_ORDER:
-        keys = [key for key in wanted.of(asset) if asset != DAILY_FORECAST or key not in stored.issued]
+        keys = [
+            key
+            for key in wanted.of(asset)
+            if asset != Asset.DAILY_FORECAST or key not in stored.issued
+        ]
         expected = lineage.made_of(asset, keys, stored.stamps, versions, stored.retrained)
         waiting = _waiting(lineage, asset, keys, due, stored)
         found: dict[str, Due] = {}
         for key in keys:
             one = _own_reason(lineage, asset, key, stored, expected[key], frozenset(tickers))
             waits = waiting.get(key)
-            if asset == TUNED_MODEL and (lender := lineage.rules.lender(key)) != key:
+            if asset == Asset.TUNED_MODEL and (lender := lineage.rules.lender(key)) != key:
                 waits = waits or (f"the search of {lender}" if lender in found else None)
             if one and waits:
                 one = Due(one.state, f"{one.reason}; waits for {waits}", waits=True)
@@ -151,7 +149,7 @@ def _own_reason(
     stamp = stored.stamps.get(asset, {}).get(key)
     if stamp is None:
         return Due("missing", "missing")
-    if asset == RAW_PRICES:
+    if asset == Asset.RAW_PRICES:
         lacking = tickers - stored.asked.get(key, frozenset())
         if lacking:
             named = tuple(sorted(lacking))
@@ -203,7 +201,7 @@ def _changed_input(
     what = _WORDS.get(name, name)
     if not later:
         return f"{what} went into it that are others now"
-    changed = "were fetched later or revised" if name == RAW_PRICES else "changed"
+    changed = "were fetched later or revised" if name == Asset.RAW_PRICES else "changed"
     return f"{what} of {_listed(later)} {changed}"
 
 
@@ -236,7 +234,11 @@ def _waiting(
         for upstream in months:
             if key not in found and key in due.get(upstream, {}):
                 found[key] = f"{_WORDS[upstream]} of {key}"
-        if asset == DAILY_FORECAST and key not in found and key[:7] in due[REGISTERED_VERSION]:
+        if (
+            asset == Asset.DAILY_FORECAST
+            and key not in found
+            and key[:7] in due[Asset.REGISTERED_VERSION]
+        ):
             found[key] = f"the version of {key[:7]}"
     return found
 

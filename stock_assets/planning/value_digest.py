@@ -1,7 +1,7 @@
 """Digests of what objects hold: what downstream stamps are made of.
 
-Left out is what changes nothing downstream: when and from whom a bar was fetched, where MLflow keeps
-a study. So an object that is made again with the same values makes nothing else stale.
+Left out is what changes nothing downstream: when and from whom a bar was fetched, where MLflow
+keeps a study. So an object that is made again with the same values makes nothing else stale.
 """
 
 import io
@@ -11,19 +11,13 @@ from typing import Any
 
 import polars as pl
 
-from stock_assets.planning.lineage import (
-    CHAMPIONS,
-    DAILY_FORECAST,
-    PARAMS,
-    RAW_PRICES,
-    REGISTERED_VERSION,
-    TUNED_MODEL,
-)
+from stock_assets.asset_keys import Asset
+from stock_assets.planning.lineage import CHAMPIONS, PARAMS
 from stock_assets.planning.stamp import digest
 
 _BESIDE = {
-    RAW_PRICES: frozenset({"source", "fetched_at", "revisions"}),
-    DAILY_FORECAST: frozenset({"issued_at", "record_hash"}),
+    Asset.RAW_PRICES: frozenset({"source", "fetched_at", "revisions"}),
+    Asset.DAILY_FORECAST: frozenset({"issued_at", "record_hash"}),
 }
 """Columns that change nothing downstream."""
 
@@ -35,7 +29,7 @@ def value_digest(asset: str, value: Any) -> str:
         held = value.select(pl.exclude(*_BESIDE.get(asset, ()))) if asset in _BESIDE else value
         held.rechunk().write_ipc(buffer, compression="uncompressed")
         return digest(buffer.getvalue())
-    if asset == TUNED_MODEL:
+    if asset == Asset.TUNED_MODEL:
         # The same data, code and settings give the same study, wherever it is kept.
         return digest(str(value.get("fingerprint") or value.get("reason")))
     return digest(
@@ -49,14 +43,14 @@ def value_digest(asset: str, value: Any) -> str:
 
 def marks_of(asset: str, value: Any) -> dict[str, str]:
     """Marks that a value gives by itself: of a trained study the digest of its parameters."""
-    if asset == TUNED_MODEL and value.get("params") is not None:
+    if asset == Asset.TUNED_MODEL and value.get("params") is not None:
         return {PARAMS: digest(json.dumps(value["params"], sort_keys=True))}
     return {}
 
 
 def stated_inputs(asset: str, value: Any) -> Mapping[str, str]:
     """Inputs that a value names itself: a version, the champions that it was held against."""
-    if asset == REGISTERED_VERSION and isinstance(value.get("held_against"), dict):
+    if asset == Asset.REGISTERED_VERSION and isinstance(value.get("held_against"), dict):
         judges = value["held_against"]
         return {CHAMPIONS: f"{judges['point'] or '-'}/{judges['intervals'] or '-'}"}
     return {}

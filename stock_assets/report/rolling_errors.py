@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from stock_assets.forecasting.episodes import EpisodeState, Event, Rules, judge
-from stock_assets.forecasting.thresholds import POOLED, Measure, Readings, Thresholds
+from stock_assets.monitoring.episodes import EpisodeState, Event, Rules, judge
+from stock_assets.monitoring.thresholds import POOLED, Measure, Readings, Thresholds
 from stock_assets.report.charts import Figure, Line, Rule, Sessions, session_chart
 from stock_assets.report.numbers import counted, number, percent, price
 from stock_assets.report.rows import ReportRows

@@ -9,10 +9,10 @@ from typing import Any
 import polars as pl
 
 from stock_assets.forecasting.baselines import beside_baselines, summarise_baselines
-from stock_assets.forecasting.episodes import Rules
 from stock_assets.forecasting.promotion import ModelVersion
 from stock_assets.forecasting.summary import summarise
-from stock_assets.forecasting.thresholds import Readings, Thresholds, in_breach
+from stock_assets.monitoring.episodes import Rules
+from stock_assets.monitoring.thresholds import Readings, Thresholds, in_breach
 
 
 @dataclass(frozen=True)

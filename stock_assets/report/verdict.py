@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stock_assets.forecasting.thresholds import Measure, Thresholds
+from stock_assets.monitoring.thresholds import Measure, Thresholds
 from stock_assets.report.intervals_useful import ALIKE, UNKNOWN, Ratio, interval_ratios
 from stock_assets.report.numbers import counted, number, percent
 from stock_assets.report.rows import ReportRows

@@ -66,7 +66,9 @@ def tickers_asked(
     Prices of an older release name none: what they were asked for is what they have bars of.
     """
     sets = asked_sets(store, stamps)
-    found = {key: sets.get(stamp.marks.get(ASKED, ""), frozenset()) for key, stamp in stamps.items()}
+    found = {
+        key: sets.get(stamp.marks.get(ASKED, ""), frozenset()) for key, stamp in stamps.items()
+    }
     silent = [key for key, stamp in stamps.items() if ASKED not in stamp.marks]
     if silent:
         rows = read_rows(store, [objects[key] for key in silent], "ticker", "session")

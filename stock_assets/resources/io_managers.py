@@ -23,10 +23,10 @@ from dagster._core.storage.tags import (  # dagster exports the names nowhere el
 from stock_assets.errors import MissingPartitionsError, PartitionMismatchError
 from stock_assets.planning.stamp import STAMP_FIELD, Stamp, stamped
 from stock_assets.resources.object_store import ObjectStore, StoredObject
-from stock_assets.resources.partition_objects import partition_object, stored_partitions
-from stock_assets.resources.stamper import Stamper
 from stock_assets.resources.one_by_one import OneByOne, StoredPartitions, refuse_missing
+from stock_assets.resources.partition_objects import partition_object, stored_partitions
 from stock_assets.resources.read_cache import read_rows
+from stock_assets.resources.stamper import Stamper
 from stock_assets.resources.stored_values import as_json, read_values
 
 PARTITIONED_BY = "partitioned_by"

@@ -14,8 +14,9 @@ from datetime import UTC, date, datetime
 from datetime import time as clock_time
 from typing import TYPE_CHECKING
 
-from stock_assets.forecasting.thresholds import Measure
-from stock_assets.resources.live_scores import LiveScore, TickerScore, thresholds_of
+from stock_assets.monitoring.live_scores import LiveScore, TickerScore
+from stock_assets.monitoring.thresholds import Measure
+from stock_assets.resources.alert_settings import thresholds_of
 from stock_assets.settings import Settings
 
 if TYPE_CHECKING:

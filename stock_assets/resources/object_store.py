@@ -16,10 +16,12 @@ from typing import TypeVar
 
 import obstore
 import polars as pl
+from obstore.exceptions import AlreadyExistsError, PreconditionError
 from obstore.store import LocalStore, S3Store
 
 from stock_assets.errors import DamagedObjectError, ObjectStoreError
 from stock_assets.local.lease import store_lease
+from stock_assets.local.locks import locked
 from stock_assets.local.own_folder import remedy_of_damage
 from stock_assets.local.seaweed import BUCKET, REGION
 from stock_assets.resources.seal import is_sealed, seal
@@ -197,6 +199,31 @@ class ObjectStore:
         with self._explained(key):
             answer = obstore.get(self._store, key)
             return bytes(answer.bytes()), answer.meta["e_tag"] or ""
+
+    def find_with_tag(self, key: str) -> tuple[bytes, str] | None:
+        """An object's content and entity tag; None where there is none."""
+        with self._explained(key), suppress(FileNotFoundError):
+            answer = obstore.get(self._store, key)
+            return bytes(answer.bytes()), answer.meta["e_tag"] or ""
+        return None
+
+    def put_if(self, key: str, content: bytes, tag: str | None) -> str | None:
+        """Writes an object if there is still the one of an entity tag, or still none.
+
+        Returns:
+            Its new tag; None where another one was faster.
+        """
+        refused = (AlreadyExistsError, PreconditionError, FileNotFoundError)
+        with self._explained(key), suppress(*refused):
+            if tag is None:
+                return obstore.put(self._store, key, content, mode="create")["e_tag"] or ""
+            if isinstance(self._store, S3Store):
+                return obstore.put(self._store, key, content, mode={"e_tag": tag})["e_tag"] or ""
+            # A folder knows no such condition.
+            with locked(Path(self.uri.removeprefix("file://")) / f"{key}.lock"):
+                if obstore.head(self._store, key)["e_tag"] == tag:
+                    return obstore.put(self._store, key, content)["e_tag"] or ""
+        return None
 
     def damaged(self, reasons: Mapping[str, str]) -> DamagedObjectError:
         """The error that names damaged objects, each with what is wrong with it."""

@@ -1,6 +1,7 @@
 """Where a partition's object lies, and which partitions have one."""
 
-from stock_assets.planning.lineage import REGISTERED_VERSION, SESSION_ASSETS, TUNED_MODEL
+from stock_assets.asset_keys import Asset
+from stock_assets.planning.lineage import SESSION_ASSETS
 from stock_assets.resources.object_store import ObjectStore, StoredObject
 
 
@@ -12,7 +13,9 @@ def partition_object(asset: str, partitioned_by: str, key: str, file: str) -> st
 def object_path(asset: str, key: str) -> str:
     """The same by asset and key alone."""
     by = "session" if asset in SESSION_ASSETS else "month"
-    file = "value.json" if asset in (TUNED_MODEL, REGISTERED_VERSION) else "part.parquet"
+    file = (
+        "value.json" if asset in (Asset.TUNED_MODEL, Asset.REGISTERED_VERSION) else "part.parquet"
+    )
     return partition_object(asset, by, key, file)
 
 

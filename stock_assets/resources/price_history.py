@@ -10,9 +10,9 @@ from datetime import date, timedelta
 
 import polars as pl
 
+from stock_assets.asset_keys import Asset
 from stock_assets.errors import DamagedObjectError
 from stock_assets.market.revisions import STORED_SCHEMA
-from stock_assets.planning.lineage import RAW_PRICES
 from stock_assets.resources.asked_tickers import marks_of_asked, tickers_asked
 from stock_assets.resources.object_store import ObjectStore, StoredObject
 from stock_assets.resources.partition_objects import stored_partitions
@@ -73,7 +73,7 @@ class PriceHistory:
         """
         stored = self._objects(sessions[0])
         objects = {str(s): stored[str(s)] for s in sessions if str(s) in stored}
-        stamps = StampIndex(self._store).look_up(RAW_PRICES, objects).stamps
+        stamps = StampIndex(self._store).look_up(Asset.RAW_PRICES, objects).stamps
         before = tickers_asked(self._store, stamps, objects)
         return marks_of_asked(self._store, sessions, before, answered)
 
@@ -86,4 +86,4 @@ class PriceHistory:
         return read_rows(self._store, present, *columns)
 
     def _objects(self, since: date | None = None) -> dict[str, StoredObject]:
-        return stored_partitions(self._store, RAW_PRICES, "session", str(since or ""))
+        return stored_partitions(self._store, Asset.RAW_PRICES, "session", str(since or ""))

@@ -8,7 +8,6 @@ from datetime import date
 import polars as pl
 
 from stock_assets.errors import EmptyAnswerError, InvalidFileError, SettingsError, SourceError
-from stock_assets.forecasting.thresholds import POOLED
 from stock_assets.market.bars import empty_bars
 from stock_assets.market.membership import Membership
 from stock_assets.market.off_session import (
@@ -19,6 +18,7 @@ from stock_assets.market.off_session import (
 )
 from stock_assets.market.sessions import ExchangeCalendar, load_calendar
 from stock_assets.market.sources import PriceSource
+from stock_assets.monitoring.thresholds import POOLED
 from stock_assets.resources.object_store import configured_connection
 from stock_assets.settings import Settings
 

@@ -7,21 +7,22 @@ from typing import Any
 
 import polars as pl
 
+from stock_assets.asset_keys import Asset
 from stock_assets.errors import MissingPartitionsError
-from stock_assets.forecasting.episodes import Rules
 from stock_assets.forecasting.evaluation import SCORE_SCHEMA
 from stock_assets.forecasting.fingerprint import code_hash
 from stock_assets.forecasting.forecast_schema import FORECAST_SCHEMA
 from stock_assets.forecasting.promotion import ModelVersion
 from stock_assets.market.plausibility import JUDGING_SESSIONS, judge_bars
 from stock_assets.market.sessions import ExchangeCalendar
+from stock_assets.monitoring.live_scores import live_scores
 from stock_assets.report.fans import SESSIONS as FAN_SESSIONS
 from stock_assets.report.rows import About, ReportRows
-from stock_assets.resources.io_managers import stored_partitions
-from stock_assets.resources.live_scores import live_scores, thresholds_of
+from stock_assets.resources.alert_settings import rules_of, thresholds_of
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.model_settings import settings_key
 from stock_assets.resources.object_store import ObjectStore, StoredObject
+from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.price_history import PriceHistory
 from stock_assets.resources.read_cache import read_rows
 from stock_assets.resources.stored_values import read_values
@@ -97,10 +98,10 @@ def read_report(
         )
     of_grids = [o for k, o in forecast.items() if k >= str(as_of)]
     of_grids = of_grids[-max(_MOST_GRIDS // tickers, 1) :]
-    score = stored_partitions(store, "forecast_rmse", "session", str(shown[0]))
+    score = stored_partitions(store, Asset.FORECAST_RMSE, "session", str(shown[0]))
     scored = [o for k, o in score.items() if k <= str(shown[-1])]
     scores = _of_tickers(_read(store, scored, SCORE_SCHEMA), wanted)
-    registered = _json_values(store, "registered_version", newest)
+    registered = _json_values(store, Asset.REGISTERED_VERSION, newest)
     about = About(
         settings.dataset_name,
         datetime.now(UTC),
@@ -124,7 +125,7 @@ def read_report(
         _of_tickers(_bars(store, calendar, as_of, shown[-1]), wanted),
         _of_tickers(_returns(store, newest), wanted),
         registered,
-        _json_values(store, "tuned_model", newest),
+        _json_values(store, Asset.TUNED_MODEL, newest),
         *_from_registry(registry, registered),
         {
             score.session: score.readings()
@@ -133,7 +134,7 @@ def read_report(
             )
         },
         thresholds_of(settings),
-        Rules(settings.rmse_recovery_sessions, settings.rmse_window),
+        rules_of(settings),
     )
 
 
@@ -141,7 +142,7 @@ def _stored_forecasts(
     settings: Settings, store: ObjectStore, due: date, asked: Asked
 ) -> dict[str, StoredObject]:
     """By session forecast from; those whose target is past the range are left out but the next."""
-    every = stored_partitions(store, "daily_forecast")
+    every = stored_partitions(store, Asset.DAILY_FORECAST)
     stored = {key: found for key, found in every.items() if key <= str(due)}
     if not stored or (asked.first and max(stored) < str(asked.first)):
         there = f"there are {min(every)}..{max(every)}" if every else "there is none"
@@ -176,7 +177,7 @@ def _bars(store: ObjectStore, calendar: ExchangeCalendar, first: date, last: dat
 
 
 def _returns(store: ObjectStore, newest: date) -> pl.DataFrame:
-    stored = stored_partitions(store, "features")
+    stored = stored_partitions(store, Asset.FEATURES)
     known = [one for key, one in stored.items() if key <= str(newest)]
     return read_rows(store, known, "ticker", "session", "return_1d")
 

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
+from stock_assets.asset_keys import Asset
 from stock_assets.forecasting.promotion import ModelVersion
-from stock_assets.planning.lineage import DAILY_FORECAST, THROUGH, Lineage
+from stock_assets.planning.lineage import THROUGH, Lineage
 from stock_assets.planning.stamp import Stamp
 from stock_assets.planning.value_digest import marks_of, stated_inputs, value_digest
 from stock_assets.resources.object_store import ObjectStore, StoredObject
@@ -58,7 +59,7 @@ class Stamper:
             for (of, key), marks in self._marks.items()
             if of == asset and THROUGH in marks
         }
-        versions = self._versions() if asset == DAILY_FORECAST else ()
+        versions = self._versions() if asset == Asset.DAILY_FORECAST else ()
         made_of = self._lineage.made_of(asset, list(values), self._seen, versions, through)
         now = time.monotonic()
         each = (now - self._since) / max(1, len(values))

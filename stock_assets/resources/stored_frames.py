@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from stock_assets.asset_keys import Asset
 from stock_assets.forecasting.evaluation import SCORE_LATER, SCORE_SCHEMA
 from stock_assets.forecasting.features import FEATURE_LATER, FEATURE_SCHEMA
 from stock_assets.forecasting.forecast_schema import FORECAST_LATER, FORECAST_SCHEMA
@@ -44,12 +45,12 @@ class Columns:
 
 
 _DECLARED: Mapping[str, Columns] = {
-    "raw_prices": Columns(STORED_SCHEMA, STORED_LATER),
-    "features": Columns(FEATURE_SCHEMA, FEATURE_LATER),
-    "train_set": Columns(LABELLED_SCHEMA, FEATURE_LATER),
-    "test_set": Columns(LABELLED_SCHEMA, FEATURE_LATER),
-    "daily_forecast": Columns(FORECAST_SCHEMA, FORECAST_LATER),
-    "forecast_rmse": Columns(SCORE_SCHEMA, SCORE_LATER),
+    Asset.RAW_PRICES: Columns(STORED_SCHEMA, STORED_LATER),
+    Asset.FEATURES: Columns(FEATURE_SCHEMA, FEATURE_LATER),
+    Asset.TRAIN_SET: Columns(LABELLED_SCHEMA, FEATURE_LATER),
+    Asset.TEST_SET: Columns(LABELLED_SCHEMA, FEATURE_LATER),
+    Asset.DAILY_FORECAST: Columns(FORECAST_SCHEMA, FORECAST_LATER),
+    Asset.FORECAST_RMSE: Columns(SCORE_SCHEMA, SCORE_LATER),
 }
 
 

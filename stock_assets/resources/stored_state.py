@@ -3,11 +3,8 @@
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from stock_assets.planning.lineage import (
-    DAILY_FORECAST,
-    IN_ORDER,
-    RAW_PRICES,
-)
+from stock_assets.asset_keys import Asset
+from stock_assets.planning.lineage import IN_ORDER
 from stock_assets.planning.plan import Stored, Wanted
 from stock_assets.resources.asked_tickers import tickers_asked
 from stock_assets.resources.object_store import ObjectStore, StoredObject
@@ -46,10 +43,10 @@ def stored_state(
     found = {asset: index.look_up(asset, listed[asset]) for asset in IN_ORDER}
     retrained, anew = requested(store, wanted.keys)
     stamps = {asset: one.stamps for asset, one in found.items()}
-    asked = tickers_asked(store, stamps[RAW_PRICES], found[RAW_PRICES].objects)
+    asked = tickers_asked(store, stamps[Asset.RAW_PRICES], found[Asset.RAW_PRICES].objects)
     issued = frozenset(
         key
-        for key, stamp in stamps[DAILY_FORECAST].items()
+        for key, stamp in stamps[Asset.DAILY_FORECAST].items()
         if ISSUED in stamp.marks or (is_live and not stamp.code)
     )
     return Stored(

@@ -10,15 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from stock_assets.asset_keys import Asset
 from stock_assets.errors import DamagedStudyError, RegistryError
-from stock_assets.resources.io_managers import JsonIOManager, partition_object, stored_partitions
+from stock_assets.resources.io_managers import JsonIOManager
 from stock_assets.resources.lost_studies import adopt
 from stock_assets.resources.object_store import ObjectStore
+from stock_assets.resources.partition_objects import partition_object, stored_partitions
 
 if TYPE_CHECKING:
     from stock_assets.resources.model_registry import ModelRegistry
-
-VERSIONS, STUDIES = "registered_version", "tuned_model"
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class StoredVersion:
 
 def stored_versions(store: ObjectStore, through: str = "") -> list[StoredVersion]:
     """Every month's version, by number; of the months up to one, where it is given."""
-    values = _values(store, VERSIONS, through)
+    values = _values(store, Asset.REGISTERED_VERSION, through)
     found = [
         StoredVersion(month, int(v["version"]), v["mlflow_run_id"], v)
         for month, v in values.items()
@@ -81,7 +81,7 @@ def restore_versions(registry: "ModelRegistry", lost: list[StoredVersion]) -> li
     out where its files are gone, or where its number is another model's by now; nothing that is
     registered later gets the number of one that was lost.
     """
-    studies = _values(registry.store, STUDIES)
+    studies = _values(registry.store, Asset.TUNED_MODEL)
     failed = []
     for version in lost:
         try:
@@ -93,9 +93,9 @@ def restore_versions(registry: "ModelRegistry", lost: list[StoredVersion]) -> li
         if not registry.register_again(study, version.value, version.number):
             failed.append(version.month)
             continue
-        _store(registry.store, STUDIES, version.month, study)
+        _store(registry.store, Asset.TUNED_MODEL, version.month, study)
         run_id = {"mlflow_run_id": study["mlflow_run_id"]}
-        _store(registry.store, VERSIONS, version.month, {**version.value, **run_id})
+        _store(registry.store, Asset.REGISTERED_VERSION, version.month, {**version.value, **run_id})
     if failed:
         registry.pass_over(max(version.number for version in lost))
     return failed

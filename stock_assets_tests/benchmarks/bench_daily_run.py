@@ -29,7 +29,7 @@ def prepare(folder: Path, size: Size) -> None:
 
 def _newest(project: Any) -> str:
     """The first session without a forecast."""
-    from stock_assets.resources.io_managers import stored_partitions
+    from stock_assets.resources.partition_objects import stored_partitions
 
     done = max(stored_partitions(project.store, "raw_prices"))
     return min(k for k in project.partitions.sessions.get_partition_keys() if k > done)

@@ -41,7 +41,8 @@ def prepare(folder: Path, size: Size) -> None:
     import polars as pl
 
     from stock_assets.market.revisions import stored_form
-    from stock_assets.resources.io_managers import ParquetIOManager, partition_object
+    from stock_assets.resources.io_managers import ParquetIOManager
+from stock_assets.resources.partition_objects import partition_object
     from stock_assets_tests.benchmarks.simulated import simulated_bars
 
     bars = simulated_bars(size["tickers"], size["sessions"], date(2019, 12, 31))
@@ -84,7 +85,7 @@ def _store(folder: Path, *, copies: bool = True) -> Any:
 
 
 def _stored_bars(store: Any, *columns: str) -> Any:
-    from stock_assets.resources.io_managers import stored_partitions
+    from stock_assets.resources.partition_objects import stored_partitions
     from stock_assets.resources.read_cache import read_rows
 
     objects = list(stored_partitions(store, "raw_prices").values())

@@ -18,7 +18,7 @@ from stock_assets.commands.stages import Progress, fill_history, fill_prices, pl
 from stock_assets.commands.trained_otherwise import trained_otherwise
 from stock_assets.errors import MissingPartitionsError
 from stock_assets.market.sessions import load_calendar
-from stock_assets.resources.io_managers import stored_partitions
+from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.read_cache import read_rows
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import QUICK, make_home

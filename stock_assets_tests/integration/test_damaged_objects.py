@@ -13,7 +13,7 @@ from stock_assets.backfill.project import open_project, run_partitions
 from stock_assets.commands.run import run
 from stock_assets.errors import DamagedObjectError
 from stock_assets.market.sessions import load_calendar
-from stock_assets.resources.io_managers import stored_partitions
+from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.settings import Settings
 from stock_assets_tests.backfilled import comparable
 from stock_assets_tests.conftest import QUICK, make_home

@@ -20,8 +20,8 @@ from stock_assets.commands.report import newest_report
 from stock_assets.commands.stages import Progress, materialise_range, plan_range
 from stock_assets.definitions import build_definitions
 from stock_assets.forecasting.gate import GateDecision
-from stock_assets.resources.io_managers import stored_partitions
-from stock_assets.resources.live_scores import LiveScore
+from stock_assets.monitoring.live_scores import LiveScore
+from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.model_registry import CHAMPION, ModelRegistry
 from stock_assets.resources.read_cache import read_rows
 from stock_assets.resources.report_rows import Asked

@@ -6,7 +6,7 @@ import pytest
 from stock_assets.commands.doctor import diagnose
 from stock_assets.backfill.project import open_project
 from stock_assets.errors import DatabaseFileError
-from stock_assets.resources.io_managers import partition_object
+from stock_assets.resources.partition_objects import partition_object
 from stock_assets.settings import Settings
 
 SESSIONS = ("2013-02-28", "2013-03-01")

@@ -17,7 +17,7 @@ from stock_assets.backfill.project import Project, open_project, run_partitions
 from stock_assets.commands.stages import Progress, materialise_range, plan_range
 from stock_assets.errors import RegistryError
 from stock_assets.forecasting.gate import GateDecision
-from stock_assets.resources.io_managers import stored_partitions
+from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.model_registry import (
     CHALLENGER,
     CHAMPION,

@@ -22,7 +22,8 @@ from stock_assets.forecasting.gate import GateDecision
 from stock_assets.market.bars import PRICES
 from stock_assets.market.sessions import load_calendar
 from stock_assets.market.sources.sample import sample_bars
-from stock_assets.resources.io_managers import ParquetIOManager, stored_partitions
+from stock_assets.resources.io_managers import ParquetIOManager
+from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.read_cache import read_rows
 from stock_assets.settings import Settings

@@ -20,7 +20,7 @@ import pytest
 from stock_assets.commands.monitor import PROGRAMS, MonitorAddresses, monitor_stack
 from stock_assets.errors import LocalStackError
 from stock_assets.local.processes import lives
-from stock_assets.resources.live_scores import LiveScore, TickerScore
+from stock_assets.monitoring.live_scores import LiveScore, TickerScore
 from stock_assets.resources.metrics import MetricsGateway
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import CHECKOUT, make_home

@@ -2,14 +2,14 @@ from datetime import datetime
 
 import pytest
 
-from stock_assets.automation.absence import (
+from stock_assets.market.sessions import ExchangeCalendar
+from stock_assets.monitoring.absence import (
     AbsenceState,
     Due,
     due_session,
     notice,
     sessions_after,
 )
-from stock_assets.market.sessions import ExchangeCalendar
 
 # Thursday, Friday, Monday, Tuesday.
 KEYS = ["2013-02-28", "2013-03-01", "2013-03-04", "2013-03-05"]

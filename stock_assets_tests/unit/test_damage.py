@@ -14,7 +14,8 @@ from stock_assets.commands.due import Due
 from stock_assets.errors import DamagedObjectError
 from stock_assets.forecasting.outlook import OUTLOOK
 from stock_assets.resources.damage import find_damaged
-from stock_assets.resources.io_managers import ParquetIOManager, stored_partitions
+from stock_assets.resources.io_managers import ParquetIOManager
+from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.object_store import CacheFolder, ObjectStore
 from stock_assets.resources.read_cache import read_rows
 from stock_assets.resources.seal import seal

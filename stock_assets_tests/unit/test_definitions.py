@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from stock_assets.asset_keys import Asset
 from stock_assets.definitions import build_definitions
 from stock_assets.settings import Settings
 
@@ -35,6 +36,11 @@ def test_loading_the_definitions_loads_nothing_heavy():
     ).stdout.split()
     assert "stock_assets.definitions" in loaded
     assert [module for module in HEAVY if module in loaded] == []
+
+
+def test_each_asset_has_its_name_from_the_list(graph: Any):
+    listed = {name for key, name in vars(Asset).items() if key.isupper()}
+    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == listed
 
 
 def test_the_readmes_diagram_is_the_graph(graph: Any):

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import dagster as dg
 import pytest
 
-from stock_assets.automation.delivery import FORECAST_RMSE, PAGE_ONLY, deliver
-from stock_assets.automation.memory import Pending
+from stock_assets.alerting.delivery import FORECAST_RMSE, PAGE_ONLY, deliver
 from stock_assets.errors import NotificationError, SettingsError
+from stock_assets.monitoring.messages import Pending
 from stock_assets.resources.notifier import Message
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from stock_assets.forecasting.episodes import EpisodeState, Event, Rules, judge
-from stock_assets.forecasting.thresholds import POOLED, Measure, Thresholds, in_breach
+from stock_assets.monitoring.episodes import EpisodeState, Event, Rules, judge
+from stock_assets.monitoring.thresholds import POOLED, Measure, Thresholds, in_breach
 
 NAN = float("nan")
 # Above 2 is a breach, at most 1.8 is calm; two calm sessions end it, four without a value void it.

@@ -27,7 +27,7 @@ from stock_assets.forecasting.summary import (
 )
 from stock_assets.market.bars import BAR_SCHEMA
 from stock_assets.market.sessions import load_calendar
-from stock_assets.resources.live_scores import live_scores
+from stock_assets.monitoring.live_scores import live_scores
 
 XNYS = load_calendar("XNYS")
 D1, D2 = date(2013, 1, 2), date(2013, 1, 3)

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from stock_assets.automation.health import HEALTH_METRICS, DagsterHealth
+from stock_assets.alerting.health import HEALTH_METRICS, DagsterHealth
 from stock_assets.settings import Settings
 from stock_assets_tests.dagster_runs import leave_run
 

@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 
 from stock_assets.errors import MissingPartitionsError, ObjectStoreError, PartitionMismatchError
-from stock_assets.resources.io_managers import JsonIOManager, ParquetIOManager, stored_partitions
+from stock_assets.resources.io_managers import JsonIOManager, ParquetIOManager
+from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.object_store import ObjectStore, StoredObject
 from stock_assets.resources.one_by_one import OneByOne, StoredPartitions
 

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from stock_assets.forecasting.evaluation import SCORE_SCHEMA
-from stock_assets.resources.live_scores import LiveScore, TickerScore, live_scores
+from stock_assets.monitoring.live_scores import LiveScore, TickerScore, live_scores
 from stock_assets.resources.metrics import METRICS, MetricsGateway
 from stock_assets.settings import Settings
 from stock_assets_tests.loopback import Inbox, inbox

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stock_assets.automation.health import HEALTH_METRICS
+from stock_assets.alerting.health import HEALTH_METRICS
 from stock_assets.commands import monitor
 from stock_assets.commands.monitor import MonitorAddresses, prometheus_configuration
 from stock_assets.resources.metrics import JOB, METRICS

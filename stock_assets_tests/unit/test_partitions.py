@@ -4,10 +4,10 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import pytest
 
+from stock_assets.deployment import load_partitions
 from stock_assets.market.sessions import ExchangeCalendar, load_calendar
 from stock_assets.partitions import (
     Partitions,
-    load_partitions,
     month_key,
     month_of,
     months_before,

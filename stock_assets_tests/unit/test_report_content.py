@@ -6,12 +6,12 @@ from typing import Any
 
 import polars as pl
 
-from stock_assets.forecasting.episodes import Rules
 from stock_assets.forecasting.evaluation import SCORE_SCHEMA
 from stock_assets.forecasting.intervals import GRID
 from stock_assets.forecasting.promotion import ModelVersion, Promotion
-from stock_assets.forecasting.thresholds import Measure, Thresholds
 from stock_assets.market.sessions import ExchangeCalendar
+from stock_assets.monitoring.episodes import Rules
+from stock_assets.monitoring.thresholds import Measure, Thresholds
 from stock_assets.report.fans import fans
 from stock_assets.report.intervals_right import intervals_right, pit_shares
 from stock_assets.report.intervals_useful import interval_ratios, intervals_useful

@@ -7,8 +7,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from stock_assets.forecasting.thresholds import POOLED, Measure, Thresholds
 from stock_assets.market.sessions import ExchangeCalendar
+from stock_assets.monitoring.thresholds import POOLED, Measure, Thresholds
 from stock_assets.report.heading import heading
 from stock_assets.report.intervals_useful import Ratio
 from stock_assets.report.next_session import next_session

@@ -8,11 +8,12 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import pytest
 
-from stock_assets.automation.memory import read_memory
-from stock_assets.automation.sensors import rmse_sensor
+from stock_assets.alerting.memory import read_memory
+from stock_assets.alerting.sensor import rmse_sensor
 from stock_assets.definitions import build_definitions
-from stock_assets.partitions import Partitions, load_partitions
-from stock_assets.resources.live_scores import LiveScore, TickerScore
+from stock_assets.deployment import load_partitions
+from stock_assets.monitoring.live_scores import LiveScore, TickerScore
+from stock_assets.partitions import Partitions
 from stock_assets.resources.metrics import MetricsGateway
 from stock_assets.settings import Settings
 from stock_assets_tests.unit.test_delivery import Stand, Stands
@@ -146,7 +147,7 @@ def test_a_backfill_of_200_old_sessions_tells_nobody(desk: Desk, known: list[tup
 
 
 def test_more_events_than_a_page_holds_are_all_seen(desk: Desk, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("stock_assets.automation.watch._PAGE", 2)
+    monkeypatch.setattr("stock_assets.alerting.watch._PAGE", 2)
     desk.scored(DAYS[0], 0.001)
     desk.tick()
     for day in DAYS[1:]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from stock_assets.forecasting.thresholds import (
+from stock_assets.monitoring.thresholds import (
     Measure,
     Readings,
     Thresholds,

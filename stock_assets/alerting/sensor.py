@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from stock_assets.automation.delivery import deliver
+from stock_assets.alerting.delivery import deliver
+from stock_assets.alerting.memory import Memory, read_memory, write_memory
+from stock_assets.alerting.watch import Watch
 from stock_assets.automation.jobs import MONTHLY_JOB
-from stock_assets.automation.memory import Memory, read_memory, write_memory
-from stock_assets.automation.watch import Watch
 from stock_assets.partitions import Partitions
 from stock_assets.resources.metrics import MetricsGateway
 from stock_assets.resources.notifier import Notifier

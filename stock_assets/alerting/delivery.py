@@ -13,11 +13,12 @@ from typing import Protocol
 
 import dagster as dg
 
-from stock_assets.automation.memory import Pending
+from stock_assets.asset_keys import Asset
 from stock_assets.errors import NotificationError, SettingsError
+from stock_assets.monitoring.messages import Pending
 from stock_assets.resources.notifier import Message
 
-FORECAST_RMSE = dg.AssetKey("forecast_rmse")
+FORECAST_RMSE = dg.AssetKey(Asset.FORECAST_RMSE)
 ALERT, ALERT_ID, CHANNEL = "alert", "alert_id", "channel"
 PAGE_ONLY = "this page alone: STOCK_ASSETS_NOTIFY_URLS is not set"
 SEEN_AFTER = 3

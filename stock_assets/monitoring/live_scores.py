@@ -13,8 +13,7 @@ from typing import Any
 import polars as pl
 
 from stock_assets.forecasting.intervals import COVERAGES
-from stock_assets.forecasting.thresholds import POOLED, Measure, Readings, Thresholds, known
-from stock_assets.settings import Settings
+from stock_assets.monitoring.thresholds import POOLED, Measure, Readings, known
 
 
 @dataclass(frozen=True)
@@ -117,24 +116,6 @@ def live_scores(scores: pl.DataFrame, dataset: str, sessions: list[date]) -> Ite
             },
             _pooled(rows),
         )
-
-
-def thresholds_of(settings: Settings) -> Thresholds:
-    """The limits that a deployment chose."""
-    for_all = {
-        Measure.RETURN: settings.rmse_threshold,
-        Measure.USD: settings.rmse_threshold_usd,
-        Measure.RATIO: settings.rmse_threshold_ratio,
-    }
-    return Thresholds(
-        of_all={measure: limit for measure, limit in for_all.items() if limit is not None},
-        of_one={
-            Measure.RETURN: settings.rmse_threshold_by_ticker,
-            Measure.USD: settings.rmse_threshold_usd_by_ticker,
-            Measure.RATIO: settings.rmse_threshold_ratio_by_ticker,
-        },
-        hysteresis=settings.rmse_hysteresis,
-    )
 
 
 def _pooled(rows: pl.DataFrame) -> TickerScore:

@@ -6,25 +6,27 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
+from stock_assets.alerting.delivery import FORECAST_RMSE
+from stock_assets.alerting.late_push import push_again
+from stock_assets.alerting.memory import Memory, UnpushedMetrics
+from stock_assets.asset_keys import Asset
 from stock_assets.assets.live_metrics import LIVE_SCORE, recent_sessions
-from stock_assets.automation.absence import Absence, Due, due_session, notice, sessions_after
-from stock_assets.automation.delivery import FORECAST_RMSE
 from stock_assets.automation.jobs import MONTHLY_JOB
-from stock_assets.automation.late_push import push_again
-from stock_assets.automation.memory import Memory, UnpushedMetrics
-from stock_assets.automation.messages import (
+from stock_assets.monitoring.absence import Absence, Due, due_session, notice, sessions_after
+from stock_assets.monitoring.episodes import Event, judge
+from stock_assets.monitoring.live_scores import LiveScore
+from stock_assets.monitoring.messages import (
     arrived_message,
     breach_message,
     missing_message,
     recovery_message,
 )
-from stock_assets.forecasting.episodes import Event, Rules, judge
 from stock_assets.partitions import Partitions, month_key, session_of
-from stock_assets.resources.live_scores import LiveScore, thresholds_of
+from stock_assets.resources.alert_settings import rules_of, thresholds_of
 from stock_assets.resources.metrics import MetricsGateway
 from stock_assets.settings import Settings
 
-DAILY_FORECAST = dg.AssetKey("daily_forecast")
+DAILY_FORECAST = dg.AssetKey(Asset.DAILY_FORECAST)
 RETRAIN_TAGS = {"reason": "rmse_breach"}
 _LONGEST_RETRAIN = timedelta(days=1)
 _PAGE, _PAGES_PER_TICK = 1000, 10
@@ -93,9 +95,10 @@ class Watch:
         return score if is_ours and score.session == event.partition else None
 
     def judge(self, memory: Memory, score: LiveScore) -> Memory:
-        rules = Rules(self._settings.rmse_recovery_sessions, self._settings.rmse_window)
         before = memory.episode
-        episode, event = judge(before, score.session, score.readings(), self._thresholds, rules)
+        episode, event = judge(
+            before, score.session, score.readings(), self._thresholds, rules_of(self._settings)
+        )
         memory = replace(memory, episode=episode)
         if event is Event.BREACH:
             message = breach_message(score, self._thresholds, self._next_step(memory))
@@ -139,7 +142,7 @@ class Watch:
             # Of the episode: a tick that is killed and repeated asks for the same run.
             run_key=f"retrain-{memory.dataset}-{memory.episode.opened}",
             partition_key=month_key(session_of(session)),
-            run_config={"ops": {"train_set": config, "test_set": config}},
+            run_config={"ops": {Asset.TRAIN_SET: config, Asset.TEST_SET: config}},
             tags={**RETRAIN_TAGS, "train_through": session},
         )
         episode = replace(memory.episode, retrain_due=False)

@@ -13,9 +13,9 @@ from dagster._core.scheduler.instigation import InstigatorState, SensorInstigato
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from stock_assets.alerting.memory import Memory, read_memory
+from stock_assets.alerting.sensor import SENSOR
 from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_JOB, REFETCH_JOB
-from stock_assets.automation.memory import Memory, read_memory
-from stock_assets.automation.sensors import SENSOR
 
 HEALTH_METRICS = {
     "stock_assets_dagster_runs": "Runs that are queued or under way.",

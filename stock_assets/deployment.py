@@ -1,25 +1,33 @@
-"""What the settings of a deployment make of the graph: the rules that lineage goes by."""
+"""What settings and source make of a deployment: its sessions and months, and its lineage."""
 
 from datetime import date
 
+from stock_assets.asset_keys import Asset
 from stock_assets.forecasting.features import BAR_SESSIONS
 from stock_assets.forecasting.intervals import adaptive_history
 from stock_assets.market.plausibility import JUDGING_SESSIONS
-from stock_assets.partitions import Partitions, month_key, month_of, months_before
-from stock_assets.planning.lineage import (
-    DAILY_FORECAST,
-    FEATURES,
-    FORECAST_RMSE,
-    RAW_PRICES,
-    REGISTERED_VERSION,
-    TUNED_MODEL,
-    Lineage,
-    Rules,
-    Span,
-    Window,
-)
+from stock_assets.market.sessions import load_calendar
+from stock_assets.partitions import Partitions, month_of
+from stock_assets.planning.lineage import Lineage, Rules, Span, Window
 from stock_assets.resources.model_settings import settings_of_studies
+from stock_assets.resources.prices import price_source
 from stock_assets.settings import Settings
+
+
+def load_partitions(settings: Settings) -> Partitions:
+    """Partitions from the settings, or from the source where they leave it open."""
+    calendar = load_calendar(settings.calendar)
+    source = price_source(settings)
+    first = settings.first_session or source.first_session()
+    ends = source.last_session()
+    return Partitions(
+        calendar,
+        first,
+        settings.last_session or ends,
+        is_live=ends is None,
+        sessions_per_run=settings.sessions_per_run,
+        months_per_run=settings.months_per_run,
+    )
 
 
 def lineage_of(settings: Settings, partitions: Partitions) -> Lineage:
@@ -52,18 +60,18 @@ def rules_of(settings: Settings, partitions: Partitions) -> Rules:
 
     return Rules(
         windows={
-            FEATURES: [Window(RAW_PRICES, BAR_SESSIONS + 1)],
-            DAILY_FORECAST: [Window(FEATURES, adaptive_history(horizon) + 1)],
-            FORECAST_RMSE: [
-                Window(DAILY_FORECAST, window, horizon),
-                Window(RAW_PRICES, window + horizon + JUDGING_SESSIONS),
+            Asset.FEATURES: [Window(Asset.RAW_PRICES, BAR_SESSIONS + 1)],
+            Asset.DAILY_FORECAST: [Window(Asset.FEATURES, adaptive_history(horizon) + 1)],
+            Asset.FORECAST_RMSE: [
+                Window(Asset.DAILY_FORECAST, window, horizon),
+                Window(Asset.RAW_PRICES, window + horizon + JUDGING_SESSIONS),
             ],
         },
         settings={
-            FEATURES: {"members": settings.members_uri} if settings.members_uri else {},
-            TUNED_MODEL: settings_of_studies(settings),
-            REGISTERED_VERSION: {"gate_margin": settings.gate_margin},
-            FORECAST_RMSE: {"rmse_window": window},
+            Asset.FEATURES: {"members": settings.members_uri} if settings.members_uri else {},
+            Asset.TUNED_MODEL: settings_of_studies(settings),
+            Asset.REGISTERED_VERSION: {"gate_margin": settings.gate_margin},
+            Asset.FORECAST_RMSE: {"rmse_window": window},
         },
         span=span,
         lender=lender,

@@ -1,12 +1,13 @@
 """The words in which people are told, and the reference by which each message is known."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
-from stock_assets.automation.absence import Absence, Due
-from stock_assets.automation.memory import Pending
-from stock_assets.forecasting.episodes import EpisodeState, Event
-from stock_assets.forecasting.thresholds import Measure, Thresholds, in_breach
-from stock_assets.resources.live_scores import LiveScore
+from stock_assets.monitoring.absence import Absence, Due
+from stock_assets.monitoring.episodes import EpisodeState, Event
+from stock_assets.monitoring.live_scores import LiveScore
+from stock_assets.monitoring.thresholds import Measure, Thresholds, in_breach
 
 _LINES = 10
 _UNITS = {
@@ -14,6 +15,31 @@ _UNITS = {
     Measure.USD: "in dollars",
     Measure.RATIO: "beside the random walk's",
 }
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A message that people were not all told yet.
+
+    Args:
+        id: The same however often the message is made.
+        event: breach, recovery, missing or arrived.
+        session: Partition of `forecast_rmse` where it is recorded.
+        title: Of the message.
+        body: Of the message.
+        kind: How the channel dresses it.
+        attempts: That failed so far, of the channel that is behind.
+        not_before: Seconds since 1970; the next attempt is due then.
+    """
+
+    id: str
+    event: str
+    session: str
+    title: str
+    body: str
+    kind: Literal["info", "success", "warning", "failure"]
+    attempts: int = 0
+    not_before: float = 0.0
 
 
 def breach_message(score: LiveScore, thresholds: Thresholds, next_step: str) -> Pending:

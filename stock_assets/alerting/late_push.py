@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import dagster as dg
 
+from stock_assets.alerting.delivery import FORECAST_RMSE
+from stock_assets.alerting.memory import UnpushedMetrics
 from stock_assets.assets.live_metrics import metrics_check
-from stock_assets.automation.delivery import FORECAST_RMSE
-from stock_assets.automation.memory import UnpushedMetrics
-from stock_assets.resources.live_scores import LiveScore
+from stock_assets.monitoring.live_scores import LiveScore
 from stock_assets.resources.metrics import MetricsGateway
 
 _FIRST_WAIT, _LONGEST_WAIT = 60.0, 3600.0

@@ -6,38 +6,14 @@ one, and the next tick sees the same events again and decides the same.
 
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from stock_assets.automation.absence import AbsenceState
-from stock_assets.forecasting.episodes import EpisodeState
-
-
-@dataclass(frozen=True)
-class Pending:
-    """A message that people were not all told yet.
-
-    Args:
-        id: The same however often the message is made.
-        event: breach, recovery, missing or arrived.
-        session: Partition of `forecast_rmse` where it is recorded.
-        title: Of the message.
-        body: Of the message.
-        kind: How the channel dresses it.
-        attempts: That failed so far, of the channel that is behind.
-        not_before: Seconds since 1970; the next attempt is due then.
-    """
-
-    id: str
-    event: str
-    session: str
-    title: str
-    body: str
-    kind: Literal["info", "success", "warning", "failure"]
-    attempts: int = 0
-    not_before: float = 0.0
+from stock_assets.monitoring.absence import AbsenceState
+from stock_assets.monitoring.episodes import EpisodeState
+from stock_assets.monitoring.messages import Pending
 
 
 @dataclass(frozen=True)

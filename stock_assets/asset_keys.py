@@ -1,0 +1,21 @@
+"""The names of the assets, each written once.
+
+An asset's own function bears its name, and so do the parameters by which others take it: Dagster
+finds them by these. Plain strings, because Dagster writes no enum into its database.
+"""
+
+from typing import Final
+
+
+class Asset:
+    """As they lie in the store and stand on the page, in the order in which data flows."""
+
+    RAW_PRICES: Final = "raw_prices"
+    FEATURES: Final = "features"
+    TRAIN_SET: Final = "train_set"
+    TEST_SET: Final = "test_set"
+    TUNED_MODEL: Final = "tuned_model"
+    REGISTERED_VERSION: Final = "registered_version"
+    DAILY_FORECAST: Final = "daily_forecast"
+    FORECAST_RMSE: Final = "forecast_rmse"
+    FORECAST_REPORT: Final = "forecast_report"
