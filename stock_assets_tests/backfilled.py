@@ -18,8 +18,10 @@ import dagster as dg
 import polars as pl
 
 from stock_assets.backfill.project import open_project
-from stock_assets.resources.partition_objects import stored_partitions
+from stock_assets.forecasting.fingerprint import data_hash
+from stock_assets.planning.stamp import STAMP_FIELD
 from stock_assets.resources.model_registry import ModelRegistry
+from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import CHECKOUT
 
@@ -33,7 +35,8 @@ from datetime import date
 import mlflow, sklearn.ensemble, skops.io, dagster_mlflow, scipy.special  # noqa
 import stock_assets.assets.study, stock_assets.forecasting.forecast
 from stock_assets.backfill.project import open_project
-from stock_assets.commands.stages import Progress, materialise_range, plan_range
+from stock_assets.backfill.execution import bring_up_to_date
+from stock_assets.backfill.progress import Progress
 from stock_assets.settings import Settings
 print("ready", flush=True)
 for line in sys.stdin:
@@ -45,8 +48,8 @@ for line in sys.stdin:
     code = 1
     try:
         with open_project(Settings.model_validate_json(settings)) as project:
-            wanted = plan_range(project, date.fromisoformat(first), date.fromisoformat(last))
-            materialise_range(project, wanted, Progress())
+            wanted = project.range_of(date.fromisoformat(first), date.fromisoformat(last))
+            bring_up_to_date(project, wanted.wanted(), Progress())
         code = 0
     except BaseException:
         traceback.print_exc()
@@ -120,7 +123,7 @@ def kill(pid: int) -> None:
 def comparable(settings: Settings) -> dict[str, Any]:
     """All that a backfill leaves, without what differs between two like ones: times and run ids.
 
-    Objects as bytes; prices without the time of their fetch. The registry as month, fingerprint
+    Objects by what they hold; prices without the time of their fetch. The registry as month, fingerprint
     and approval of each version.
     """
     with open_project(settings) as project:
@@ -131,8 +134,12 @@ def comparable(settings: Settings) -> dict[str, Any]:
                 found[key] = pl.read_parquet(io.BytesIO(value)).drop("fetched_at").to_dicts()
             elif key.endswith(".json"):
                 found[key] = {
-                    k: v for k, v in json.loads(value).items() if not k.startswith("mlflow_")
+                    k: v
+                    for k, v in json.loads(value).items()
+                    if not k.startswith("mlflow_") and k != STAMP_FIELD
                 }
+            else:
+                found[key] = data_hash(pl.read_parquet(io.BytesIO(value)))
         registry = ModelRegistry(settings, project.store)
         with registry.tracking.client():
             found["registry"] = [

@@ -63,7 +63,7 @@ def bring_up_to_date(
         anew = {asset: wanted.of(asset) for asset in IN_ORDER if asset != Asset.RAW_PRICES}
         request_anew(project.store, anew)
     restore_registry(project)
-    execution = _Execution(project, wanted, progress)
+    execution = _Execution(project, wanted.with_keys(project.lost), progress)
     for _ in range(_MOST_ROUNDS):
         # Mostly one round: a version that is judged again may change who judges the next month.
         if not execution.plan() or not execution.round():
@@ -91,7 +91,7 @@ class _Aside:
     """Moves damaged objects to where nothing is read from: they are missing from then on."""
 
     def __init__(self, project: Project) -> None:
-        self._store, self._moved = project.store, set[str]()
+        self._project, self._store, self._moved = project, project.store, set[str]()
 
     def move(self, damaged: Mapping[str, str]) -> None:
         """Raises DamagedObjectError where one is damaged again, or no asset is made of it."""
@@ -99,6 +99,8 @@ class _Aside:
             if path in self._moved or path.partition("/")[0] not in IN_ORDER:
                 raise self._store.damaged({path: why})
             self._moved.add(path)
+            asset, partition, _ = path.split("/")
+            self._project.lost.add((asset, partition.partition("=")[2]))
             aside = self._store.set_aside(path)
             print(
                 f"note: {path} is damaged: moved to {aside}, it is made again",
@@ -121,14 +123,17 @@ class _Execution:
         """The plan as of the last thing that was stored."""
         if self._plan is None:
             self._plan = self._project.plan(self._wanted)
-            damaged = {
-                object_path(asset, key): due.reason
-                for asset, of in self._plan.due.items()
-                for key, due in of.items()
-                if due.state == "damaged"
-            }
-            self._aside.move(damaged)
+            if self._plan.damaged:
+                self._aside.move(
+                    {object_path(*key): why for key, why in self._plan.damaged.items()}
+                )
+                self._wanted = self._wanted.with_keys(self._project.lost)
+                return self.plan_anew()
         return self._plan
+
+    def plan_anew(self) -> Plan:
+        self._plan = None
+        return self.plan()
 
     def round(self) -> bool:
         """Every stage once; whether anything was made."""
@@ -199,6 +204,7 @@ class _Execution:
                 run()
         except DamagedObjectError as error:
             self._aside.move(error.damaged)
+            self._wanted = self._wanted.with_keys(project.lost)
             return False
         except MissingPartitionsError as error:
             # A run makes what it needs before it needs it: what lacks then may only be hidden.

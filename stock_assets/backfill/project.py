@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -37,7 +37,10 @@ from stock_assets.settings import Settings
 
 @dataclass(frozen=True)
 class Project:
-    """Everything that a command needs, opened once."""
+    """Everything that a command needs, opened once.
+
+    `lost`: assets and keys of damaged objects that this command has set aside.
+    """
 
     settings: Settings
     partitions: Partitions
@@ -46,6 +49,7 @@ class Project:
     store: ObjectStore
     prices: Prices
     command: str
+    lost: set[tuple[str, str]] = field(default_factory=set)
 
     @property
     def price_history(self) -> PriceHistory:

@@ -5,7 +5,7 @@ is missing, can't be read, or was made of something else than it would be made o
 downstream of a due key waits for it: it may turn out not to change.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import accumulate
@@ -59,6 +59,11 @@ class Wanted:
     def of(self, asset: str) -> Sequence[str]:
         return self.keys.get(asset, ())
 
+    def with_keys(self, more: Collection[tuple[str, str]]) -> "Wanted":
+        """The same and some others, each an asset and a key."""
+        others = {asset: {key for of, key in more if of == asset} for asset in IN_ORDER}
+        return Wanted({one: sorted({*self.of(one), *others[one]}) for one in IN_ORDER})
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -83,11 +88,12 @@ class Stored:
 class Plan:
     """What is due of each asset, by key.
 
-    `retrained`: see `Stored`.
+    `retrained`: see `Stored`. `damaged`: what is wrong with objects by asset and key, wanted or not.
     """
 
     due: Mapping[str, Mapping[str, Due]]
     retrained: Mapping[str, date] = field(default_factory=dict)
+    damaged: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return any(self.due.values())
@@ -138,7 +144,8 @@ def make_plan(
             if one:
                 found[key] = one
         due[asset] = found
-    return Plan(due, stored.retrained)
+    damaged = {(one, key): why for one, of in stored.damaged.items() for key, why in of.items()}
+    return Plan(due, stored.retrained, damaged)
 
 
 def _own_reason(

@@ -23,15 +23,14 @@ def prepare(folder: Path, size: Size) -> None:
 
 
 def _range(project: Any, size: Size) -> Any:
-    from stock_assets.commands.stages import plan_range
-
     keys = project.partitions.sessions.get_partition_keys()
     first, last = keys[-size["sessions"]], keys[-1]
-    return plan_range(project, date.fromisoformat(first), date.fromisoformat(last))
+    return project.range_of(date.fromisoformat(first), date.fromisoformat(last))
 
 
 def backfill(folder: Path, size: Size) -> Measurement:
-    from stock_assets.commands.stages import Progress, materialise_range
+    from stock_assets.backfill.execution import bring_up_to_date
+    from stock_assets.backfill.progress import Progress
     from stock_assets_tests.benchmarks.pure import watch_the_pure_core
 
     watch = watch_the_pure_core()
@@ -40,7 +39,7 @@ def backfill(folder: Path, size: Size) -> Measurement:
         progress = Progress()
         before, cpu_before = watch.seconds, watch.cpu_seconds
         with measured() as result:
-            materialise_range(project, wanted, progress)
+            bring_up_to_date(project, wanted.wanted(), progress)
     slowest = sorted(watch.by_function.items(), key=lambda item: -item[1])
     return result | {
         "pure_seconds": watch.seconds - before,
@@ -53,7 +52,8 @@ def backfill(folder: Path, size: Size) -> Measurement:
 
 
 def empty(folder: Path, size: Size) -> Measurement:
-    from stock_assets.commands.stages import Progress, materialise_range
+    from stock_assets.backfill.execution import bring_up_to_date
+    from stock_assets.backfill.progress import Progress
     from stock_assets_tests.benchmarks.hollow import hollow_definitions
 
     with opened(home_for(folder, "empty"), folder / "bars.parquet", size) as project:
@@ -61,7 +61,7 @@ def empty(folder: Path, size: Size) -> Measurement:
         progress = Progress()
         hollow = replace(project, definitions=hollow_definitions(project))
         with measured() as result:
-            materialise_range(hollow, wanted, progress)
+            bring_up_to_date(hollow, wanted.wanted(), progress)
     return result | {"stages": {name: round(took, 2) for name, took in progress.seconds.items()}}
 
 

@@ -14,7 +14,8 @@ from stock_assets_tests.benchmarks.homes import home_for, opened
 
 
 def prepare(folder: Path, size: Size) -> None:
-    from stock_assets.commands.stages import Progress, materialise_range, plan_range
+    from stock_assets.backfill.execution import bring_up_to_date
+    from stock_assets.backfill.progress import Progress
     from stock_assets_tests.benchmarks.simulated import simulated_bars
 
     bars = simulated_bars(size["tickers"], size["sessions"])
@@ -24,7 +25,7 @@ def prepare(folder: Path, size: Size) -> None:
         last = date.fromisoformat(
             project.partitions.sessions.get_partition_keys()[-size["left"] - 1]
         )
-        materialise_range(project, plan_range(project, last, last), Progress())
+        bring_up_to_date(project, project.range_of(last, last).wanted(), Progress())
 
 
 def _newest(project: Any) -> str:

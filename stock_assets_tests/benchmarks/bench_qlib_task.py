@@ -42,7 +42,7 @@ def prepare(folder: Path, size: Size) -> None:
 
     from stock_assets.market.revisions import stored_form
     from stock_assets.resources.io_managers import ParquetIOManager
-from stock_assets.resources.partition_objects import partition_object
+    from stock_assets.resources.partition_objects import partition_object
     from stock_assets_tests.benchmarks.simulated import simulated_bars
 
     bars = simulated_bars(size["tickers"], size["sessions"], date(2019, 12, 31))

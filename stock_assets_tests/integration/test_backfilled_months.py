@@ -12,16 +12,18 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from stock_assets.asset_keys import Asset
 from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_ASSETS, MONTHLY_JOB
 from stock_assets.backfill.project import Project, open_project, run_partitions
-from stock_assets.commands.stages import Progress, fill_history, fill_prices, plan_range
-from stock_assets.commands.trained_otherwise import trained_otherwise
 from stock_assets.errors import MissingPartitionsError
 from stock_assets.market.sessions import load_calendar
+from stock_assets.planning.plan import Due, Wanted
 from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.read_cache import read_rows
+from stock_assets.resources.stored_values import as_json
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import QUICK, make_home
+from stock_assets_tests.filled import fill
 from stock_assets_tests.simulated_prices import simulated_bars
 
 SESSIONS = 150
@@ -90,24 +92,28 @@ def test_months_without_history_say_so_and_the_others_go_on(folder: Path):
         )
 
 
-def test_months_of_other_settings_are_named(folder: Path):
+def test_months_of_other_settings_or_code_are_stale_and_say_why(folder: Path):
     with opened(folder) as project:
         sessions = project.partitions.sessions.get_partition_keys()
         materialise(project, DAILY_JOB, ("raw_prices", "features"), sessions)
         materialise(project, MONTHLY_JOB, MONTHLY_ASSETS, MONTHS[5:7])
-        assert trained_otherwise(project, MONTHS) is None
+        wanted = Wanted(dict.fromkeys(MONTHLY_ASSETS, MONTHS[5:7]))
+        assert not project.plan(wanted)
         family = project.settings.model_copy(update={"model_family": "random_walk"})
-        assert trained_otherwise(replace(project, settings=family), MONTHS) == (
-            "2 of 2 stored months, 2011-12..2012-01, had versions of other settings (model_family"
-            " ridge, now random_walk) and were made again"
+        due = replace(project, settings=family).plan(wanted).due
+        assert due["tuned_model"]["2011-12"] == Due(
+            "stale", "made with model_family ridge, now random_walk"
+        )
+        assert due["registered_version"]["2011-12"] == Due(
+            "stale", "waits for the model of 2011-12", waits=True
         )
         path = stored_partitions(project.store, "tuned_model")["2011-12"].path
-        study = json.loads(project.store.get(path)) | {"code_hash": "of another release"}
-        project.store.put_many({path: json.dumps(study).encode()})
-        assert "1 of 2 stored months, 2011-12..2011-12, were trained otherwise (other code)" in str(
-            trained_otherwise(project, MONTHS)
-        )
-        assert trained_otherwise(replace(project, settings=family), MONTHS[:5]) is None
+        study = json.loads(project.store.get(path))
+        study["stamp"]["code"] = "of another release"
+        project.store.put_encoded({path: study}, as_json)
+        assert project.plan(wanted).due["tuned_model"] == {
+            "2011-12": Due("stale", "made by other code")
+        }
 
 
 def test_a_month_whose_prices_never_move_has_a_version_and_no_skill(folder: Path):
@@ -151,20 +157,19 @@ def test_a_month_whose_features_have_a_hole_fails_loudly(folder: Path):
 
 
 def test_features_of_a_late_ticker_are_due_though_the_command_stopped_in_between(folder: Path):
+    both = (Asset.RAW_PRICES, Asset.FEATURES)
     with opened(folder, tickers="T000,T001") as project:
-        wanted = plan_range(project, date(2011, 12, 1), date(2011, 12, 30))
-        fill_history(project, wanted, Progress())
+        sessions = project.range_of(date(2011, 12, 1), date(2011, 12, 30)).prices
+        fill(project, sessions, *both)
         before = project.store.get("features/session=2011-12-30/part.parquet")
     with opened(folder) as project:
-        assert fill_prices(project, wanted.prices, Progress())
+        assert fill(project, sessions, Asset.RAW_PRICES)
         assert project.store.get("features/session=2011-12-30/part.parquet") == before
     with opened(folder) as project:
-        assert fill_prices(project, wanted.prices, Progress()) == []
-        fill_history(project, wanted, Progress())
+        assert fill(project, sessions, Asset.RAW_PRICES) == []
+        assert fill(project, sessions, *both)
         rows = read_rows(
             project.store, [stored_partitions(project.store, "features")["2011-12-30"]]
         )
         assert rows["ticker"].to_list() == ["T000", "T001", "T002"]
-        again = Progress()
-        fill_history(project, wanted, again)
-        assert not any(again.seconds.values())
+        assert fill(project, sessions, *both) == []

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from stock_assets.automation.jobs import DAILY_JOB
+from stock_assets.backfill.project import open_project, run_partitions
 from stock_assets.commands.doctor import diagnose
 from stock_assets.commands.mend import mend
-from stock_assets.backfill.project import open_project, run_partitions
 from stock_assets.commands.run import run
 from stock_assets.errors import DamagedObjectError
 from stock_assets.market.sessions import load_calendar

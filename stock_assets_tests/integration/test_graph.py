@@ -15,14 +15,15 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from stock_assets.automation.jobs import MONTHLY_JOB, REPORT_JOB
+from stock_assets.backfill.execution import bring_up_to_date
+from stock_assets.backfill.progress import Progress
 from stock_assets.backfill.project import Project, open_project, run_partitions
 from stock_assets.commands.report import newest_report
-from stock_assets.commands.stages import Progress, materialise_range, plan_range
 from stock_assets.definitions import build_definitions
 from stock_assets.forecasting.gate import GateDecision
 from stock_assets.monitoring.live_scores import LiveScore
-from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.model_registry import CHAMPION, ModelRegistry
+from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.read_cache import read_rows
 from stock_assets.resources.report_rows import Asked
 from stock_assets.settings import Settings
@@ -47,7 +48,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
             **QUICK,
         )
         with open_project(settings) as opened:
-            materialise_range(opened, plan_range(opened, FIRST, LAST), Progress())
+            bring_up_to_date(opened, opened.range_of(FIRST, LAST).wanted(), Progress())
             PUSHED.extend(gateway.requests)
             yield opened
 
@@ -221,12 +222,12 @@ def test_forecasts_name_the_version_that_a_live_run_would_have_used(project: Pro
 def test_a_second_run_of_everything_replaces_with_the_same_values(project: Project):
     before = objects(project)
     versions = registry(project).versions()
-    wanted = plan_range(project, FIRST, LAST)
+    wanted = project.range_of(FIRST, LAST)
     sessions = project.partitions.sessions.get_partition_keys()
     run_partitions(
         project, "daily_job", ["features"], [str(s) for s in wanted.features[-5:]], sessions, 100
     )
-    materialise_range(project, wanted, Progress(), fresh=True)
+    bring_up_to_date(project, wanted.wanted(), Progress(), fresh=True)
     after = objects(project)
     assert before.keys() == after.keys()
     for key, value in before.items():
@@ -392,7 +393,7 @@ def test_months_without_history_are_left_to_the_random_walk(tmp_path: Path):
         **QUICK,
     )
     with open_project(settings) as project:
-        materialise_range(project, plan_range(project, date(2013, 1, 3), LAST), Progress())
+        bring_up_to_date(project, project.range_of(date(2013, 1, 3), LAST).wanted(), Progress())
         stored = stored_partitions(project.store, "daily_forecast")
         rows = read_rows(project.store, list(stored.values()))
     assert rows["model"].unique().to_list() == ["random_walk"]

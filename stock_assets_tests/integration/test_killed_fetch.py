@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from stock_assets.asset_keys import Asset
 from stock_assets.backfill.project import Project, open_project
-from stock_assets.commands.stages import Progress, fill_prices
 from stock_assets.market.sessions import load_calendar
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import QUICK, make_home
+from stock_assets_tests.filled import fill
 from stock_assets_tests.yahoo_stand_in import Bar, Fault, Listing, YahooStandIn, forget_yahoo
 
 SESSIONS = load_calendar("XNYS").between(date(2012, 12, 3), date(2012, 12, 31))
@@ -22,13 +23,14 @@ FETCH = """
 import sys
 from datetime import date
 from stock_assets.backfill.project import open_project
-from stock_assets.commands.stages import Progress, fill_prices
+from stock_assets.asset_keys import Asset
 from stock_assets.settings import Settings
+from stock_assets_tests.filled import fill
 {before}
 with open_project(Settings.model_validate_json(sys.argv[1])) as project:
     {patch}
     sessions = project.partitions.calendar.between(*map(date.fromisoformat, sys.argv[2:4]))
-    fill_prices(project, sessions, Progress())
+    fill(project, sessions, Asset.RAW_PRICES)
 """
 
 
@@ -77,11 +79,11 @@ def test_a_fetch_killed_between_two_partitions_is_completed_by_the_next(tmp_path
     before = objects(tmp_path)
     assert 7 <= len(before) < len(SESSIONS)
     with open_project(settings) as project:
-        fetched = fill_prices(project, SESSIONS, Progress())
+        fetched = fill(project, SESSIONS, Asset.RAW_PRICES)
         assert [str(session) for session in SESSIONS if str(session) not in before] == [
             str(session) for session in fetched
         ]
-        assert fill_prices(project, SESSIONS, Progress()) == []
+        assert fill(project, SESSIONS, Asset.RAW_PRICES) == []
     after = objects(tmp_path)
     assert len(after) == len(SESSIONS)
     # Byte for byte, fetch times included: what was stored was not fetched again.
@@ -145,7 +147,7 @@ def test_a_fetch_killed_between_two_tickers_loses_its_batch_and_nothing_stored(
     assert sorted(before) == ["2020-08-27", "2020-08-28"]
     yahoo.script("IBM")
     with open_project(settings) as project:
-        assert fill_prices(on_stand_in(project, yahoo), DAYS, Progress()) == list(DAYS[2:])
+        assert fill(on_stand_in(project, yahoo), DAYS, Asset.RAW_PRICES) == list(DAYS[2:])
     after = objects(tmp_path)
     assert sorted(after) == [str(day) for day in DAYS]
     assert {key: after[key] for key in before} == before

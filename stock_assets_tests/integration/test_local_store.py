@@ -23,8 +23,8 @@ from stock_assets.local.lease import stop_leftover, store_lease
 from stock_assets.local.processes import is_running
 from stock_assets.local.seaweed import BUCKET, REGION, LocalServer, _credentials, running_server
 from stock_assets.resources.io_managers import ParquetIOManager
-from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.object_store import ObjectStore, S3Connection, open_store
+from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.read_cache import read_rows
 from stock_assets.settings import Settings
 

@@ -3,8 +3,8 @@
 import dagster as dg
 import pytest
 
-from stock_assets.commands.doctor import diagnose
 from stock_assets.backfill.project import open_project
+from stock_assets.commands.doctor import diagnose
 from stock_assets.errors import DatabaseFileError
 from stock_assets.resources.partition_objects import partition_object
 from stock_assets.settings import Settings

@@ -12,18 +12,19 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from stock_assets.cli import main
+from stock_assets.backfill.execution import bring_up_to_date
+from stock_assets.backfill.progress import Progress
 from stock_assets.backfill.project import Project, open_project, run_partitions
-from stock_assets.commands.stages import Progress, materialise_range, plan_range
+from stock_assets.cli import main
 from stock_assets.errors import RegistryError
 from stock_assets.forecasting.gate import GateDecision
-from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.model_registry import (
     CHALLENGER,
     CHAMPION,
     CHAMPION_INTERVALS,
     ModelRegistry,
 )
+from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.read_cache import read_rows
 from stock_assets.resources.study_files import DIGESTS_TAG
 from stock_assets.settings import Settings
@@ -43,7 +44,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         **QUICK,
     )
     with open_project(settings) as opened:
-        materialise_range(opened, plan_range(opened, FIRST, LAST), Progress())
+        bring_up_to_date(opened, opened.range_of(FIRST, LAST).wanted(), Progress())
         yield opened
 
 

@@ -14,12 +14,13 @@ import polars as pl
 import pytest
 
 from stock_assets.automation.jobs import DAILY_JOB
-from stock_assets.commands.doctor import diagnose
+from stock_assets.backfill.execution import bring_up_to_date
+from stock_assets.backfill.progress import Progress
 from stock_assets.backfill.project import Project, open_project, run_partitions
-from stock_assets.commands.stages import Progress, materialise_range, plan_range
-from stock_assets.commands.trained_otherwise import trained_otherwise
+from stock_assets.commands.doctor import diagnose
 from stock_assets.errors import RegistryError
 from stock_assets.market.sessions import load_calendar
+from stock_assets.planning.plan import Wanted
 from stock_assets.resources.model_registry import CHAMPION, ModelRegistry
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import QUICK, make_home
@@ -58,7 +59,7 @@ def backtest(
     folder: Path, first: date = FIRST, last: date = LAST, **options: Any
 ) -> dict[str, Any]:
     with opened(folder, **options) as project:
-        materialise_range(project, plan_range(project, first, last), Progress())
+        bring_up_to_date(project, project.range_of(first, last).wanted(), Progress())
         return content(project)
 
 
@@ -157,11 +158,10 @@ def test_sessions_that_a_run_did_not_ask_for_are_made_again_by_the_next(
 def test_before_its_months_are_trained_a_deployment_has_no_version(used: Path):
     backtest(used, **WALK)
     with opened(used, **RIDGE, tuning_trials=1) as project:
-        months = ["2012-01", "2012-02"]
-        assert trained_otherwise(project, months) == (
-            "2 of 2 stored months, 2012-01..2012-02, had versions of other settings (model_family"
-            " random_walk, now ridge; tuning_trials 2, now 1) and were made again"
-        )
+        due = project.plan(Wanted({"tuned_model": ["2012-01", "2012-02"]})).due["tuned_model"]
+        assert {one.reason for one in due.values()} == {
+            "made with model_family random_walk, now ridge; made with tuning_trials 2, now 1"
+        }
         sessions = project.partitions.sessions.get_partition_keys()
         run_partitions(project, DAILY_JOB, ["daily_forecast"], ["2012-02-15"], sessions, 1)
         path = "daily_forecast/session=2012-02-15/part.parquet"

@@ -14,9 +14,11 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from stock_assets.asset_keys import Asset
 from stock_assets.automation.jobs import DAILY_JOB, REFETCH_JOB
+from stock_assets.backfill.execution import bring_up_to_date
+from stock_assets.backfill.progress import Progress
 from stock_assets.backfill.project import Project, open_project, run_partitions
-from stock_assets.commands.stages import Progress, fill_prices, materialise_range, plan_range
 from stock_assets.definitions import build_definitions
 from stock_assets.errors import (
     BlockingCheckError,
@@ -31,6 +33,7 @@ from stock_assets.market.sources.yahoo_client import RetryPolicy
 from stock_assets.resources.prices import Prices
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import QUICK, make_home
+from stock_assets_tests.filled import fill
 from stock_assets_tests.yahoo_stand_in import Bar, Fault, Listing, YahooStandIn, forget_yahoo
 
 # Every partition costs Dagster events: no more history than a test needs.
@@ -225,15 +228,15 @@ def test_adding_a_ticker_fetches_it_alone_and_removing_one_keeps_its_history(tmp
     first, last = date(2013, 1, 2), LAST
     sessions = load_calendar("XNYS").between(first, last)
     with open_project(files_settings(tmp_path, tickers="AAPL,IBM")) as project:
-        assert fill_prices(project, sessions, Progress()) == list(sessions)
+        assert fill(project, sessions, Asset.RAW_PRICES) == list(sessions)
         before = stored(project, first, last)
     with open_project(files_settings(tmp_path, tickers="AAPL,MSFT")) as project:
-        assert fill_prices(project, sessions, Progress()) == list(sessions)
+        assert fill(project, sessions, Asset.RAW_PRICES) == list(sessions)
         after = stored(project, first, last)
         # Fetch times included: the others were not asked for again.
         assert after.filter(pl.col("ticker") != "MSFT").equals(before)
         assert after.filter(pl.col("ticker") == "MSFT").height == len(sessions)
-        assert fill_prices(project, sessions, Progress()) == []
+        assert fill(project, sessions, Asset.RAW_PRICES) == []
         # Told nothing of IBM any more, a new fetch leaves it where it was.
         materialise(project, ["raw_prices"], LAST, LAST)
         assert stored(project, LAST, LAST)["ticker"].to_list() == ["AAPL", "IBM", "MSFT"]
@@ -290,8 +293,8 @@ def test_london_is_one_setting(tmp_path: Path):
     settings = files_settings(tmp_path, calendar="XLON", train_months=4)
     with open_project(settings) as project:
         assert project.partitions.sessions.timezone == "Europe/London"
-        wanted = plan_range(project, date(2013, 1, 31), date(2013, 1, 31))
-        materialise_range(project, wanted, Progress())
+        wanted = project.range_of(date(2013, 1, 31), date(2013, 1, 31))
+        bring_up_to_date(project, wanted.wanted(), Progress())
         keys = [key.split("=")[1][:10] for key in project.store.keys("raw_prices")]
         assert "2012-07-04" in keys
         assert "2012-06-05" not in keys
@@ -345,19 +348,19 @@ def test_the_good_tickers_of_a_partial_answer_are_stored_and_the_rest_is_fetched
     yahoo: YahooStandIn, live: Project
 ):
     yahoo.script("BRK-B", *[Fault.SERVER_ERROR] * 4)
-    fill_prices(live, DAYS, Progress())
+    fill(live, DAYS, Asset.RAW_PRICES)
     bars = stored(live, THURSDAY, TUESDAY)
     assert sorted(bars["ticker"].unique()) == ["AAPL", "^GSPC"]
     failed = check(live, "raw_prices", "every_ticker_was_fetched")
     assert not failed.passed
     assert "1 not: BRK-B" in text(failed, "failure")
     asked = yahoo.asked("chart", "AAPL")
-    assert fill_prices(live, DAYS, Progress()) == list(DAYS)
+    assert fill(live, DAYS, Asset.RAW_PRICES) == list(DAYS)
     assert yahoo.asked("chart", "AAPL") == asked
     whole = stored(live, THURSDAY, TUESDAY)
     assert whole.height == 12
     assert whole.filter(pl.col("ticker") != "BRK-B").equals(bars)
-    assert fill_prices(live, DAYS, Progress()) == []
+    assert fill(live, DAYS, Asset.RAW_PRICES) == []
 
 
 @pytest.mark.parametrize(
@@ -370,30 +373,30 @@ def test_nothing_fetched_is_an_error_and_stores_nothing(
     for ticker in ("AAPL", "BRK-B", "^GSPC"):
         yahoo.script(ticker, *[fault] * 8)
     with pytest.raises(error):
-        fill_prices(live, DAYS, Progress())
+        fill(live, DAYS, Asset.RAW_PRICES)
     assert live.store.keys("raw_prices") == []
 
 
 def test_a_ticker_that_yahoo_does_not_know_is_named_when_it_is_added(live: Project):
-    fill_prices(live, DAYS, Progress())
+    fill(live, DAYS, Asset.RAW_PRICES)
     prices = dataclasses.replace(live.prices, tickers=("AAPL", "GONE"))
     with pytest.raises(UnknownTickerError, match="GONE"):
-        fill_prices(dataclasses.replace(live, prices=prices), DAYS, Progress())
+        fill(dataclasses.replace(live, prices=prices), DAYS, Asset.RAW_PRICES)
 
 
 def test_a_gap_in_stored_bars_does_not_need_the_network_and_is_said(
     yahoo: YahooStandIn, live: Project, capsys: pytest.CaptureFixture[str]
 ):
     yahoo.listings["BRK-B"] = flat(THURSDAY, FRIDAY, TUESDAY)
-    fill_prices(live, DAYS, Progress())
+    fill(live, DAYS, Asset.RAW_PRICES)
     yahoo.stop()
     forget_yahoo()
     capsys.readouterr()
-    assert fill_prices(live, DAYS, Progress()) == []
+    assert fill(live, DAYS, Asset.RAW_PRICES) == []
     assert "prices     not asked for late bars: " in capsys.readouterr().err
     added = dataclasses.replace(live.prices, tickers=("AAPL", "IBM"))
     with pytest.raises(SourceUnreachableError):
-        fill_prices(dataclasses.replace(live, prices=added), DAYS, Progress())
+        fill(dataclasses.replace(live, prices=added), DAYS, Asset.RAW_PRICES)
 
 
 def test_a_session_that_is_due_and_has_no_bar_stops_the_run_and_is_not_stored(
@@ -403,7 +406,7 @@ def test_a_session_that_is_due_and_has_no_bar_stops_the_run_and_is_not_stored(
     with pytest.raises(
         BlockingCheckError, match=r"raw_prices of 2020-08-27\.\.2020-09-01: 1 blocking"
     ):
-        fill_prices(live, DAYS, Progress())
+        fill(live, DAYS, Asset.RAW_PRICES)
     complete = check(live, "raw_prices", "sessions_are_complete")
     assert not complete.passed
     assert complete.severity is dg.AssetCheckSeverity.ERROR
@@ -412,5 +415,5 @@ def test_a_session_that_is_due_and_has_no_bar_stops_the_run_and_is_not_stored(
     assert stored(live, THURSDAY, TUESDAY)["session"].unique().sort().to_list() == [*DAYS[:3]]
     yahoo.listings = {name: flat(*DAYS) for name in ("AAPL", "BRK-B", "^GSPC")}
     forget_yahoo()
-    assert fill_prices(live, DAYS, Progress()) == [TUESDAY]
+    assert fill(live, DAYS, Asset.RAW_PRICES) == [TUESDAY]
     assert check(live, "raw_prices", "data_are_fresh").passed

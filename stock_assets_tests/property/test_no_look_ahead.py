@@ -15,16 +15,17 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from polars.testing import assert_series_equal
 
+from stock_assets.backfill.execution import bring_up_to_date
+from stock_assets.backfill.progress import Progress
 from stock_assets.backfill.project import Project, open_project
-from stock_assets.commands.stages import Progress, materialise_range, plan_range
 from stock_assets.forecasting.features import build_features
 from stock_assets.forecasting.gate import GateDecision
 from stock_assets.market.bars import PRICES
 from stock_assets.market.sessions import load_calendar
 from stock_assets.market.sources.sample import sample_bars
 from stock_assets.resources.io_managers import ParquetIOManager
-from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.model_registry import ModelRegistry
+from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.read_cache import read_rows
 from stock_assets.settings import Settings
 from stock_assets_tests.backfilled import comparable
@@ -153,8 +154,8 @@ def test_nothing_known_as_of_a_session_depends_on_later_ones(
         first = XNYS.offset(session, -3)
         with open_project(settings) as opened, dg.DagsterInstance.ephemeral() as instance:
             project = replace(opened, instance=instance)
-            wanted = plan_range(project, first, XNYS.offset(session, 3))
-            materialise_range(project, wanted, Progress())
+            wanted = project.range_of(first, XNYS.offset(session, 3))
+            bring_up_to_date(project, wanted.wanted(), Progress())
             forecasts = read_rows(
                 project.store, list(stored_partitions(project.store, "daily_forecast").values())
             )
@@ -162,7 +163,9 @@ def test_nothing_known_as_of_a_session_depends_on_later_ones(
             assert forecasts["target_session"].to_list() == targets
             if name == "poisoned":
                 poison_the_store(project, session)
-                materialise_range(project, plan_range(project, first, session), Progress(), True)
+                bring_up_to_date(
+                    project, project.range_of(first, session).wanted(), Progress(), fresh=True
+                )
         results.append(known_as_of(session, settings))
     true, poisoned = results
     assert {f"{asset}/session={session}/part.parquet" for asset in SESSION_ASSETS} <= true.keys()

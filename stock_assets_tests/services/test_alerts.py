@@ -26,10 +26,10 @@ import numpy as np
 import pytest
 import yaml
 
+from stock_assets.asset_keys import Asset
 from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_ASSETS, MONTHLY_JOB
-from stock_assets.commands.monitor import MonitorAddresses, monitor_folder, monitor_stack
 from stock_assets.backfill.project import Project, open_project, run_partitions
-from stock_assets.commands.stages import Progress, fill_history, plan_range
+from stock_assets.commands.monitor import MonitorAddresses, monitor_folder, monitor_stack
 from stock_assets.definitions import build_definitions
 from stock_assets.forecasting.forecast import ServedModel
 from stock_assets.forecasting.promotion import ModelVersion
@@ -38,6 +38,7 @@ from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import CHECKOUT, QUICK, make_home
 from stock_assets_tests.dagster_runs import leave_run
+from stock_assets_tests.filled import fill
 from stock_assets_tests.loopback import Inbox, inbox
 from stock_assets_tests.services.queries import PANEL_QUERIES, RULES, selectors_of
 
@@ -202,7 +203,12 @@ def tell_the_story(
     world: World, processes: dict[str, "subprocess.Popen[bytes]"], stack: ExitStack
 ) -> None:
     with open_project(world.settings) as project:
-        fill_history(project, plan_range(project, date(2012, 4, 20), END), Progress())
+        fill(
+            project,
+            project.range_of(date(2012, 4, 20), END).prices,
+            Asset.RAW_PRICES,
+            Asset.FEATURES,
+        )
         months = project.partitions.months.get_partition_keys()
         run_partitions(project, MONTHLY_JOB, MONTHLY_ASSETS, ["2013-02"], months, 1)
         # Past the model's first month, with everything that is scored off by ten volatilities.

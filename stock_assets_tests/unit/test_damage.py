@@ -10,13 +10,12 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from stock_assets.commands.due import Due
 from stock_assets.errors import DamagedObjectError
 from stock_assets.forecasting.outlook import OUTLOOK
 from stock_assets.resources.damage import find_damaged
 from stock_assets.resources.io_managers import ParquetIOManager
-from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.object_store import CacheFolder, ObjectStore
+from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.read_cache import read_rows
 from stock_assets.resources.seal import seal
 from stock_assets.resources.stored_frames import _DECLARED
@@ -202,21 +201,3 @@ def test_objects_of_before_there_were_checksums_are_read(store: ObjectStore):
         rows("features")
     )
     assert read_values(store, [VALUE], dict) == [STUDY]
-
-
-def test_a_note_that_cannot_be_read_is_taken_to_name_all_that_is_stored(
-    store: ObjectStore, capsys: pytest.CaptureFixture[str]
-):
-    paths = [f"features/session={day}/part.parquet" for day in DAYS[:3]]
-    put(store, {path: rows("features") for path in paths})
-    due = Due(store, "own", frozenset())
-    due.note("features", DAYS[:1])
-    (note,) = store.keys("due")
-    draw = random.Random(4)
-    for content in (b"", b"[1]", flipped(store.get(note), draw)):
-        store.put_many({note: content})
-        assert due.keys("features") == set(DAYS[:3])
-        assert f"{note} is damaged" in capsys.readouterr().err
-        assert len(store.keys("damaged")) > 0
-    due.strike("features", DAYS[:3])
-    assert store.keys("due") == []

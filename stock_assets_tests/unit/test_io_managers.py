@@ -12,9 +12,9 @@ import pytest
 
 from stock_assets.errors import MissingPartitionsError, ObjectStoreError, PartitionMismatchError
 from stock_assets.resources.io_managers import JsonIOManager, ParquetIOManager
-from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.object_store import ObjectStore, StoredObject
 from stock_assets.resources.one_by_one import OneByOne, StoredPartitions
+from stock_assets.resources.partition_objects import stored_partitions
 
 DAYS = dg.DailyPartitionsDefinition("2020-01-01", end_date="2020-01-11")
 BY_DAY = {"partitioned_by": "day", "partition_column": "day"}

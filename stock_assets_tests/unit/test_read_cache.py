@@ -14,8 +14,8 @@ from polars.testing import assert_frame_equal
 from stock_assets.errors import ObjectStoreError
 from stock_assets.resources import read_cache
 from stock_assets.resources.io_managers import ParquetIOManager
-from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.object_store import CacheFolder, ObjectStore, StoredObject
+from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.read_cache import read_rows
 
 DAYS = [

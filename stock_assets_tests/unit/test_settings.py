@@ -6,8 +6,8 @@ from typing import get_args
 import pytest
 from click.testing import CliRunner
 
-from stock_assets.cli import main
 from stock_assets.backfill.project import open_instance
+from stock_assets.cli import main
 from stock_assets.errors import SettingsError
 from stock_assets.forecasting.families import FAMILIES
 from stock_assets.settings import FamilyName, load_checkout_settings, load_settings
