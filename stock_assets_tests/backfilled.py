@@ -123,8 +123,8 @@ def kill(pid: int) -> None:
 def comparable(settings: Settings) -> dict[str, Any]:
     """All that a backfill leaves, without what differs between two like ones: times and run ids.
 
-    Objects by what they hold; prices without the time of their fetch. The registry as month, fingerprint
-    and approval of each version.
+    Objects by what they hold; prices without the time of their fetch. The registry as month,
+    fingerprint and approval of each version.
     """
     with open_project(settings) as project:
         keys = [key for asset in STORED_ASSETS for key in project.store.keys(asset)]

@@ -7,17 +7,18 @@ nothing is remembered here: a command that is killed leaves to the next one what
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import TypeVar
 
 from stock_assets.asset_keys import Asset
 from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_JOB
 from stock_assets.backfill.mended_models import restore_registry, with_models_mended
 from stock_assets.backfill.progress import Progress
-from stock_assets.backfill.project import Project, neighbouring_ranges, run_partitions
+from stock_assets.backfill.project import Project, run_partitions
 from stock_assets.errors import DamagedObjectError, MissingPartitionsError
 from stock_assets.planning.lineage import IN_ORDER, MONTH_ASSETS
-from stock_assets.planning.plan import Due, Plan, Wanted
+from stock_assets.planning.plan import Plan, Wanted
+from stock_assets.planning.work import Work, months_due, neighbouring_ranges, sessions_due
 from stock_assets.resources.partition_objects import object_path
 from stock_assets.resources.requests import forget_anew, request_anew
 from stock_assets.resources.writer_lease import Lease
@@ -34,19 +35,6 @@ _STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
 _MOST_ROUNDS = 10
 _MOST_TIMES = 3
 """As often as this a key may be made within one command: what is due again then will stay so."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """What Dagster is asked for at once: some assets of neighbouring keys.
-
-    `why`: for a person.
-    """
-
-    assets: tuple[str, ...]
-    keys: list[str]
-    why: str
-    config: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def bring_up_to_date(
@@ -167,7 +155,7 @@ class _Execution:
 
     def _todo(self, assets: tuple[str, ...]) -> list[Work]:
         plan = self.plan()
-        todo = list(_months_due(plan) if assets == MONTH_ASSETS else _sessions_due(plan, assets[0]))
+        todo = list(months_due(plan) if assets == MONTH_ASSETS else sessions_due(plan, assets[0]))
         for work in todo:
             for asset in work.assets:
                 for key in work.keys:
@@ -239,60 +227,6 @@ class _Execution:
             asset,
             [key],
         )
-
-
-def _sessions_due(plan: Plan, asset: str) -> Iterator[Work]:
-    """The sessions of an asset that can be made now, those with the same tickers together."""
-    groups: dict[tuple[str, ...], list[str]] = {}
-    ready = plan.ready(asset)
-    for key, due in ready.items():
-        groups.setdefault(due.tickers, []).append(key)
-    for tickers, keys in groups.items():
-        config = {asset: {"tickers": list(tickers)}} if tickers else {}
-        yield Work((asset,), keys, _why(ready[key] for key in keys), config)
-
-
-def _months_due(plan: Plan) -> Iterator[Work]:
-    """The months that something can be made of now, those with the same assets together.
-
-    What a month lacks altogether is made in the run that makes what it is made of.
-    """
-    by_month: dict[str, dict[str, Due]] = {}
-    for asset in MONTH_ASSETS:
-        for month, due in plan.due.get(asset, {}).items():
-            by_month.setdefault(month, {})[asset] = due
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for month, of_month in sorted(by_month.items()):
-        if any(not one.waits for one in of_month.values()):
-            assets = tuple(
-                asset for asset, one in of_month.items() if not one.waits or one.state != "stale"
-            )
-            groups.setdefault(assets, []).append(month)
-    for assets, months in groups.items():
-        reasons = _why(by_month[month][asset] for month in months for asset in assets)
-        plain = [month for month in months if month not in plan.retrained]
-        if plain:
-            yield Work(assets, plain, reasons)
-        for month in months:
-            if through := plan.retrained.get(month):
-                # The version through the session before the month serves the sessions up to it.
-                whole = Asset.TUNED_MODEL in assets
-                if whole:
-                    yield Work(MONTH_ASSETS, [month], reasons)
-                made = MONTH_ASSETS if whole else assets
-                config: dict[str, dict[str, Any]] = {
-                    asset: {"train_through": str(through)}
-                    for asset in (Asset.TRAIN_SET, Asset.TEST_SET)
-                    if asset in made
-                }
-                yield Work(made, [month], reasons, config)
-
-
-def _why(due: Any) -> str:
-    """The most frequent reasons."""
-    reasons = Counter(one.reason.partition("; ")[0] for one in due)
-    named = [reason for reason, _ in reasons.most_common(2)]
-    return ", ".join(named) + (", …" if len(reasons) > len(named) else "")
 
 
 def _counted(keys: Sequence[str], assets: tuple[str, ...]) -> str:

@@ -26,6 +26,7 @@ from stock_assets.partitions import Partitions, range_tags
 from stock_assets.planning.extent import Range, plan_range
 from stock_assets.planning.lineage import Lineage
 from stock_assets.planning.plan import Plan, Wanted, make_plan
+from stock_assets.planning.work import neighbouring_ranges
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.object_store import ObjectStore, open_store
 from stock_assets.resources.price_history import PriceHistory
@@ -231,18 +232,3 @@ def _run_range(
             f"{', '.join(assets)} of {first}..{last}: {str(error).splitlines()[0]}; the check's"
             " metadata say what is missing (`make ui`, or the log); run again when it is there"
         ) from error
-
-
-def neighbouring_ranges(
-    keys: Sequence[str], all_keys: Sequence[str], longest: int
-) -> list[tuple[str, str]]:
-    """The keys as ranges (first, last) without gaps, none longer than `longest`."""
-    position = {key: n for n, key in enumerate(all_keys)}
-    ranges: list[list[str]] = []
-    for key in keys:
-        follows = ranges and position[key] == position[ranges[-1][-1]] + 1
-        if follows and len(ranges[-1]) < longest:
-            ranges[-1].append(key)
-        else:
-            ranges.append([key])
-    return [(keys[0], keys[-1]) for keys in ranges]

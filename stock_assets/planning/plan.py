@@ -88,7 +88,8 @@ class Stored:
 class Plan:
     """What is due of each asset, by key.
 
-    `retrained`: see `Stored`. `damaged`: what is wrong with objects by asset and key, wanted or not.
+    `retrained`: see `Stored`. `damaged`: what is wrong with objects by asset and key, also with
+    those that are not wanted.
     """
 
     due: Mapping[str, Mapping[str, Due]]
