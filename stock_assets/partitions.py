@@ -12,6 +12,10 @@ from functools import cached_property
 import dagster as dg
 
 from stock_assets.errors import MissingPartitionsError
+from stock_assets.local.dagster_private.runs import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+)
 from stock_assets.market.sessions import ExchangeCalendar
 
 SESSION_FORMAT = "%Y-%m-%d"
@@ -103,8 +107,8 @@ def session_of(key: str) -> date:
 def range_tags(first: str, last: str) -> dict[str, str]:
     """Tags of one run over all partitions from `first` to `last`."""
     return {
-        "dagster/asset_partition_range_start": first,
-        "dagster/asset_partition_range_end": last,
+        ASSET_PARTITION_RANGE_START_TAG: first,
+        ASSET_PARTITION_RANGE_END_TAG: last,
     }
 
 
