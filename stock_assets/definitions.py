@@ -13,6 +13,7 @@ from stock_assets.automation.jobs import all_jobs
 from stock_assets.automation.report_sensor import report_sensor
 from stock_assets.automation.schedules import all_schedules
 from stock_assets.deployment import load_partitions
+from stock_assets.environment import load_settings
 from stock_assets.resources.io_managers import JsonIOManager, ParquetIOManager
 from stock_assets.resources.metrics import MetricsGateway
 from stock_assets.resources.model_registry import ModelRegistry
@@ -21,7 +22,7 @@ from stock_assets.resources.object_store import open_store
 from stock_assets.resources.page_io_manager import PageIOManager
 from stock_assets.resources.price_history import PriceHistory
 from stock_assets.resources.prices import open_prices
-from stock_assets.settings import Settings, load_settings
+from stock_assets.settings import Settings
 
 
 def build_definitions(
