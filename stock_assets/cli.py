@@ -16,9 +16,10 @@ from typing import Any, ParamSpec, TypeVar
 import click
 
 from stock_assets.backfill.interrupts import noted_interrupts
+from stock_assets.environment import load_checkout_settings
 from stock_assets.errors import StockAssetsError
 from stock_assets.local.own_folder import refusal
-from stock_assets.settings import Settings, load_checkout_settings
+from stock_assets.settings import Settings
 
 P = ParamSpec("P")
 R = TypeVar("R")

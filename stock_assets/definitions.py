@@ -14,6 +14,7 @@ from stock_assets.automation.jobs import all_jobs
 from stock_assets.automation.report_sensor import report_sensor
 from stock_assets.automation.schedules import all_schedules
 from stock_assets.deployment import lineage_of, load_partitions
+from stock_assets.environment import load_settings
 from stock_assets.partitions import Partitions
 from stock_assets.resources.io_managers import JsonIOManager, ParquetIOManager
 from stock_assets.resources.metrics import MetricsGateway
@@ -25,7 +26,7 @@ from stock_assets.resources.price_history import PriceHistory
 from stock_assets.resources.prices import open_prices
 from stock_assets.resources.stamper import Stamper
 from stock_assets.resources.writer_lease import writing
-from stock_assets.settings import Settings, load_settings
+from stock_assets.settings import Settings
 
 
 def build_definitions(

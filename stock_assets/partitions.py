@@ -12,10 +12,16 @@ from functools import cached_property
 import dagster as dg
 
 from stock_assets.errors import MissingPartitionsError
+from stock_assets.local.dagster_private.runs import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+)
+from stock_assets.market.months import MONTH_FORMAT, month_key, month_of, months_before
 from stock_assets.market.sessions import ExchangeCalendar
 
+__all__ = ["Partitions", "month_key", "month_of", "months_before", "range_tags", "session_of"]
+
 SESSION_FORMAT = "%Y-%m-%d"
-MONTH_FORMAT = "%Y-%m"
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ class Partitions:
     @cached_property
     def months(self) -> dg.TimeWindowPartitionsDefinition:
         """Months in which a session lies; the current one exists from its first day on."""
-        end = _next_month(self.last) if self.last else None
+        end = months_before(self.last, -1) if self.last else None
         return dg.TimeWindowPartitionsDefinition(
             start=datetime.combine(self.first.replace(day=1), time()),
             end=datetime.combine(end, time()) if end else None,
@@ -91,10 +97,6 @@ class Partitions:
         )
 
 
-def _next_month(day: date) -> date:
-    return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
-
-
 def session_of(key: str) -> date:
     """The session that a partition key names."""
     return date.fromisoformat(key)
@@ -103,22 +105,6 @@ def session_of(key: str) -> date:
 def range_tags(first: str, last: str) -> dict[str, str]:
     """Tags of one run over all partitions from `first` to `last`."""
     return {
-        "dagster/asset_partition_range_start": first,
-        "dagster/asset_partition_range_end": last,
+        ASSET_PARTITION_RANGE_START_TAG: first,
+        ASSET_PARTITION_RANGE_END_TAG: last,
     }
-
-
-def month_of(key: str) -> date:
-    """The first day of the month that a partition key names."""
-    return date.fromisoformat(f"{key}-01")
-
-
-def month_key(day: date) -> str:
-    """The key of the month in which a day lies."""
-    return day.strftime(MONTH_FORMAT)
-
-
-def months_before(month: date, count: int) -> date:
-    """The first day of the month `count` months earlier."""
-    ordinal = month.year * 12 + month.month - 1 - count
-    return date(ordinal // 12, ordinal % 12 + 1, 1)

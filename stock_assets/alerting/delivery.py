@@ -13,6 +13,7 @@ from typing import Protocol
 
 import dagster as dg
 
+from stock_assets.alerting.patience import next_try
 from stock_assets.asset_keys import Asset
 from stock_assets.errors import NotificationError, SettingsError
 from stock_assets.monitoring.messages import Pending
@@ -24,7 +25,7 @@ PAGE_ONLY = "this page alone: STOCK_ASSETS_NOTIFY_URLS is not set"
 SEEN_AFTER = 3
 """Failed attempts after which the page says so too."""
 _SENDS_PER_TICK = 10
-_FIRST_WAIT, _LONGEST_WAIT = 30.0, 3600.0
+_FIRST_WAIT = 30.0
 
 
 class Receiver(Protocol):
@@ -117,9 +118,8 @@ class _Post:
 
 
 def _later(message: Pending, now: float) -> Pending:
-    """Waits twice as long after each failure, up to an hour, for as long as it takes."""
-    wait = min(_FIRST_WAIT * 2 ** min(message.attempts, 20), _LONGEST_WAIT)
-    return replace(message, attempts=message.attempts + 1, not_before=now + wait)
+    due = next_try(now, _FIRST_WAIT, message.attempts)
+    return replace(message, attempts=message.attempts + 1, not_before=due)
 
 
 def _told(instance: dg.DagsterInstance, message: Pending) -> set[str]:

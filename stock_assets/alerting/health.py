@@ -9,13 +9,17 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import dagster as dg
-from dagster._core.scheduler.instigation import InstigatorState, SensorInstigatorData, TickStatus
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from stock_assets.alerting.memory import Memory, read_memory
 from stock_assets.alerting.sensor import SENSOR
 from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_JOB, REFETCH_JOB
+from stock_assets.local.dagster_private.ticks import (
+    InstigatorState,
+    SensorInstigatorData,
+    TickStatus,
+)
 
 HEALTH_METRICS = {
     "stock_assets_dagster_runs": "Runs that are queued or under way.",

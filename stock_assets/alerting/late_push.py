@@ -6,11 +6,12 @@ import dagster as dg
 
 from stock_assets.alerting.delivery import FORECAST_RMSE
 from stock_assets.alerting.memory import UnpushedMetrics
+from stock_assets.alerting.patience import next_try
 from stock_assets.assets.live_metrics import metrics_check
 from stock_assets.monitoring.live_scores import LiveScore
 from stock_assets.resources.metrics import MetricsGateway
 
-_FIRST_WAIT, _LONGEST_WAIT = 60.0, 3600.0
+_FIRST_WAIT = 60.0
 
 
 def push_again(
@@ -35,9 +36,8 @@ def push_again(
         return None, None
     failure = metrics.push(score)
     if failure:
-        wait = min(_FIRST_WAIT * 2 ** min(unpushed.attempts, 20), _LONGEST_WAIT)
-        later = replace(unpushed, attempts=unpushed.attempts + 1, not_before=now + wait)
-        return later, failure
+        due = next_try(now, _FIRST_WAIT, unpushed.attempts)
+        return replace(unpushed, attempts=unpushed.attempts + 1, not_before=due), failure
     result = metrics_check(None, score.session, metrics)
     instance.report_runless_asset_event(
         dg.AssetCheckEvaluation(

@@ -9,7 +9,7 @@ import polars as pl
 
 from stock_assets.asset_keys import Asset
 from stock_assets.assets.attributes import by_session, preview, show_each, show_newest
-from stock_assets.assets.live_metrics import CHECKS, tell
+from stock_assets.assets.live_metrics import CHECKS, publish_scores
 from stock_assets.forecasting.evaluation import (
     SCORE_SCHEMA,
     add_rolling,
@@ -190,7 +190,7 @@ def _forecast_rmse(settings: Settings, partitions: Partitions) -> dg.AssetsDefin
                 window,
             ).filter(pl.col("session").is_in(sessions))
         newest = scores.filter(is_scored() & (pl.col("session") == sessions[-1]))
-        checks = tell(context, metrics, settings, partitions, scores)
+        checks = publish_scores(context, metrics, settings, partitions, scores)
         show_newest(
             context,
             scores=preview(

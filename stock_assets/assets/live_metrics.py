@@ -1,4 +1,4 @@
-"""What `forecast_rmse` tells the world of the sessions that it scored: events and metrics."""
+"""What `forecast_rmse` publishes of the sessions that it scored: events and metrics."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -37,7 +37,7 @@ CHECKS = [
 ]
 
 
-def tell(
+def publish_scores(
     context: dg.AssetExecutionContext,
     metrics: MetricsGateway,
     settings: Settings,

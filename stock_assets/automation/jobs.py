@@ -1,17 +1,12 @@
 """Selections of the graph that run together. A run has sessions or months as keys, or none."""
 
 import warnings
-from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from stock_assets.asset_keys import Asset
+from stock_assets.local.dagster_private.runs import UnresolvedAssetJobDefinition
 from stock_assets.partitions import Partitions
-
-if TYPE_CHECKING:  # dagster exports no public name for what define_asset_job returns
-    from dagster._core.definitions.unresolved_asset_job_definition import (
-        UnresolvedAssetJobDefinition,
-    )
 
 DAILY_ASSETS = (Asset.RAW_PRICES, Asset.FEATURES, Asset.FORECAST_RMSE, Asset.DAILY_FORECAST)
 MONTHLY_ASSETS = (Asset.TRAIN_SET, Asset.TEST_SET, Asset.TUNED_MODEL, Asset.REGISTERED_VERSION)
@@ -20,7 +15,7 @@ DAILY_JOB, MONTHLY_JOB, REFETCH_JOB = "daily_job", "monthly_job", "refetch_job"
 REPORT_JOB = "report_job"
 
 
-def all_jobs(partitions: Partitions) -> list["UnresolvedAssetJobDefinition"]:
+def all_jobs(partitions: Partitions) -> list[UnresolvedAssetJobDefinition]:
     """The four jobs."""
     return [
         _job(
@@ -55,7 +50,7 @@ def _job(
     assets: tuple[str, ...],
     partitions_def: dg.TimeWindowPartitionsDefinition,
     description: str,
-) -> "UnresolvedAssetJobDefinition":
+) -> UnresolvedAssetJobDefinition:
     with warnings.catch_warnings():
         # Deprecated, and needed: a schedule built from a job that infers its partitions runs Friday
         # again on Sunday and Monday.

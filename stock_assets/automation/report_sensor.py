@@ -1,20 +1,12 @@
 """The sensor that makes the report anew after each daily run."""
 
-from typing import TYPE_CHECKING
-
 import dagster as dg
 
 from stock_assets.automation.jobs import DAILY_JOB, REPORT_JOB
-
-if TYPE_CHECKING:
-    from dagster._core.definitions.unresolved_asset_job_definition import (
-        UnresolvedAssetJobDefinition,
-    )
-
-_BACKFILL_TAG = "dagster/backfill"
+from stock_assets.local.dagster_private.runs import BACKFILL_ID_TAG, UnresolvedAssetJobDefinition
 
 
-def report_sensor(jobs: list["UnresolvedAssetJobDefinition"]) -> dg.SensorDefinition:
+def report_sensor(jobs: list[UnresolvedAssetJobDefinition]) -> dg.SensorDefinition:
     """Off until turned on, like the schedules."""
     by_name = {job.name: job for job in jobs}
 
@@ -29,7 +21,7 @@ def report_sensor(jobs: list["UnresolvedAssetJobDefinition"]) -> dg.SensorDefini
         context: dg.RunStatusSensorContext,
     ) -> dg.RunRequest | dg.SkipReason:
         run = context.dagster_run
-        if _BACKFILL_TAG in run.tags:
+        if BACKFILL_ID_TAG in run.tags:
             return dg.SkipReason("a backfill's run: materialise forecast_report when it is over")
         return dg.RunRequest(run_key=f"report-{run.run_id}")
 

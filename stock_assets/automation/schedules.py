@@ -1,22 +1,16 @@
 """When things run by themselves, in the exchange's time zone. All are off until turned on."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
 from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_JOB, REFETCH_JOB
+from stock_assets.local.dagster_private.runs import UnresolvedAssetJobDefinition
 from stock_assets.partitions import range_tags
 
-if TYPE_CHECKING:
-    from dagster._core.definitions.unresolved_asset_job_definition import (
-        UnresolvedAssetJobDefinition,
-    )
 
-
-def all_schedules(
-    jobs: Sequence["UnresolvedAssetJobDefinition"], refetch_sessions: int
-) -> list[Any]:
+def all_schedules(jobs: Sequence[UnresolvedAssetJobDefinition], refetch_sessions: int) -> list[Any]:
     """The schedules.
 
     `daily`: the morning after each session. `monthly`: retraining on the month's first day.
@@ -36,7 +30,7 @@ def all_schedules(
     ]
 
 
-def monthly_schedule(job: "UnresolvedAssetJobDefinition") -> dg.ScheduleDefinition:
+def monthly_schedule(job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
     """Retrains for the month that begins, after the daily run has closed the last session."""
     months = job.partitions_def
     assert isinstance(months, dg.TimeWindowPartitionsDefinition)  # noqa: S101  # for the type
@@ -58,7 +52,7 @@ def monthly_schedule(job: "UnresolvedAssetJobDefinition") -> dg.ScheduleDefiniti
 
 
 def refetch_schedule(
-    job: "UnresolvedAssetJobDefinition", sessions_back: int
+    job: UnresolvedAssetJobDefinition, sessions_back: int
 ) -> dg.ScheduleDefinition:
     """Fetches the newest sessions again in one run: what the source revised is recorded."""
     sessions = job.partitions_def

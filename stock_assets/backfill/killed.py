@@ -13,15 +13,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.events import (
-    DagsterEvent,
-    DagsterEventBatchMetadata,
-    DagsterEventType,
-    StepMaterializationData,
-)
-from dagster._core.instance.utils import RUNLESS_JOB_NAME, RUNLESS_RUN_ID
+from dagster import DagsterEvent, DagsterEventType
 
 from stock_assets.automation.jobs import DAILY_ASSETS, MONTHLY_ASSETS
+from stock_assets.local.dagster_private.runs import (
+    RUNLESS_JOB_NAME,
+    RUNLESS_RUN_ID,
+    DagsterEventBatchMetadata,
+    StepMaterializationData,
+)
 from stock_assets.resources.object_store import ObjectStore
 from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.settings import Settings

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.errors import DagsterAssetCheckFailedError  # dagster exports it nowhere else
 from sqlalchemy.exc import SQLAlchemyError
 from yaml import YAMLError
 
@@ -20,6 +19,7 @@ from stock_assets.backfill.killed import COMMAND_TAG, living_command
 from stock_assets.definitions import build_definitions
 from stock_assets.deployment import lineage_of, load_partitions
 from stock_assets.errors import BlockingCheckError, MissingPartitionsError, SettingsError
+from stock_assets.local.dagster_private.runs import DagsterAssetCheckFailedError
 from stock_assets.local.locks import one_at_a_time
 from stock_assets.local.sqlite_files import refuse_unusable
 from stock_assets.partitions import Partitions, range_tags

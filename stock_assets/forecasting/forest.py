@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 from sklearn.tree import DecisionTreeRegressor, ExtraTreeRegressor
-from sklearn.tree._tree import Tree
+
+from stock_assets.forecasting.sklearn_private import state_of, tree_of
 
 _TREES = "estimators_"
 
@@ -24,7 +25,7 @@ class _Packed:
         if _TREES not in state:
             return state
         trees = state.pop(_TREES)
-        grown = [tree.tree_.__getstate__() for tree in trees]
+        grown = [state_of(tree.tree_) for tree in trees]
         return state | {
             "of_each_tree": {k: v for k, v in vars(trees[0]).items() if k != "tree_"},
             "seeds": np.array([tree.random_state for tree in trees]),
@@ -84,15 +85,13 @@ def _unpacked(
         raise ValueError("a stored forest's nodes do not make trees")
     trees = []
     for seed, depth, count, end in zip(seeds, depths, node_counts, ends, strict=True):
-        grown = Tree(of_each_tree["n_features_in_"], np.ones(1, np.intp), 1)
-        grown.__setstate__(
-            {
-                "max_depth": int(depth),
-                "node_count": int(count),
-                "nodes": nodes[end - count : end],
-                "values": values[end - count : end],
-            }
-        )
+        state = {
+            "max_depth": int(depth),
+            "node_count": int(count),
+            "nodes": nodes[end - count : end],
+            "values": values[end - count : end],
+        }
+        grown = tree_of(of_each_tree["n_features_in_"], state)
         tree = kind()
         tree.__dict__.update(of_each_tree, random_state=int(seed), tree_=grown)
         trees.append(tree)

@@ -14,9 +14,10 @@ from sklearn.base import BaseEstimator, RegressorMixin
 
 from stock_assets.errors import FeatureMismatchError
 from stock_assets.forecasting.features import FEATURES
+from stock_assets.forecasting.sklearn_private import TREE_TYPE
 
 SKOPS_TRUSTED_TYPES = (
-    "sklearn.tree._tree.Tree",
+    TREE_TYPE,
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "stock_assets.forecasting.boosted.BoostedTrees",
     "stock_assets.forecasting.families.StandardisedRidge",

@@ -16,13 +16,14 @@ from typing import Any
 
 import dagster as dg
 import sqlalchemy as db
-from dagster._core.storage.event_log import SqliteEventLogStorage
-from dagster._core.storage.event_log.schema import (
+
+from stock_assets.local.dagster_private.storage import (
     AssetCheckExecutionsTable,
     AssetEventTagsTable,
+    SqlEventLogStorage,
     SqlEventLogStorageTable,
+    SqliteEventLogStorage,
 )
-from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 
 _AT_ONCE = 500
 _OVER = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]

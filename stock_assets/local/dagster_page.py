@@ -1,7 +1,6 @@
 """Dagster's page, guarded: `python -m stock_assets.local.dagster_page PORT WORKSPACE`.
 
-The command `dagster-webserver` has no option for a middleware; its server class has a method for
-it. Dagster's instance is that of DAGSTER_HOME.
+Dagster's instance is that of DAGSTER_HOME.
 """
 
 import sys
@@ -9,12 +8,14 @@ from typing import Any
 
 import uvicorn
 from dagster import DagsterInstance
-from dagster._core.workspace.context import WorkspaceProcessContext
-from dagster._core.workspace.load_target import WorkspaceFileTarget
-from dagster_webserver.webserver import DagsterWebserver
 from starlette.middleware import Middleware
 
 from stock_assets.local.browser_guard import BrowserGuard
+from stock_assets.local.dagster_private.page import (
+    DagsterWebserver,
+    WorkspaceFileTarget,
+    WorkspaceProcessContext,
+)
 from stock_assets.local.processes import HOST
 
 # As `dagster-webserver` has them.

@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from dagster import StringSource
-from dagster._config.config_schema import UserConfigSchema
-from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
 
+from stock_assets.local.dagster_private.runs import ConfigurableClassData, UserConfigSchema
 from stock_assets.local.postgres import one_client_at_a_time, with_driver
 
 

@@ -18,21 +18,22 @@ from pathlib import Path
 from typing import Any, cast
 
 import sqlalchemy as db
-from dagster import _check as check
-from dagster._core.definitions.asset_checks.asset_check_evaluation import (
-    AssetCheckEvaluationPlanned,
-)
-from dagster._core.events.log import EventLogEntry
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
-from dagster._core.storage.event_log import SqliteEventLogStorage
-from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
-from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
-from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
-from dagster._serdes import ConfigurableClassData, serialize_value
+from dagster import EventLogEntry, serialize_value
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import NullPool
 
+from stock_assets.local.dagster_private.runs import (
+    AssetCheckEvaluationPlanned,
+    AssetCheckExecutionRecordStatus,
+    ConfigurableClassData,
+)
+from stock_assets.local.dagster_private.storage import (
+    INDEX_SHARD_NAME,
+    SQLITE_BUSY_TIMEOUT_SECONDS,
+    AssetCheckExecutionsTable,
+    DagsterSqliteStorage,
+    SqliteEventLogStorage,
+)
 from stock_assets.local.own_folder import own_folder, writable_state
 
 
@@ -74,7 +75,7 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
         each row, a backfill's cost would grow with the square of its years. It stays whole in the
         run's log.
         """
-        dagster_event = check.not_none(event.dagster_event)
+        dagster_event = event.get_dagster_event()
         planned = cast("AssetCheckEvaluationPlanned", dagster_event.event_specific_data)
         subset = planned.partitions_subset
         of_a_row = AssetCheckEvaluationPlanned(

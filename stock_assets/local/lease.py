@@ -9,18 +9,17 @@ A server that ends or is stopped while it is needed comes back on the same port:
 after it, and the first to notice starts it again. Clients that try for some seconds notice nothing.
 """
 
-import fcntl
 import logging
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 import psutil
 
 from stock_assets.errors import LocalStackError
+from stock_assets.local.locks import lock_if_free, lock_shared, locked
 from stock_assets.local.own_folder import own_folder, writable_state
 from stock_assets.local.processes import is_free, lives, own_processes, resume_group
 from stock_assets.local.seaweed import (
@@ -35,23 +34,9 @@ from stock_assets.local.seaweed import (
 _LOOK_SECONDS = 0.25
 _LET_GO_SECONDS = 5
 _HOLDERS = "holders.lock"
+# One process at a time decides about starting and stopping.
+_DECISION = "decision.lock"
 _log = logging.getLogger(__name__)
-
-
-@contextmanager
-def _exclusive(folder: Path) -> Iterator[None]:
-    """One process at a time decides about starting and stopping."""
-    with (folder / "decision.lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _nobody_else(holders: IO[str]) -> bool:
-    try:
-        fcntl.flock(holders, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 @contextmanager
@@ -65,16 +50,16 @@ def store_lease(folder: Path, preferred_port: int) -> Iterator[LocalServer]:
         own_folder(folder).chmod(0o700)
         holders = (folder / _HOLDERS).open("a")
     with holders:
-        with writable_state(folder), _exclusive(folder):
-            wanted_back = None if _nobody_else(holders) else last_port(folder)
+        with writable_state(folder), locked(folder / _DECISION):
+            wanted_back = None if lock_if_free(holders) else last_port(folder)
             server = _up(folder, wanted_back or preferred_port, wanted_back=bool(wanted_back))
-            fcntl.flock(holders, fcntl.LOCK_SH)
+            lock_shared(holders)
         try:
             with _kept_up(folder, server):
                 yield server
         finally:
-            with _exclusive(folder):
-                if _nobody_else(holders):
+            with locked(folder / _DECISION):
+                if lock_if_free(holders):
                     stop_server(folder)
 
 
@@ -115,7 +100,7 @@ def _watch(folder: Path, server: LocalServer, over: threading.Event) -> None:
     while not over.wait(_LOOK_SECONDS):
         if _is_up(now.pid):
             continue
-        with _exclusive(folder):
+        with locked(folder / _DECISION):
             if over.is_set():
                 return
             try:
@@ -150,9 +135,9 @@ def stop_leftover(folder: Path) -> bool:
     with (
         writable_state(folder),
         (folder / _HOLDERS).open("a") as holders,
-        _exclusive(folder),
+        locked(folder / _DECISION),
     ):
-        if not _nobody_else(holders):
+        if not lock_if_free(holders):
             raise LocalStackError(
                 f"the local store is in use by {_names_of_holders(folder)}; end that first"
             )

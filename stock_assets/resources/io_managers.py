@@ -13,14 +13,14 @@ from typing import Any, get_origin
 
 import dagster as dg
 import polars as pl
-from dagster._core.storage.tags import (  # dagster exports the names nowhere else
+
+from stock_assets.errors import MissingPartitionsError, PartitionMismatchError
+from stock_assets.local.dagster_private.runs import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
     BACKFILL_ID_TAG,
     PARTITION_NAME_TAG,
 )
-
-from stock_assets.errors import MissingPartitionsError, PartitionMismatchError
 from stock_assets.planning.stamp import STAMP_FIELD, Stamp, stamped
 from stock_assets.resources.object_store import ObjectStore, StoredObject
 from stock_assets.resources.one_by_one import OneByOne, StoredPartitions, refuse_missing

@@ -1,8 +1,7 @@
-"""Where objects live: one bucket or folder, through obstore for writing and polars for scanning.
+"""Where objects live: one bucket or folder, through obstore.
 
-Two clients on purpose: obstore's PUTs are four times faster than boto3's from threads, and polars
-reads thousands of objects in one scan. What an S3 *account* needs (is the bucket there, compute
-logs) goes through dagster-aws.
+Its PUTs are four times faster than boto3's from threads. What an S3 *account* needs (is the bucket
+there, compute logs) goes through dagster-aws.
 """
 
 import os
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import obstore
-import polars as pl
 from obstore.exceptions import AlreadyExistsError, PreconditionError
 from obstore.store import LocalStore, S3Store
 
@@ -34,11 +32,6 @@ _DAMAGED = "damaged"
 # Some four seconds at the least: a local server that was killed is back on its port before.
 _RETRIES = 8
 _FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=0.5), timedelta(seconds=2)
-_POLARS_RETRIES = {
-    "max_retries": _RETRIES,
-    "retry_init_backoff_ms": _FIRST_WAIT // timedelta(milliseconds=1),
-    "retry_max_backoff_ms": _LONGEST_WAIT // timedelta(milliseconds=1),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,23 +262,6 @@ class ObjectStore:
     def delete(self, keys: list[str]) -> None:
         with self._explained(", ".join(keys)):
             obstore.delete(self._store, keys)
-
-    def scan_parquet(self, keys: list[str]) -> pl.LazyFrame:
-        """One lazy frame over many Parquet objects as they lie there: no checksum is looked at.
-
-        A column that older objects do not have yet is null in their rows, or left out where the
-        first object lacks it.
-        """
-        options = (self.connection.options() | _POLARS_RETRIES) if self.connection else None
-        root = self.uri.removeprefix("file://")
-        return pl.scan_parquet(
-            [f"{root}/{key}" for key in keys],
-            storage_options=options,
-            hive_partitioning=False,
-            glob=False,
-            missing_columns="insert",
-            extra_columns="ignore",
-        )
 
 
 @contextmanager

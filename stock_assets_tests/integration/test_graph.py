@@ -29,6 +29,7 @@ from stock_assets.resources.report_rows import Asked
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import QUICK, make_home
 from stock_assets_tests.loopback import inbox
+from stock_assets_tests.stored_rows import rows_at
 
 PUSHED: list[tuple[str, str, str]] = []
 """Method, path and body of what reached the gateway while the project was made."""
@@ -63,8 +64,8 @@ def test_only_the_newest_sessions_errors_are_pushed(project: Project):
     midnight = datetime(2013, 2, 5, tzinfo=UTC).timestamp()
     gauges = {path.rsplit("/", 1)[1]: _gauges(body) for path, body in pushed.items()}
     assert {g["stock_assets_session_timestamp_seconds"] for g in gauges.values()} == {midnight}
-    stored = project.store.scan_parquet(["forecast_rmse/session=2013-02-05/part.parquet"])
-    rmse = dict(stored.select("ticker", "rolling_rmse_return").collect().rows())
+    stored = rows_at(project.store, ["forecast_rmse/session=2013-02-05/part.parquet"])
+    rmse = dict(stored.select("ticker", "rolling_rmse_return").rows())
     own = {ticker: g["stock_assets_rmse_return"] for ticker, g in gauges.items()}
     pooled = own.pop("POOLED")
     assert own == rmse
@@ -78,14 +79,14 @@ def test_only_the_newest_sessions_errors_are_pushed(project: Project):
 
 
 def test_each_recent_sessions_event_carries_its_own_scores(project: Project):
-    stored = project.store.scan_parquet(
-        [f"forecast_rmse/session=2013-02-0{day}/part.parquet" for day in (1, 4, 5)]
+    stored = rows_at(
+        project.store, [f"forecast_rmse/session=2013-02-0{day}/part.parquet" for day in (1, 4, 5)]
     )
     expected = {
         (str(session), ticker): value
-        for session, ticker, value in stored.select("session", "ticker", "rolling_rmse_return")
-        .collect()
-        .rows()
+        for session, ticker, value in stored.select(
+            "session", "ticker", "rolling_rmse_return"
+        ).rows()
     }
     events = project.instance.fetch_materializations(
         dg.AssetRecordsFilter(
@@ -119,10 +120,10 @@ def test_each_partitions_event_has_its_own_numbers(project: Project):
         for session in ("2013-02-01", "2013-02-04", "2013-02-05")
     }
     objects = [f"forecast_rmse/session={session}/part.parquet" for session in told]
-    errors = project.store.scan_parquet(objects).group_by("session").agg(pl.col("error_return"))
+    errors = rows_at(project.store, objects).group_by("session").agg(pl.col("error_return"))
     expected = {
         str(session): math.sqrt(sum(e * e for e in values) / len(values))
-        for session, values in errors.collect().iter_rows()
+        for session, values in errors.iter_rows()
     }
     assert told == pytest.approx(expected)
     assert len(set(told.values())) == len(told)
@@ -237,7 +238,7 @@ def test_a_second_run_of_everything_replaces_with_the_same_values(project: Proje
 
 def test_raw_prices_change_only_their_fetch_time(project: Project):
     path = "raw_prices/session=2013-02-05/part.parquet"
-    before = project.store.scan_parquet([path]).collect()
+    before = rows_at(project.store, [path])
     run_partitions(
         project,
         "daily_job",
@@ -246,7 +247,7 @@ def test_raw_prices_change_only_their_fetch_time(project: Project):
         project.partitions.sessions.get_partition_keys(),
         1,
     )
-    after = project.store.scan_parquet([path]).collect()
+    after = rows_at(project.store, [path])
     assert after["fetched_at"].min() > before["fetched_at"].max()
     assert after.drop("fetched_at").equals(before.drop("fetched_at"))
 

@@ -34,6 +34,7 @@ from stock_assets.resources.prices import Prices
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import QUICK, make_home
 from stock_assets_tests.filled import fill
+from stock_assets_tests.stored_rows import rows_at
 from stock_assets_tests.yahoo_stand_in import Bar, Fault, Listing, YahooStandIn, forget_yahoo
 
 # Every partition costs Dagster events: no more history than a test needs.
@@ -75,7 +76,7 @@ def stored(project: Project, first: date, last: date, asset: str = "raw_prices")
     paths = [
         k for k in project.store.keys(asset) if str(first) <= k.split("=")[1][:10] <= str(last)
     ]
-    return project.store.scan_parquet(paths).collect()
+    return rows_at(project.store, paths)
 
 
 def check(project: Project, asset: str, name: str) -> dg.AssetCheckEvaluation:
@@ -207,7 +208,7 @@ def test_bars_stored_before_revisions_were_recorded_are_read_and_merged(tmp_path
     with open_project(files_settings(tmp_path)) as project:
         materialise(project, ["raw_prices"], FIRST, LAST)
         for path in project.store.keys("raw_prices")[:10]:
-            old = project.store.scan_parquet([path]).collect().drop("revisions")
+            old = rows_at(project.store, [path]).drop("revisions")
             buffer = io.BytesIO()
             old.write_parquet(buffer)
             project.store.put_many({path: buffer.getvalue()})

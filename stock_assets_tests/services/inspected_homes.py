@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from stock_assets.environment import load_settings
 from stock_assets.errors import StockAssetsError
 from stock_assets.forecasting.features import FEATURES
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.object_store import ObjectStore, open_store
-from stock_assets.settings import load_settings
 from stock_assets_tests.backfilled import STORED_ASSETS
 
 _NOT_VALUES = ("fetched_at", "mlflow_run_id", "mlflow_model_id")

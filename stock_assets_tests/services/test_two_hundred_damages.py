@@ -21,9 +21,9 @@ from typing import Any
 import psutil
 import pytest
 
+from stock_assets.environment import load_settings
 from stock_assets.market.sessions import load_calendar
 from stock_assets.resources.object_store import open_store
-from stock_assets.settings import load_settings
 from stock_assets_tests.conftest import QUICK, make_home
 from stock_assets_tests.services.damages import (
     NOTHING,

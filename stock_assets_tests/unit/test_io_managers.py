@@ -15,6 +15,7 @@ from stock_assets.resources.io_managers import JsonIOManager, ParquetIOManager
 from stock_assets.resources.object_store import ObjectStore, StoredObject
 from stock_assets.resources.one_by_one import OneByOne, StoredPartitions
 from stock_assets.resources.partition_objects import stored_partitions
+from stock_assets_tests.stored_rows import rows_at
 
 DAYS = dg.DailyPartitionsDefinition("2020-01-01", end_date="2020-01-11")
 BY_DAY = {"partitioned_by": "day", "partition_column": "day"}
@@ -98,13 +99,13 @@ def test_a_re_run_replaces_its_object_and_touches_no_other(store: ObjectStore):
         build(lambda keys: frame(keys, value=7), []), store, "rows", "2020-01-02", "2020-01-02"
     )
     assert store.get("rows/day=2020-01-01/part.parquet") == before
-    values = store.scan_parquet(store.keys("rows")).collect()["value"].to_list()
+    values = rows_at(store, store.keys("rows"))["value"].to_list()
     assert values == [1, 7, 1]
 
 
 def test_a_partition_without_rows_is_stored_empty(store: ObjectStore):
     materialise(build(lambda keys: frame(keys[:1]), []), store, "rows", "2020-01-01", "2020-01-02")
-    assert store.scan_parquet(["rows/day=2020-01-02/part.parquet"]).collect().is_empty()
+    assert rows_at(store, ["rows/day=2020-01-02/part.parquet"]).is_empty()
 
 
 def test_rows_of_another_partition_are_refused_and_nothing_is_stored(store: ObjectStore):

@@ -9,9 +9,10 @@ from click.testing import CliRunner
 
 from stock_assets.cli import main
 from stock_assets.commands.doctor import diagnose
+from stock_assets.environment import load_settings
 from stock_assets.errors import NotificationError, SettingsError
 from stock_assets.resources.notifier import Message, Notifier
-from stock_assets.settings import Settings, load_settings
+from stock_assets.settings import Settings
 from stock_assets_tests.loopback import Inbox, inbox
 
 TOKEN = "T0pS3cret"

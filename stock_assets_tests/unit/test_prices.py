@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from stock_assets.environment import load_settings
 from stock_assets.errors import (
     EmptyAnswerError,
     InvalidFileError,
@@ -15,7 +16,6 @@ from stock_assets.errors import (
 )
 from stock_assets.market.sources.sample import sample_bars
 from stock_assets.resources.prices import Prices, load_membership, open_prices
-from stock_assets.settings import load_settings
 
 FIRST, LAST = date(2012, 12, 3), date(2013, 1, 31)
 FRIDAY, SATURDAY, MONDAY = date(2013, 1, 4), date(2013, 1, 5), date(2013, 1, 7)

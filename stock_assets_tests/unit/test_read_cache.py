@@ -17,6 +17,7 @@ from stock_assets.resources.io_managers import ParquetIOManager
 from stock_assets.resources.object_store import CacheFolder, ObjectStore, StoredObject
 from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.read_cache import read_rows
+from stock_assets_tests.stored_rows import rows_at
 
 DAYS = [
     f"{year}-{month:02d}-{day:02d}"
@@ -51,15 +52,14 @@ def put(store: ObjectStore, days: Iterable[str], value: float = 1, **more: pl.Ex
 
 
 def plainly(store: ObjectStore, objects: Iterable[StoredObject]) -> pl.DataFrame:
-    return store.scan_parquet([stored.path for stored in objects]).collect()
+    return rows_at(store, [stored.path for stored in objects])
 
 
 def opened(monkeypatch: pytest.MonkeyPatch, store: ObjectStore) -> list[str]:
     """Objects that are read from now on."""
     seen: list[str] = []
-    get, scan = store.get_with_tags, store.scan_parquet
+    get = store.get_with_tags
     monkeypatch.setattr(store, "get_with_tags", lambda keys: (seen.extend(keys), get(keys))[1])
-    monkeypatch.setattr(store, "scan_parquet", lambda keys: (seen.extend(keys), scan(keys))[1])
     return seen
 
 

@@ -8,9 +8,10 @@ from click.testing import CliRunner
 
 from stock_assets.backfill.project import open_instance
 from stock_assets.cli import main
+from stock_assets.environment import load_checkout_settings, load_settings
 from stock_assets.errors import SettingsError
 from stock_assets.forecasting.families import FAMILIES
-from stock_assets.settings import FamilyName, load_checkout_settings, load_settings
+from stock_assets.settings import FamilyName
 
 
 def test_environment_and_dotenv_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -20,6 +20,7 @@ import polars as pl
 
 from stock_assets.errors import RateLimitedError, SourceUnreachableError, UnexpectedShapeError
 from stock_assets.market.sources.yahoo_answers import failure, history_rows
+from stock_assets.market.sources.yfinance_private import forget_answers, set_time_zone
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -99,20 +100,15 @@ class YahooClient:
 
     def _try_once(self, ticker: str, first: date, last: date) -> pl.DataFrame:
         import yfinance
-        from yfinance.cache import get_tz_cache
-        from yfinance.data import YfData
 
         with _yfinance_state:
             _use_private_cache()
             # Otherwise an HTTP 500 becomes an empty frame that is "possibly delisted".
             yfinance.config.debug.hide_exceptions = False
-            # Known, so not asked for: it would cost a request per ticker, and for an unknown one a
-            # search through other pages that ends in "possibly delisted; no timezone found".
-            get_tz_cache().store(ticker.upper(), self._time_zone)
+            set_time_zone(ticker.upper(), self._time_zone)
             session = self._session or _shared_session()
             asked = yfinance.Ticker(ticker, session=session)
-            # The cache would answer this try with the failure of the one before it.
-            YfData().cache_get.cache_clear()
+            forget_answers()
             with _watched(session, self._retries.timeout) as watch:
                 try:
                     history = asked.history(

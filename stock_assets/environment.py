@@ -1,0 +1,87 @@
+"""The settings of this process, from environment variables `STOCK_ASSETS_*` and a `.env` file.
+
+Every process of ours begins here, before the first client is made: proxies are kept from what is on
+this machine.
+"""
+
+import difflib
+import os
+from pathlib import Path
+
+from dotenv import dotenv_values
+from pydantic import ValidationError
+
+from stock_assets.errors import SettingsError
+from stock_assets.settings import DOTENV, PREFIX, Settings
+
+_SECRETS = ("S3_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_URI", "NOTIFY_URLS")
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Reads the settings; a value that can't be used becomes one readable line.
+
+    Raises:
+        SettingsError: Names the variable, the reason and the value.
+    """
+    _keep_proxies_from_loopback()
+    _refuse_unknown_names()
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks the values
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        where = f"{PREFIX}{name}: " if name else ""
+        reason = first["msg"].removeprefix("Value error, ")
+        secret = name in _SECRETS
+        given = f" (got {first['input']!r})" if name and not secret else ""
+        raise SettingsError(f"{where}{reason}{given}") from None
+
+
+def _refuse_unknown_names() -> None:
+    """A typo would leave the default in force, and nobody would notice."""
+    known = [name.upper() for name in Settings.model_fields]
+    try:
+        in_file = dotenv_values(DOTENV)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"can't read {Path(DOTENV).resolve()}: {error}; mend it") from error
+    for where, names in (("the environment", os.environ), (DOTENV, in_file)):
+        for name in map(str.upper, names):
+            given = name.removeprefix(PREFIX)
+            if given != name and given not in known:
+                nearest = difflib.get_close_matches(given, known, n=1)
+                meant = f"did you mean {PREFIX}{nearest[0]}?" if nearest else "README lists them"
+                raise SettingsError(f"{name} in {where} is no setting; {meant}")
+
+
+def load_checkout_settings(**overrides: object) -> Settings:
+    """The settings of a command, which keeps its state in a checkout and nowhere else.
+
+    Raises:
+        SettingsError: As above, or there is no checkout: nothing was written.
+    """
+    settings = load_settings(**overrides)
+    homes = [settings.home]
+    if settings.home.is_dir() and "home" in settings.model_fields_set:
+        # Who names both folders may keep Dagster's configuration apart from the state.
+        homes += [Path(os.environ.get("DAGSTER_HOME", settings.home))]
+    if not any((home / "dagster.yaml").is_file() for home in homes):
+        raise SettingsError(
+            f"no dagster.yaml in {settings.home}: that is no checkout; change to one, or set"
+            " STOCK_ASSETS_HOME to it"
+        )
+    return settings
+
+
+def _keep_proxies_from_loopback() -> None:
+    """Where a proxy is set, NO_PROXY names this machine too, for us and for what we start.
+
+    Clients differ in which of the two spellings they read, so both say the same.
+    """
+    if not any(name.lower().endswith("_proxy") for name in os.environ):
+        return
+    given = ",".join(filter(None, (os.environ.get("NO_PROXY"), os.environ.get("no_proxy"))))
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    if "*" not in names:
+        os.environ["NO_PROXY"] = os.environ["no_proxy"] = ",".join(
+            dict.fromkeys([*names, "127.0.0.1", "localhost", "::1"])
+        )

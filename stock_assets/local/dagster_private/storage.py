@@ -1,0 +1,28 @@
+"""Of the databases.
+
+The public way that is missing: no storage writes a batch of events in one transaction
+(`dagster_storage`), and `instance.delete_run` takes all of a run's materialisations with it, though
+one is the newest of its partition (`dagster_history`).
+"""
+
+from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log.schema import (
+    AssetCheckExecutionsTable,
+    AssetEventTagsTable,
+    SqlEventLogStorageTable,
+)
+from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+
+__all__ = [
+    "INDEX_SHARD_NAME",
+    "SQLITE_BUSY_TIMEOUT_SECONDS",
+    "AssetCheckExecutionsTable",
+    "AssetEventTagsTable",
+    "DagsterSqliteStorage",
+    "SqlEventLogStorage",
+    "SqlEventLogStorageTable",
+    "SqliteEventLogStorage",
+]
