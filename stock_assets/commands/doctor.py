@@ -22,6 +22,7 @@ from stock_assets.resources.s3_account import bucket_exists
 from stock_assets.settings import Settings
 
 _PROBE = "doctor/probe"
+_NO_TAG = '"0"'
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,15 @@ def _store(settings: Settings, store: ObjectStore) -> str:
     store.put_many({_PROBE: b"ok"})
     if store.get(_PROBE) != b"ok":
         raise StockAssetsError(f"{store.uri} does not give back what was written")
+    # Neither may be written: an object is there, and it has another tag.
+    conditions = (None, _NO_TAG) if store.connection else (None,)
+    taken = [tag for tag in conditions if store.put_if(_PROBE, b"no", tag) is not None]
     store.delete([_PROBE])
+    if taken:
+        raise StockAssetsError(
+            f"{store.uri} takes a PUT whose condition is not met (If-None-Match, If-Match), so two"
+            " writers at once would mix; use a server that knows conditional writes"
+        )
     where = "local SeaweedFS, " if settings.uses_local_store else ""
     return f"{where}{store.uri}: written, read and deleted"
 

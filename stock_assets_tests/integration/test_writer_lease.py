@@ -12,15 +12,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+import obstore
 import pytest
 
-from stock_assets.errors import LostLeaseError
+from stock_assets.commands.doctor import _store
+from stock_assets.errors import LostLeaseError, StockAssetsError
 from stock_assets.local.lease import store_lease
 from stock_assets.local.process_identity import ProcessIdentity, this_process
 from stock_assets.local.seaweed import BUCKET, REGION
 from stock_assets.resources.object_store import ObjectStore, S3Connection
 from stock_assets.resources.writer_lease import KEY, writing
+from stock_assets.settings import Settings
 
 PORT = 38_333 + os.getpid() % 200 * 40
 BEGIN = """
@@ -173,6 +177,21 @@ def test_what_can_not_be_read_is_taken_when_nobody_renews_it(store: ObjectStore)
         patch.setattr("stock_assets.resources.writer_lease._SECONDS", 0.5)
         with writing(store, "run", seconds=0.5) as lease:
             assert before < lease.number < before + 60
+
+
+def test_the_doctor_finds_a_store_that_ignores_conditions(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+):
+    def heedless(*given: Any, mode: Any = None) -> Any:
+        del mode
+        return put(*given)
+
+    assert _store(Settings(store_uri="file:///x"), store).endswith("written, read and deleted")
+    put = obstore.put
+    monkeypatch.setattr(obstore, "put", heedless)
+    with pytest.raises(StockAssetsError, match=r"takes a PUT whose condition is not met"):
+        _store(Settings(store_uri="file:///x"), store)
+    assert store.keys("doctor") == []
 
 
 def test_a_number_that_another_process_has_now_is_not_the_one_that_is_gone():
