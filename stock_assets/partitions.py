@@ -12,12 +12,13 @@ from functools import cached_property
 import dagster as dg
 
 from stock_assets.errors import MissingPartitionsError
+from stock_assets.forecasting.training_months import TrainingMonths
+from stock_assets.market.months import MONTH_FORMAT
 from stock_assets.market.sessions import ExchangeCalendar, load_calendar
 from stock_assets.resources.prices import price_source
 from stock_assets.settings import Settings
 
 SESSION_FORMAT = "%Y-%m-%d"
-MONTH_FORMAT = "%Y-%m"
 
 
 @dataclass(frozen=True)
@@ -109,22 +110,6 @@ def range_tags(first: str, last: str) -> dict[str, str]:
     }
 
 
-def month_of(key: str) -> date:
-    """The first day of the month that a partition key names."""
-    return date.fromisoformat(f"{key}-01")
-
-
-def month_key(day: date) -> str:
-    """The key of the month in which a day lies."""
-    return day.strftime(MONTH_FORMAT)
-
-
-def months_before(month: date, count: int) -> date:
-    """The first day of the month `count` months earlier."""
-    ordinal = month.year * 12 + month.month - 1 - count
-    return date(ordinal // 12, ordinal % 12 + 1, 1)
-
-
 def load_partitions(settings: Settings) -> Partitions:
     """Partitions from the settings, or from the source where they leave it open."""
     calendar = load_calendar(settings.calendar)
@@ -138,4 +123,17 @@ def load_partitions(settings: Settings) -> Partitions:
         is_live=ends is None,
         sessions_per_run=settings.sessions_per_run,
         months_per_run=settings.months_per_run,
+    )
+
+
+def training_months(settings: Settings, partitions: Partitions) -> TrainingMonths:
+    """What the calendar says of the training of a deployment's months."""
+    return TrainingMonths(
+        partitions.calendar,
+        partitions.first,
+        settings.train_months,
+        settings.test_sessions,
+        settings.min_train_sessions,
+        settings.horizon,
+        settings.retune_months,
     )

@@ -31,7 +31,7 @@ _NURSERY = """
 import os, sys, traceback
 from datetime import date
 import mlflow, sklearn.ensemble, skops.io, dagster_mlflow, scipy.special  # noqa
-import stock_assets.assets.study, stock_assets.forecasting.forecast
+import stock_assets.assets.studies, stock_assets.forecasting.forecast
 from stock_assets.commands.project import open_project
 from stock_assets.commands.stages import Progress, materialise_range, plan_range
 from stock_assets.settings import Settings
@@ -143,8 +143,8 @@ def comparable(settings: Settings) -> dict[str, Any]:
 
 
 def _versions(registry: ModelRegistry) -> list[Any]:
-    with registry.tracking.client() as client:
-        return registry._search(client)
+    with registry.opened() as registered:
+        return registered.every()
 
 
 def assert_nothing_twice_or_open(settings: Settings) -> None:

@@ -19,7 +19,8 @@ from stock_assets.automation.messages import (
     recovery_message,
 )
 from stock_assets.forecasting.episodes import Event, Rules, judge
-from stock_assets.partitions import Partitions, month_key, session_of
+from stock_assets.market.months import month_key
+from stock_assets.partitions import Partitions, session_of
 from stock_assets.resources.live_scores import LiveScore, thresholds_of
 from stock_assets.resources.metrics import MetricsGateway
 from stock_assets.settings import Settings

@@ -21,7 +21,7 @@ from stock_assets.forecasting.summary import (
     summarise_by_ticker,
     summarise_range,
 )
-from stock_assets.partitions import months_before
+from stock_assets.market.months import months_before
 from stock_assets.resources.io_managers import stored_partitions
 from stock_assets.resources.read_cache import read_rows
 from stock_assets.settings import Settings

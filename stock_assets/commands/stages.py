@@ -15,8 +15,9 @@ from stock_assets.commands.trained_otherwise import months_of_other_settings
 from stock_assets.errors import RateLimitedError, SettingsError, SourceUnreachableError
 from stock_assets.forecasting.features import BAR_SESSIONS
 from stock_assets.forecasting.intervals import adaptive_history
+from stock_assets.market.months import month_key, month_of, months_before
 from stock_assets.market.universe import expected_bars, missing_bars
-from stock_assets.partitions import month_key, month_of, months_before, session_of
+from stock_assets.partitions import session_of, training_months
 from stock_assets.resources.io_managers import stored_partitions
 
 STAGES = ("prices", "features", "training", "forecasts", "scores")
@@ -63,7 +64,8 @@ class Range:
 
     `targets`: sessions that are scored. `forecasts`: sessions forecast from, from a horizon before
     the first target on; the newest are not scored yet. `months`: those whose version may forecast
-    there. `features`, `prices`: with the history that these need.
+    there, and those that lend them parameters. `features`, `prices`: with the history that these
+    need.
     """
 
     targets: tuple[date, ...]
@@ -96,7 +98,8 @@ def plan_range(project: Project, first: date, last: date) -> Range:
 
     horizon = project.settings.horizon
     forecasts = since(targets[0], horizon)
-    months = tuple(dict.fromkeys(month_key(session) for session in forecasts))
+    serving = dict.fromkeys(month_key(session) for session in forecasts)
+    months = tuple(training_months(project.settings, partitions).with_lenders(serving))
     oldest = months_before(month_of(months[0]), project.settings.train_months)
     # Models learn from the months before, intervals from the sessions before.
     features = max(since(oldest), since(targets[0], horizon + adaptive_history(horizon)), key=len)

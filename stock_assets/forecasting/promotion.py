@@ -1,7 +1,7 @@
 """Which version serves a given session: one its point forecast, maybe another its intervals."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal
 
@@ -39,6 +39,7 @@ class ModelVersion:
         promotions: By people, in any order. They say nothing about the past: older forecasts, made
             anew, stay what they were.
         intervals_approved: Its intervals, by the gate.
+        fingerprint: Of the training that it was made of.
     """
 
     trained_through: date
@@ -47,6 +48,7 @@ class ModelVersion:
     family: str
     promotions: tuple[Promotion, ...] = ()
     intervals_approved: bool = False
+    fingerprint: str = field(default="", compare=False)
 
     def is_approved(self, part: Part) -> bool:
         return self.approved if part == POINT else self.intervals_approved

@@ -13,6 +13,7 @@ from stock_assets.forecasting.evaluation import SCORE_SCHEMA
 from stock_assets.forecasting.fingerprint import code_hash
 from stock_assets.forecasting.forecast_schema import FORECAST_SCHEMA
 from stock_assets.forecasting.promotion import ModelVersion
+from stock_assets.market.months import months_before
 from stock_assets.market.plausibility import JUDGING_SESSIONS, judge_bars
 from stock_assets.market.sessions import ExchangeCalendar
 from stock_assets.report.fans import SESSIONS as FAN_SESSIONS
@@ -83,7 +84,7 @@ def read_report(
     forecast = _stored_forecasts(settings, store, due, asked)
     newest = date.fromisoformat(max(forecast))
     tickers = read_rows(store, [forecast[str(newest)]], "ticker").height or 1
-    first = asked.first or _months_before(newest, _MONTHS - 1)
+    first = asked.first or months_before(newest, _MONTHS - 1)
     targets = calendar.between(first, max(due, newest))
     shown = targets[-max(_MOST_FORECASTS // tickers, 1) :]
     as_of = calendar.offset(shown[0], -horizon)
@@ -150,11 +151,6 @@ def _stored_forecasts(
             f" {asked.first or ''}..{asked.last or ''}; {there}; make some with `stock-assets run`"
         )
     return stored
-
-
-def _months_before(day: date, count: int) -> date:
-    ordinal = day.year * 12 + day.month - 1 - count
-    return date(ordinal // 12, ordinal % 12 + 1, 1)
 
 
 def _read(store: ObjectStore, objects: list[StoredObject], schema: Any) -> pl.DataFrame:

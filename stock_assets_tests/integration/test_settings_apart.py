@@ -20,7 +20,8 @@ from stock_assets.commands.stages import Progress, materialise_range, plan_range
 from stock_assets.commands.trained_otherwise import trained_otherwise
 from stock_assets.errors import RegistryError
 from stock_assets.market.sessions import load_calendar
-from stock_assets.resources.model_registry import CHAMPION, ModelRegistry
+from stock_assets.resources.model_registry import ModelRegistry
+from stock_assets.resources.registered_versions import CHAMPION
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import QUICK, make_home
 from stock_assets_tests.simulated_prices import Law, simulated_bars
@@ -65,13 +66,13 @@ def backtest(
 def content(project: Project) -> dict[str, Any]:
     """What a backtest left, versions as month and data instead of their numbers."""
     registry = ModelRegistry(project.settings, project.store)
-    with registry.tracking.client() as client:
+    with registry.opened() as registered:
         versions = {
             int(v.version): {
                 name: v.tags[name]
                 for name in ("month", "fingerprint", "gate", "gate_intervals", "settings")
             }
-            for v in registry._own(client)
+            for v in registered.own()
         }
     found: dict[str, Any] = {"versions": sorted(versions.values(), key=str)}
     named = {number: f"{v['month']} {v['fingerprint']}" for number, v in versions.items()}

@@ -1,0 +1,31 @@
+"""The stored studies of other months, whose parameters a month's training takes over."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from stock_assets.errors import MissingPartitionsError
+from stock_assets.forecasting.study import MonthStudy, month_study
+from stock_assets.resources.io_managers import stored_partitions
+from stock_assets.resources.object_store import ObjectStore
+from stock_assets.resources.stored_values import read_values
+
+STUDIES = "tuned_model"
+
+
+def stored_study(store: ObjectStore, month: str, settings: Mapping[str, Any]) -> MonthStudy:
+    """The stored study of a month, or why it has none.
+
+    Raises:
+        MissingPartitionsError: It was never trained, or with other settings.
+    """
+    found = stored_partitions(store, STUDIES, "month", month).get(month)
+    study = month_study(read_values(store, [found.path], dict)[0]) if found else None
+    if study and study.settings == settings:
+        return study
+    missing = "was made with other settings" if study else "was never materialised"
+    raise MissingPartitionsError(
+        f"{STUDIES} of {month}, whose parameters are asked for, {missing}: materialise the month in"
+        f" the page, or with `stock-assets run --from {month}-01 --to {month}-28`",
+        STUDIES,
+        [month],
+    )
