@@ -130,9 +130,7 @@ def comparable(settings: Settings) -> dict[str, Any]:
             if key.startswith("raw_prices"):
                 found[key] = pl.read_parquet(io.BytesIO(value)).drop("fetched_at").to_dicts()
             elif key.endswith(".json"):
-                found[key] = {
-                    k: v for k, v in json.loads(value).items() if not k.startswith("mlflow_")
-                }
+                found[key] = json.loads(value, object_hook=_without_run_ids)
         registry = ModelRegistry(settings, project.store)
         with registry.tracking.client():
             found["registry"] = [
@@ -140,6 +138,10 @@ def comparable(settings: Settings) -> dict[str, Any]:
                 for v in sorted(_versions(registry), key=lambda v: int(v.version))
             ]
     return found
+
+
+def _without_run_ids(value: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in value.items() if not k.startswith("mlflow_")}
 
 
 def _versions(registry: ModelRegistry) -> list[Any]:

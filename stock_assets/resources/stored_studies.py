@@ -24,8 +24,8 @@ def stored_study(store: ObjectStore, month: str, settings: Mapping[str, Any]) ->
         return study
     missing = "was made with other settings" if study else "was never materialised"
     raise MissingPartitionsError(
-        f"{STUDIES} of {month}, whose parameters are asked for, {missing}: materialise the month in"
-        f" the page, or with `stock-assets run --from {month}-01 --to {month}-28`",
+        f"{STUDIES} of {month}, which lends its parameters, {missing}: materialise that month in"
+        f" the page first, or with `stock-assets run --from {month}-01 --to {month}-28`",
         STUDIES,
         [month],
     )
