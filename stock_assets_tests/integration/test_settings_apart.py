@@ -13,12 +13,12 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from stock_assets.automation.jobs import DAILY_JOB
+from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_ASSETS, MONTHLY_JOB
 from stock_assets.commands.doctor import diagnose
 from stock_assets.commands.project import Project, open_project, run_partitions
 from stock_assets.commands.stages import Progress, materialise_range, plan_range
 from stock_assets.commands.trained_otherwise import trained_otherwise
-from stock_assets.errors import RegistryError
+from stock_assets.errors import MissingPartitionsError, RegistryError
 from stock_assets.market.sessions import load_calendar
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.registered_versions import CHAMPION
@@ -187,10 +187,20 @@ def test_before_its_months_are_trained_a_deployment_has_no_version(used: Path):
 
 
 def test_a_search_with_other_settings_lends_no_parameters(tmp_path: Path):
-    """January lends to February within one deployment; here only another one has searched it."""
+    """January lends to February within one deployment; at first only another one has trained it."""
     folder = write_prices(tmp_path)
     backtest(folder, last=date(2012, 1, 27), **RIDGE, train_months=4)
+    months = ["2012-02"]
+    with opened(folder, **RIDGE) as project:
+        sessions = project.partitions.sessions.get_partition_keys()[:-11]
+        run_partitions(project, DAILY_JOB, ["raw_prices", "features"], sessions, sessions, 999)
+        with pytest.raises(MissingPartitionsError, match=r"2012-01, .*made with other settings"):
+            run_partitions(project, MONTHLY_JOB, MONTHLY_ASSETS[:3], months, months, 1)
     backtest(folder, first=date(2012, 2, 7), **RIDGE)
     with opened(folder, **RIDGE) as project:
-        study = json.loads(project.store.get("tuned_model/month=2012-02/value.json"))
-    assert study["params_from"] == "2012-02"
+        january, february = (
+            json.loads(project.store.get(f"tuned_model/month={month}/value.json"))
+            for month in ("2012-01", "2012-02")
+        )
+    assert january["settings"]["train_months"] == 3
+    assert january["params_from"] == february["params_from"] == "2012-01"
