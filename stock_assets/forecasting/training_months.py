@@ -41,8 +41,9 @@ class TrainingMonths:
         """The last session that the model of a month may look at, unless it is trained again."""
         return self.calendar.last_before(month_of(month))
 
-    def split(self, month: str, through: date) -> SplitSessions:
-        """The boundaries of the training of a month that has enough history."""
+    def split(self, month: str, through: date | None = None) -> SplitSessions:
+        """The boundaries of the training of a month that has enough history, see `shortfall`."""
+        through = through or self.cut_off(month)
         first = max(months_before(month_of(month), self.train_months), self.first)
         return split_sessions(self.calendar, through, first, self.test_sessions, self.horizon)
 

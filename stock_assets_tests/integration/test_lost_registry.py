@@ -16,6 +16,7 @@ from stock_assets.commands.doctor import diagnose
 from stock_assets.commands.mend import mend
 from stock_assets.commands.project import open_project, run_partitions
 from stock_assets.errors import DamagedStudyError, RegistryError
+from stock_assets.forecasting.promotion import PARTS
 from stock_assets.market.sessions import load_calendar
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.object_store import open_store
@@ -138,7 +139,11 @@ def test_a_month_trained_again_gets_both_of_its_versions_back(kept: Kept):
         (3, "2012-02"),
     ]
     value = kept.value("registered_version", "2012-02")
-    assert (value["version"], value["earlier"]["version"]) == (3, 2)
+    january, earlier = kept.value("registered_version", "2012-01"), value["earlier"]
+    assert (value["version"], earlier["version"]) == (3, 2)
+    assert january["held_against"] == {"point": None, "intervals": None}
+    assert earlier["held_against"] == dict.fromkeys(PARTS, january["fingerprint"])
+    assert value["held_against"] == dict.fromkeys(PARTS, earlier["fingerprint"])
     kept.database.unlink()
     assert "lacks 3 stored versions" in kept.registry_finding()[1]
     assert "lacks versions 1, 2, 3 of" in kept.run()

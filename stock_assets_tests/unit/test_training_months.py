@@ -71,3 +71,12 @@ def test_a_shortfall_says_how_many_sessions_there_are():
         "18 sessions with complete features up to 2013-01-15, 150 are needed (prices begin"
         " 2012-09-04)"
     )
+
+
+def test_a_month_is_trained_on_what_lies_before_it_or_through_a_session_of_its_own():
+    split = LONG_AGO.split("2013-01")
+    assert (split.train_first, split.train_last) == (date(2011, 1, 1), date(2012, 11, 13))
+    assert (split.test_first, split.test_last) == (date(2012, 11, 15), date(2012, 12, 28))
+    assert split.trained_through == LONG_AGO.cut_off("2013-01") == date(2012, 12, 31)
+    later = LONG_AGO.split("2013-01", date(2013, 1, 2))
+    assert (later.train_last, later.test_last) == (date(2012, 11, 14), date(2012, 12, 31))
