@@ -1,14 +1,13 @@
 """What settings and source make of a deployment: its sessions and months, and its lineage."""
 
-from datetime import date
-
 from stock_assets.asset_keys import Asset
 from stock_assets.forecasting.features import BAR_SESSIONS
 from stock_assets.forecasting.intervals import adaptive_history
+from stock_assets.forecasting.training_months import TrainingMonths
 from stock_assets.market.plausibility import JUDGING_SESSIONS
 from stock_assets.market.sessions import load_calendar
-from stock_assets.partitions import Partitions, month_of
-from stock_assets.planning.lineage import Lineage, Rules, Span, Window
+from stock_assets.partitions import Partitions
+from stock_assets.planning.lineage import Lineage, Rules, Window
 from stock_assets.resources.model_settings import settings_of_studies
 from stock_assets.resources.prices import price_source
 from stock_assets.settings import Settings
@@ -37,27 +36,9 @@ def lineage_of(settings: Settings, partitions: Partitions) -> Lineage:
 
 
 def rules_of(settings: Settings, partitions: Partitions) -> Rules:
-    from stock_assets.assets.study import search_month
-    from stock_assets.assets.training_data import history_shortfall, split_of_month
-
+    """By what rules each asset is made of which."""
     horizon, window = settings.horizon, settings.rmse_window
-    spans: dict[tuple[str, date | None], Span | None] = {}
-
-    def span(month: str, through: date | None) -> Span | None:
-        if (month, through) not in spans:
-            last = through or partitions.calendar.last_before(month_of(month))
-            if history_shortfall(settings, partitions, month, last):
-                spans[month, through] = None
-            else:
-                split = split_of_month(settings, partitions, month, last)
-                spans[month, through] = Span(
-                    split.train_first, split.train_last, split.test_first, split.trained_through
-                )
-        return spans[month, through]
-
-    def lender(month: str) -> str:
-        return search_month(month, settings.retune_months)
-
+    months = training_months(settings, partitions)
     return Rules(
         windows={
             Asset.FEATURES: [Window(Asset.RAW_PRICES, BAR_SESSIONS + 1)],
@@ -73,6 +54,18 @@ def rules_of(settings: Settings, partitions: Partitions) -> Rules:
             Asset.REGISTERED_VERSION: {"gate_margin": settings.gate_margin},
             Asset.FORECAST_RMSE: {"rmse_window": window},
         },
-        span=span,
-        lender=lender,
+        months=months,
+    )
+
+
+def training_months(settings: Settings, partitions: Partitions) -> TrainingMonths:
+    """What the calendar says of the training of a deployment's months."""
+    return TrainingMonths(
+        partitions.calendar,
+        partitions.first,
+        settings.train_months,
+        settings.test_sessions,
+        settings.min_train_sessions,
+        settings.horizon,
+        settings.retune_months,
     )

@@ -33,7 +33,10 @@ _NURSERY = """
 import os, sys, traceback
 from datetime import date
 import mlflow, sklearn.ensemble, skops.io, dagster_mlflow, scipy.special  # noqa
-import stock_assets.assets.study, stock_assets.forecasting.forecast
+from stock_assets.backfill.project import open_project
+from stock_assets.backfill.execution import bring_up_to_date
+from stock_assets.backfill.progress import Progress
+import stock_assets.assets.studies, stock_assets.forecasting.forecast
 from stock_assets.backfill.project import open_project
 from stock_assets.backfill.execution import bring_up_to_date
 from stock_assets.backfill.progress import Progress
@@ -133,11 +136,7 @@ def comparable(settings: Settings) -> dict[str, Any]:
             if key.startswith("raw_prices"):
                 found[key] = pl.read_parquet(io.BytesIO(value)).drop("fetched_at").to_dicts()
             elif key.endswith(".json"):
-                found[key] = {
-                    k: v
-                    for k, v in json.loads(value).items()
-                    if not k.startswith("mlflow_") and k != STAMP_FIELD
-                }
+                found[key] = json.loads(value, object_hook=_without_run_ids)
             else:
                 found[key] = data_hash(pl.read_parquet(io.BytesIO(value)))
         registry = ModelRegistry(settings, project.store)
@@ -149,9 +148,13 @@ def comparable(settings: Settings) -> dict[str, Any]:
     return found
 
 
+def _without_run_ids(value: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in value.items() if not k.startswith("mlflow_") and k != STAMP_FIELD}
+
+
 def _versions(registry: ModelRegistry) -> list[Any]:
-    with registry.tracking.client() as client:
-        return registry._search(client)
+    with registry.opened() as registered:
+        return registered.every()
 
 
 def assert_nothing_twice_or_open(settings: Settings) -> None:

@@ -12,6 +12,7 @@ from stock_assets.alerting.memory import Memory, UnpushedMetrics
 from stock_assets.asset_keys import Asset
 from stock_assets.assets.live_metrics import LIVE_SCORE, recent_sessions
 from stock_assets.automation.jobs import MONTHLY_JOB
+from stock_assets.market.months import month_key
 from stock_assets.monitoring.absence import Absence, Due, due_session, notice, sessions_after
 from stock_assets.monitoring.episodes import Event, judge
 from stock_assets.monitoring.live_scores import LiveScore
@@ -21,7 +22,7 @@ from stock_assets.monitoring.messages import (
     missing_message,
     recovery_message,
 )
-from stock_assets.partitions import Partitions, month_key, session_of
+from stock_assets.partitions import Partitions, session_of
 from stock_assets.resources.alert_settings import rules_of, thresholds_of
 from stock_assets.resources.metrics import MetricsGateway
 from stock_assets.settings import Settings

@@ -5,8 +5,8 @@ import dagster as dg
 from stock_assets.assets.features import feature_assets
 from stock_assets.assets.forecasts import forecast_assets
 from stock_assets.assets.market_data import market_data_assets
+from stock_assets.assets.models import model_assets
 from stock_assets.assets.report import report_assets
-from stock_assets.assets.training import model_assets
 from stock_assets.assets.training_data import training_data_assets
 from stock_assets.partitions import Partitions
 from stock_assets.settings import Settings

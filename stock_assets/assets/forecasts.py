@@ -25,8 +25,9 @@ from stock_assets.forecasting.promotion import (
     ModelVersion,
     version_for,
 )
+from stock_assets.market.months import month_key
 from stock_assets.market.plausibility import JUDGING_SESSIONS, judge_bars
-from stock_assets.partitions import Partitions, month_key, session_of
+from stock_assets.partitions import Partitions, session_of
 from stock_assets.resources.io_managers import HISTORY, MAY_BE_MISSING
 from stock_assets.resources.metrics import MetricsGateway
 from stock_assets.resources.model_registry import ModelRegistry

@@ -14,21 +14,17 @@ import polars as pl
 from pydantic import Field
 
 from stock_assets.assets.attributes import PARQUET, by_month, show_each
+from stock_assets.deployment import training_months
 from stock_assets.errors import SettingsError
-from stock_assets.forecasting.features import HISTORY_SESSIONS
 from stock_assets.forecasting.splits import (
     LABELLED_SCHEMA,
     SplitSessions,
     labelled_rows,
     rows_between,
-    split_sessions,
 )
-from stock_assets.partitions import (
-    Partitions,
-    month_key,
-    month_of,
-    months_before,
-)
+from stock_assets.forecasting.training_months import TrainingMonths
+from stock_assets.market.months import month_key
+from stock_assets.partitions import Partitions
 from stock_assets.planning.lineage import THROUGH
 from stock_assets.resources.object_store import ObjectStore
 from stock_assets.resources.one_by_one import OneByOne, StoredPartitions
@@ -47,14 +43,14 @@ class TrainingData(dg.Config):
     )
 
 
-def cut_off(partitions: Partitions, month: str, config: TrainingData) -> date:
+def cut_off(training: TrainingMonths, month: str, config: TrainingData) -> date:
     """The last session that a month's model may look at.
 
     Raises:
         SettingsError: `train_through` lies in another month.
     """
     if not config.train_through:
-        return partitions.calendar.last_before(month_of(month))
+        return training.cut_off(month)
     through = date.fromisoformat(config.train_through)
     if month_key(through) != month:
         raise SettingsError(
@@ -62,37 +58,6 @@ def cut_off(partitions: Partitions, month: str, config: TrainingData) -> date:
             f" {month_key(through)} instead"
         )
     return through
-
-
-def split_of_month(
-    settings: Settings, partitions: Partitions, month: str, through: date
-) -> SplitSessions:
-    """The boundaries of the training of a month that has enough history."""
-    first = max(months_before(month_of(month), settings.train_months), partitions.first)
-    return split_sessions(
-        partitions.calendar, through, first, settings.test_sessions, settings.horizon
-    )
-
-
-def history_shortfall(
-    settings: Settings, partitions: Partitions, month: str, through: date
-) -> str | None:
-    """Why there is too little history for a month's model; None where there is enough.
-
-    What counts is the calendar: which sessions there are, not which were materialised.
-    """
-    begin = partitions.calendar.between(partitions.first, partitions.calendar.last)
-    # Before this session no ticker has complete features.
-    complete = begin[min(HISTORY_SESSIONS, len(begin) - 1)]
-    oldest = months_before(month_of(month), settings.train_months)
-    usable = len(partitions.calendar.between(max(oldest, complete), through))
-    needed = settings.test_sessions + settings.min_train_sessions
-    if usable >= needed:
-        return None
-    return (
-        f"{usable} sessions with complete features up to {through}, {needed} are needed"
-        f" (prices begin {partitions.first})"
-    )
 
 
 def labelled_month(
@@ -115,6 +80,7 @@ def labelled_month(
 
 
 def training_data_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDefinition]:
+    training = training_months(settings, partitions)
     month_before = dg.TimeWindowPartitionMapping(
         start_offset=-1, end_offset=-1, allow_nonexistent_upstream_partitions=True
     )
@@ -139,14 +105,13 @@ def training_data_assets(settings: Settings, partitions: Partitions) -> list[dg.
         def values() -> Iterator[tuple[str, pl.DataFrame]]:
             extents: dict[str, dict[str, Any]] = {}
             for month in context.partition_keys:
-                through = cut_off(partitions, month, config)
+                through = cut_off(training, month, config)
                 rows = nothing
-                shortfall = history_shortfall(settings, partitions, month, through)
+                shortfall = training.shortfall(month, through)
                 if shortfall:
                     context.log.info(f"{month}: not enough history: {shortfall}")
                 else:
-                    split = split_of_month(settings, partitions, month, through)
-                    first, last = span(split)
+                    first, last = span(training.split(month, through))
                     rows = rows_between(
                         labelled_month(partitions, first, through, features, settings.horizon),
                         first,
@@ -176,7 +141,7 @@ def training_data_assets(settings: Settings, partitions: Partitions) -> list[dg.
         """
         if config.train_through:
             for month in context.partition_keys:
-                request_retrain(object_store, month, cut_off(partitions, month, config))
+                request_retrain(object_store, month, cut_off(training, month, config))
         return months(
             context, config, stamper, features, lambda split: (split.train_first, split.train_last)
         )

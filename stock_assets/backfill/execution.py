@@ -220,7 +220,8 @@ class _Execution:
 
     def _refuse(self, asset: str, key: str) -> None:
         due = self.plan().due[asset][key]
-        self._project.store.refuse_unlisted([object_path(asset, key)])
+        if due.state == "missing":
+            self._project.store.refuse_unlisted([object_path(asset, key)])
         raise MissingPartitionsError(
             f"{asset} of {key} could not be made: {due.reason}; see `stock-assets status` for all"
             " that is due, and `stock-assets doctor`",

@@ -18,7 +18,7 @@ from stock_assets.errors import LocalStackError
 from stock_assets.local.postgres import shown
 from stock_assets.local.processes import HOST, accepts, free_port, running
 from stock_assets.resources.mlflow_database import is_tracking_server, tracking_uri
-from stock_assets.resources.mlflow_runs import MlflowTracking
+from stock_assets.resources.mlflow_tracking import MlflowTracking
 from stock_assets.resources.object_store import ObjectStore, open_store
 from stock_assets.settings import Settings
 

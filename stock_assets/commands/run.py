@@ -20,7 +20,7 @@ from stock_assets.forecasting.summary import (
     summarise_by_ticker,
     summarise_range,
 )
-from stock_assets.partitions import months_before
+from stock_assets.market.months import months_before
 from stock_assets.planning.extent import Range
 from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.read_cache import read_rows

@@ -1,7 +1,6 @@
 """One stage by hand, for the newest partition: what `make prepare train register …` call."""
 
 from collections.abc import Sequence
-from datetime import date
 
 from stock_assets.asset_keys import Asset
 from stock_assets.automation.jobs import DAILY_ASSETS, DAILY_JOB, MONTHLY_JOB
@@ -9,8 +8,9 @@ from stock_assets.backfill.execution import bring_up_to_date, with_objects_mende
 from stock_assets.backfill.progress import Progress
 from stock_assets.backfill.project import Project, open_project, run_partitions
 from stock_assets.errors import MissingPartitionsError
-from stock_assets.partitions import month_key
+from stock_assets.market.months import month_key
 from stock_assets.planning.plan import Wanted
+from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.settings import Settings
 
 STAGE_ASSETS: dict[str, tuple[str, ...]] = {
@@ -37,17 +37,22 @@ def _run_stage(project: Project, stage: str) -> str:
     assets = STAGE_ASSETS[stage]
     by_session = [asset for asset in assets if asset in DAILY_ASSETS]
     by_month = [asset for asset in assets if asset not in DAILY_ASSETS]
-    keys = []
-    if by_session:
-        keys.append(_materialise(project, DAILY_JOB, by_session, newest))
+    keys = [_materialise(project, DAILY_JOB, by_session, str(newest))] if by_session else []
     if by_month:
-        keys.append(_materialise(project, MONTHLY_JOB, by_month, newest))
+        month = month_key(newest)
+        # A month whose parameters it takes over goes through all stages with it, once.
+        done = stored_partitions(project.store, Asset.REGISTERED_VERSION)
+        with_lender = project.lineage.rules.months.with_lenders([month])
+        keys += [
+            _materialise(project, MONTHLY_JOB, by_month, one)
+            for one in with_lender
+            if one == month or one not in done
+        ]
     return f"{stage}: {', '.join(assets)} of {' and '.join(keys)}"
 
 
-def _materialise(project: Project, job: str, assets: Sequence[str], newest: date) -> str:
+def _materialise(project: Project, job: str, assets: Sequence[str], key: str) -> str:
     daily = job == DAILY_JOB
-    key = str(newest) if daily else month_key(newest)
     partitions = project.partitions.sessions if daily else project.partitions.months
     run_partitions(project, job, assets, [key], partitions.get_partition_keys(), per_run=1)
     by = "session" if daily else "month"

@@ -1,12 +1,10 @@
 """The model card of a version: what it is, what it saw, how it did, what it can't do."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from stock_assets.forecasting.features import FEATURES
 from stock_assets.forecasting.gate import GateDecision
 from stock_assets.forecasting.intervals import target_words
 from stock_assets.forecasting.promotion import RANDOM_WALK
+from stock_assets.forecasting.study import Study
 
 _LIMITS = """\
 - Daily returns are close to a random walk: expect no gain in the point forecast worth a trade. The
@@ -19,28 +17,28 @@ _LIMITS = """\
   delisted are missing, past scores are too kind. A table of members and their spells mends it."""
 
 
-def model_card(study: Mapping[str, Any], point: GateDecision, intervals: GateDecision) -> str:
+def model_card(study: Study, point: GateDecision, intervals: GateDecision) -> str:
     """Markdown.
 
     Args:
-        study: The values of a month's study.
+        study: Of the month.
         point: The gate's decision on its point forecasts.
         intervals: The same on its intervals.
     """
     scores = "\n".join(
-        f"| {name.removeprefix('test_').replace('_', ' ')} | {study[name]:.6g} |"
-        for name in study
-        if name.startswith("test_") and isinstance(study[name], float)
+        f"| {name.removeprefix('test_').replace('_', ' ')} | {score:.6g} |"
+        for name, score in study.scores.items()
+        if score is not None
     )
-    params = ", ".join(f"{name} {value:.4g}" for name, value in study["params"].items()) or "none"
+    params = ", ".join(f"{name} {value:.4g}" for name, value in study.params.items()) or "none"
     slope = (
-        f"slope {study['slope']:.3f} (estimate {study['slope_estimate']:.3f}, standard error"
-        f" {study['slope_standard_error']:.3f}, out of fold)"
+        f"slope {study.slope:.3f} (estimate {study.slope_estimate:.3f}, standard error"
+        f" {study.slope_standard_error:.3f}, out of fold)"
     )
     meaning = (
         "Its point forecast is the random walk: out of fold no signal could be told from noise."
-        if study["family"] == RANDOM_WALK
-        else f"Its point forecast is {study['model_family']}'s times the slope."
+        if study.family == RANDOM_WALK
+        else f"Its point forecast is {study.model_family}'s times the slope."
     )
     serves = {
         (True, True): "It may serve with its point forecasts and its intervals.",
@@ -48,12 +46,12 @@ def model_card(study: Mapping[str, Any], point: GateDecision, intervals: GateDec
         (False, True): "It may serve with its intervals, around point forecasts that are not its.",
         (False, False): "It serves only if a person promotes it.",
     }[point.approved, intervals.approved]
-    tickers = study["tickers"]
+    tickers = study.tickers
     named = ", ".join(tickers[:20]) + (f" and {len(tickers) - 20} more" if tickers[20:] else "")
     return f"""\
-# {study["month"]}: {study["family"]}, trained through {study["trained_through"]}
+# {study.month}: {study.family}, trained through {study.trained_through}
 
-Forecasts the log return of {target_words(study["horizon"])} and its 50, 80 and 95 % intervals.
+Forecasts the log return of {target_words(study.horizon)} and its 50, 80 and 95 % intervals.
 {meaning}
 How its forecasts do: the page that `stock-assets report` makes, asset forecast_report in Dagster.
 
@@ -64,15 +62,15 @@ How its forecasts do: the page that `stock-assets report` makes, asset forecast_
 - intervals: {intervals.reason}
 
 ## Data
-- train: sessions {study["train_first"]}..{study["train_last"]}, {study["train_rows"]} rows
-- test: sessions {study["test_first"]}..{study["test_last"]}, {study["test_rows"]} rows; the served
+- train: sessions {study.train_first}..{study.train_last}, {study.train_rows} rows
+- test: sessions {study.test_first}..{study.test_last}, {study.test_rows} rows; the served
   model was fitted on both after the test
 - tickers: {len(tickers)} ({named})
 - features: {", ".join(FEATURES)}
-- data {study["data_hash"]}, code {study["code_hash"]}
+- data {study.data_hash}, code {study.code_hash}
 
 ## Model
-- family {study["model_family"]}, parameters {params}, searched in {study["params_from"]}
+- family {study.model_family}, parameters {params}, searched in {study.params_from}
 - {slope}
 - intervals: range-based HAR volatility with a market factor, quantiles half pooled and half the
   ticker's own, bounds that follow each ticker's last 250 returns

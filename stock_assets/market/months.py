@@ -1,4 +1,4 @@
-"""Calendar months: their keys, and arithmetic with their first days."""
+"""Calendar months by their keys, as `2013-02`: keys in order are months in order."""
 
 from datetime import date
 

@@ -8,7 +8,8 @@ from stock_assets.asset_keys import Asset
 from stock_assets.errors import SettingsError
 from stock_assets.forecasting.features import BAR_SESSIONS
 from stock_assets.forecasting.intervals import adaptive_history
-from stock_assets.partitions import Partitions, month_key, month_of, months_before
+from stock_assets.market.months import month_key, month_of, months_before
+from stock_assets.partitions import Partitions
 from stock_assets.planning.lineage import MONTH_ASSETS, Lineage
 from stock_assets.planning.plan import Wanted
 from stock_assets.settings import Settings
@@ -67,7 +68,7 @@ def plan_range(
 
     forecasts = since(targets[0], settings.horizon)
     serving = {month_key(session) for session in forecasts}
-    months = tuple(sorted(serving | {lineage.rules.lender(month) for month in serving}))
+    months = tuple(lineage.rules.months.with_lenders(serving))
     oldest = months_before(month_of(months[0]), settings.train_months)
     # Models learn from the months before, intervals from the sessions before.
     history = since(targets[0], settings.horizon + adaptive_history(settings.horizon))

@@ -5,7 +5,7 @@ be made of *now* is computed here from the stamps of its inputs; the plan compar
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -15,6 +15,8 @@ from typing import Any
 from stock_assets.asset_keys import Asset
 from stock_assets.forecasting.fingerprint import source_hash
 from stock_assets.forecasting.promotion import PARTS, ModelVersion, version_for
+from stock_assets.forecasting.splits import SplitSessions
+from stock_assets.forecasting.training_months import TrainingMonths
 from stock_assets.planning.stamp import Stamp, digest
 
 SESSION_ASSETS = (Asset.RAW_PRICES, Asset.FEATURES, Asset.DAILY_FORECAST, Asset.FORECAST_RMSE)
@@ -58,28 +60,16 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Span:
-    """What a month's model learns from: features of `first..through`, in two sets."""
-
-    train_first: date
-    train_last: date
-    test_first: date
-    through: date
-
-
-@dataclass(frozen=True)
 class Rules:
     """What the settings of a deployment make of the graph.
 
-    `windows`: of each session asset. `settings`: those that matter to each asset. `span`: of a
-    month's data, for a retrain through a session of its own; None where it has too little history.
-    `lender`: the month whose search a month uses.
+    `windows`: of each session asset. `settings`: those that matter to each asset. `months`: whose
+    data and whose search a month learns from.
     """
 
     windows: Mapping[str, Sequence[Window]]
     settings: Mapping[str, Mapping[str, Any]]
-    span: Callable[[str, date | None], Span | None]
-    lender: Callable[[str], str]
+    months: TrainingMonths
 
 
 class Lineage:
@@ -93,10 +83,23 @@ class Lineage:
     def __init__(self, rules: Rules, sessions: Sequence[str]) -> None:
         self.rules = rules
         self.sessions = list(sessions)
+        self._splits: dict[tuple[str, date | None], SplitSessions | None] = {}
 
     @cached_property
     def _places(self) -> dict[str, int]:
         return {session: place for place, session in enumerate(self.sessions)}
+
+    def split(self, month: str, through: date | None = None) -> SplitSessions | None:
+        """The data of a month's model, or of a retrain of it; None with too little history."""
+        if (month, through) not in self._splits:
+            months = self.rules.months
+            short = months.shortfall(month, through)
+            self._splits[month, through] = None if short else months.split(month, through)
+        return self._splits[month, through]
+
+    def lender(self, month: str) -> str:
+        """The month whose search a month uses; itself where it is searched."""
+        return self.rules.months.lender(month)
 
     def code(self, asset: str) -> str:
         """Hash of the code that computes an asset; empty for prices."""
@@ -122,13 +125,13 @@ class Lineage:
                 last = place - window.shift
                 yield Range(window.upstream, max(0, last - window.count + 1), last)
         elif asset in (Asset.TRAIN_SET, Asset.TEST_SET):
-            span = self.rules.span(key, through)
+            span = self.split(key, through)
             if span:
                 first = span.train_first if asset == Asset.TRAIN_SET else span.test_first
                 yield Range(
                     Asset.FEATURES,
                     bisect_left(self.sessions, str(first)),
-                    bisect_right(self.sessions, str(span.through)) - 1,
+                    bisect_right(self.sessions, str(span.trained_through)) - 1,
                 )
 
     def made_of(
@@ -169,32 +172,33 @@ class Lineage:
                 inputs = {
                     one: _value(stamps, one, key) for one in (Asset.TRAIN_SET, Asset.TEST_SET)
                 }
-                lender = stamps.get(Asset.TUNED_MODEL, {}).get(self.rules.lender(key))
+                lender = stamps.get(Asset.TUNED_MODEL, {}).get(self.lender(key))
                 if lender and self._borrows(key, retrained.get(key)):
                     inputs[LENDER] = lender.marks.get(PARAMS, "")
             elif asset == Asset.REGISTERED_VERSION:
                 inputs = {
                     one: _value(stamps, one, key) for one in (Asset.TUNED_MODEL, Asset.TEST_SET)
                 }
-                span = self.rules.span(key, retrained.get(key))
-                if span:
-                    inputs[CHAMPIONS] = serving.on(span.through)
+                span = self.split(key, retrained.get(key))
+                study = stamps.get(Asset.TUNED_MODEL, {}).get(key)
+                if span and study and PARAMS in study.marks:
+                    inputs[CHAMPIONS] = serving.on(span.trained_through)
             elif asset == Asset.DAILY_FORECAST:
                 inputs[VERSIONS] = serving.on(date.fromisoformat(key))
             found[key] = Stamp(code, own, inputs)
         return found
 
     def _borrows(self, month: str, through: date | None) -> bool:
-        return through is not None or self.rules.lender(month) != month
+        return through is not None or self.lender(month) != month
 
     def _data(self, asset: str, month: str, through: date | None) -> str:
-        span = self.rules.span(month, through)
+        span = self.split(month, through)
         if span is None:
             return "too little history"
         first, last = (
             (span.train_first, span.train_last)
             if asset == Asset.TRAIN_SET
-            else (span.test_first, span.through)
+            else (span.test_first, span.trained_through)
         )
         return f"{first}..{last}"
 

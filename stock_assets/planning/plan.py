@@ -136,7 +136,7 @@ def make_plan(
         for key in keys:
             one = _own_reason(lineage, asset, key, stored, expected[key], frozenset(tickers))
             waits = waiting.get(key)
-            if asset == Asset.TUNED_MODEL and (lender := lineage.rules.lender(key)) != key:
+            if asset == Asset.TUNED_MODEL and (lender := lineage.lender(key)) != key:
                 waits = waits or (f"the search of {lender}" if lender in found else None)
             if one and waits:
                 one = Due(one.state, f"{one.reason}; waits for {waits}", waits=True)
@@ -197,7 +197,7 @@ def _changed_input(
     if name == CHAMPIONS:
         return "the champion of its day is another now"
     if name == LENDER:
-        return f"the search of {lineage.rules.lender(key)} found other parameters"
+        return f"the search of {lineage.lender(key)} found other parameters"
     known = stored.stamps.get(name, {})
     later = [
         one

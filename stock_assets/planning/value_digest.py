@@ -50,7 +50,8 @@ def marks_of(asset: str, value: Any) -> dict[str, str]:
 
 def stated_inputs(asset: str, value: Any) -> Mapping[str, str]:
     """Inputs that a value names itself: a version, the champions that it was held against."""
-    if asset == Asset.REGISTERED_VERSION and isinstance(value.get("held_against"), dict):
+    # A month without a model was held against nobody.
+    if asset == Asset.REGISTERED_VERSION and value.get("fingerprint"):
         judges = value["held_against"]
         return {CHAMPIONS: f"{judges['point'] or '-'}/{judges['intervals'] or '-'}"}
     return {}

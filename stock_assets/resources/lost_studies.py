@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stock_assets.errors import DamagedStudyError
-from stock_assets.resources.mlflow_runs import MlflowTracking, study_tags
+from stock_assets.forecasting.study import Study
+from stock_assets.resources.logged_studies import place_of, study_tags
+from stock_assets.resources.mlflow_tracking import MlflowTracking
 from stock_assets.resources.study_files import (
     DIGESTS_TAG,
     INTERVALS_FILE,
@@ -24,36 +26,40 @@ if TYPE_CHECKING:
 _ADOPTED_TAG = "adopted_from"
 
 
-def adopt(tracking: MlflowTracking, study: Mapping[str, Any], lost_run: str) -> dict[str, Any]:
-    """Gives a study an MLflow run again; where it lies now, to be said in its stored value.
+def adopt(tracking: MlflowTracking, lost: Mapping[str, Any]) -> Study:
+    """Gives a study an MLflow run again; the study, with its new place.
 
     Args:
         tracking: With the dataset's experiment.
-        study: A stored value of `tuned_model`.
-        lost_run: The MLflow run that it had.
+        lost: What is stored of it: `month`, where it lay in MLflow, and more by which its files
+            must be known for its own.
 
     Raises:
-        DamagedStudyError: Its files are gone or damaged, or the value is of another study.
+        DamagedStudyError: Its files are gone, damaged, or another study's.
     """
-    month = str(study.get("month"))
+    month, lost_run = str(lost.get("month")), lost.get("mlflow_run_id")
     with tracking.client() as client, tempfile.TemporaryDirectory() as folder:
-        if study.get("mlflow_run_id") != lost_run:
-            return _adopted_before(client, study, lost_run)
         experiment = client.get_experiment_by_name(tracking.experiment)
         root = experiment.artifact_location
         files = _fetched(f"{root}/{lost_run}/artifacts", f"{folder}/run", month)
-        of_model = f"{root}/models/{study.get('mlflow_model_id')}/artifacts"
+        of_model = f"{root}/models/{lost.get('mlflow_model_id')}/artifacts"
         model = _fetched(of_model, f"{folder}/model", month)
-        digests = _digests(files, model, study)
-        values = json.loads((files / VALUES_FILE).read_bytes())
-        tags = {**study_tags(values), _ADOPTED_TAG: lost_run, DIGESTS_TAG: json.dumps(digests)}
+        study, digests = _verified(files, model, lost)
+        # A kill may have come after it had a run again and before that was stored.
+        for run in tracking.finished(client, _ADOPTED_TAG, str(lost_run))[:1]:
+            return study.at(place_of(run))
+        tags = {
+            **study_tags(study),
+            _ADOPTED_TAG: str(lost_run),
+            DIGESTS_TAG: json.dumps(digests),
+        }
         run = client.create_run(
             experiment.experiment_id,
             tags=tags,
-            run_name=f"{month} through {values['trained_through']}",
+            run_name=f"{month} through {study.trained_through}",
         )
         run_id = run.info.run_id
-        for name, value in values.items():
+        for name, value in study.as_values().items():
             if name.startswith(("test_", "slope")) and isinstance(value, float):
                 client.log_metric(run_id, name, value)
         client.log_artifacts(run_id, str(files))
@@ -64,29 +70,13 @@ def adopt(tracking: MlflowTracking, study: Mapping[str, Any], lost_run: str) -> 
         client.finalize_logged_model(logged.model_id, "READY")
         _link(client, run_id, logged.model_id)
         client.set_terminated(run_id)
-        return {"mlflow_run_id": run_id, "mlflow_model_id": logged.model_id}
+        return study.at({"mlflow_run_id": run_id, "mlflow_model_id": logged.model_id})
 
 
 def _link(client: "MlflowClient", run_id: str, model_id: str) -> None:
     from mlflow.entities import LoggedModelOutput
 
     client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
-
-
-def _adopted_before(
-    client: "MlflowClient", study: Mapping[str, Any], lost_run: str
-) -> dict[str, Any]:
-    """Of a study that had a run again when a kill came before its version was stored."""
-    from mlflow.exceptions import MlflowException
-
-    month = str(study.get("month"))
-    try:
-        run = client.get_run(str(study.get("mlflow_run_id")))
-    except MlflowException as error:
-        raise DamagedStudyError(f"tuned_model of {month} is another study", month) from error
-    if run.data.tags.get(_ADOPTED_TAG) != lost_run:
-        raise DamagedStudyError(f"tuned_model of {month} is another study", month)
-    return {name: study[name] for name in ("mlflow_run_id", "mlflow_model_id")}
 
 
 def _fetched(uri: str, folder: str, month: str) -> Path:
@@ -101,9 +91,9 @@ def _fetched(uri: str, folder: str, month: str) -> Path:
         raise DamagedStudyError(f"{uri} is gone", month) from error
 
 
-def _digests(files: Path, model: Path, study: Mapping[str, Any]) -> dict[str, str]:
-    """The digests of a study's files, once they are seen to be that study's."""
-    month = str(study["month"])
+def _verified(files: Path, model: Path, lost: Mapping[str, Any]) -> tuple[Study, dict[str, str]]:
+    """A study by its files, and their digests, once they are seen to be the lost one's."""
+    month = str(lost.get("month"))
     try:
         contents = {name: (files / name).read_bytes() for name in (VALUES_FILE, INTERVALS_FILE)}
         contents[MODEL_FILE] = (model / MODEL_FILE).read_bytes()
@@ -111,7 +101,10 @@ def _digests(files: Path, model: Path, study: Mapping[str, Any]) -> dict[str, st
         json.loads(contents[INTERVALS_FILE])
     except (OSError, ValueError) as error:
         raise DamagedStudyError(f"the files of {month}: {error}", month) from error
-    if not isinstance(values, dict) or any(study.get(n) != v for n, v in values.items()):
+    if not isinstance(values, dict) or "fingerprint" not in lost:
+        raise DamagedStudyError(f"nothing tells whose the files of {month} are", month)
+    if any(name in lost and lost[name] != value for name, value in values.items()):
         raise DamagedStudyError(f"the files of {month} are another study's", month)
     load_model(contents[MODEL_FILE], month)
-    return {name: digest(content) for name, content in contents.items()}
+    digests = {name: digest(content) for name, content in contents.items()}
+    return Study.of({**lost, **values}), digests

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from stock_assets.forecasting.fingerprint import fingerprint
 from stock_assets.forecasting.gate import GateDecision
 from stock_assets.forecasting.promotion import (
     INTERVALS,
@@ -19,6 +20,7 @@ from stock_assets.forecasting.promotion import (
     Part,
     Promotion,
 )
+from stock_assets.resources.logged_studies import FINGERPRINT_TAG
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion as MlflowVersion
@@ -30,9 +32,10 @@ _PROMOTIONS_TAG = "promotions"
 _AUDIT_TAG = "audit_"
 
 
-def settings_tags(key: str, settings: Mapping[str, Any]) -> dict[str, str]:
+def settings_tags(settings: Mapping[str, Any]) -> dict[str, str]:
     """With which settings a version was made: to compare, and to read."""
-    return {KEY_TAG: key, SETTINGS_TAG: json.dumps(settings, sort_keys=True, allow_nan=False)}
+    words = json.dumps(settings, sort_keys=True, allow_nan=False)
+    return {KEY_TAG: fingerprint(settings), SETTINGS_TAG: words}
 
 
 def decision_tags(part: Part, decision: GateDecision) -> dict[str, str]:
@@ -63,6 +66,7 @@ def as_version(found: "MlflowVersion") -> ModelVersion:
             for p in promotions
         ),
         intervals_approved=intervals,
+        fingerprint=found.tags.get(FINGERPRINT_TAG, ""),
     )
 
 

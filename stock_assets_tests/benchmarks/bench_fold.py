@@ -26,8 +26,9 @@ def _train(folder: Path, size: Size, lent: bool) -> Measurement:
 
     import polars as pl
 
-    from stock_assets.assets.study import tuning_budget
+    from stock_assets.forecasting.month_training import tuning_budget
     from stock_assets.forecasting.training import train_model
+    from stock_assets.resources.model_settings import settings_of_studies
     from stock_assets.settings import Settings
     from stock_assets_tests.benchmarks.homes import QUICK
 
@@ -36,7 +37,7 @@ def _train(folder: Path, size: Size, lent: bool) -> Measurement:
     sessions = rows["session"].unique().sort()
     test_first = sessions[-settings.test_sessions]
     train_last = sessions[-settings.test_sessions - 2]
-    budget = tuning_budget(settings, jobs=os.cpu_count() or 1)
+    budget = tuning_budget(settings_of_studies(settings), jobs=os.cpu_count() or 1)
     train = rows.filter(pl.col("session") <= train_last)
     test = rows.filter(pl.col("session") >= test_first)
     params = train_model(train, test, budget, settings.trees).tuning.params if lent else None

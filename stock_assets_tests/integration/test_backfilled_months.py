@@ -127,15 +127,15 @@ def test_a_month_whose_prices_never_move_has_a_version_and_no_skill(folder: Path
     with opened(folder) as project:
         sessions = project.partitions.sessions.get_partition_keys()
         materialise(project, DAILY_JOB, ("raw_prices", "features"), sessions)
-        # Its ten test labels are the returns of 2012-01-18..2012-01-31.
-        materialise(project, MONTHLY_JOB, MONTHLY_ASSETS, MONTHS[7:])
+        # February's ten test labels are the returns of 2012-01-18..2012-01-31.
+        materialise(project, MONTHLY_JOB, MONTHLY_ASSETS, MONTHS[6:])
         study, version = (
             json.loads(project.store.get(f"{asset}/month=2012-02/value.json"))
             for asset in ("tuned_model", "registered_version")
         )
         assert study["test_losses"]["random_walk"] == [0.0] * 10
         assert study["test_skill"] is None
-        assert version["version"] == 1
+        assert version["version"] == 2
         same = "forecasts what the random walk forecasts"
         worse = "loss where the random walk has none"
         assert (same if study["family"] == "random_walk" else worse) in version["reason"]

@@ -21,10 +21,13 @@ from stock_assets.backfill.project import Project, open_project, run_partitions
 from stock_assets.commands.report import newest_report
 from stock_assets.definitions import build_definitions
 from stock_assets.forecasting.gate import GateDecision
+from stock_assets.forecasting.study import Study
 from stock_assets.monitoring.live_scores import LiveScore
-from stock_assets.resources.model_registry import CHAMPION, ModelRegistry
+from stock_assets.resources.logged_studies import LoggedStudies
+from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.read_cache import read_rows
+from stock_assets.resources.registered_versions import CHAMPION
 from stock_assets.resources.report_rows import Asked
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import QUICK, make_home
@@ -282,7 +285,7 @@ def test_a_version_says_what_it_was_made_of(project: Project):
 
 def pictures(project: Project, month: str) -> set[str]:
     study = json.loads(project.store.get(f"tuned_model/month={month}/value.json"))
-    return set(registry(project).tracking.pictures(study["mlflow_run_id"]))
+    return set(LoggedStudies(registry(project).tracking).pictures(study["mlflow_run_id"]))
 
 
 def test_pictures_are_drawn_of_a_runs_newest_month_and_of_a_month_materialised_alone(
@@ -323,7 +326,7 @@ def test_a_failed_dagster_run_fails_its_mlflow_run(
     def broken(*_args: Any, **_kwargs: Any) -> None:
         raise RuntimeError("on purpose")
 
-    monkeypatch.setattr("stock_assets.assets.study.train_or_reuse", broken)
+    monkeypatch.setattr("stock_assets.assets.studies.train_or_reuse", broken)
     failed = len(runs(project, "FAILED"))
     months = project.partitions.months.get_partition_keys()
     with pytest.raises(RuntimeError, match="on purpose"):
@@ -368,7 +371,7 @@ def test_a_retrain_inside_a_month_serves_only_later_sessions(project: Project):
 
 
 def test_a_version_rejected_by_the_gate_serves_nothing_and_keeps_its_reason(project: Project):
-    study = json.loads(project.store.get("tuned_model/month=2013-01/value.json"))
+    study = Study.of(json.loads(project.store.get("tuned_model/month=2013-01/value.json")))
     models = registry(project)
     approved = [v for v in models.versions() if v.approved]
     number = models.register(

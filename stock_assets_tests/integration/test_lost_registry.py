@@ -11,12 +11,16 @@ from typing import Any
 
 import pytest
 
+from stock_assets.automation.jobs import MONTHLY_ASSETS, MONTHLY_JOB
+from stock_assets.backfill.project import open_project, run_partitions
 from stock_assets.commands.doctor import diagnose
 from stock_assets.commands.mend import mend
 from stock_assets.errors import DamagedStudyError, RegistryError
+from stock_assets.forecasting.promotion import PARTS
 from stock_assets.market.sessions import load_calendar
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.object_store import open_store
+from stock_assets.resources.stored_values import put_values
 from stock_assets.settings import Settings
 from stock_assets_tests.backfilled import Nursery, comparable, nursery
 from stock_assets_tests.conftest import QUICK, make_home
@@ -118,6 +122,41 @@ def test_versions_of_a_lost_registry_get_their_numbers_again(kept: Kept):
     assert "models     MLflow's registry lacks versions 1, 2 of stock_assets_same" in said
     assert "training   " not in said
     assert comparable(kept.settings) == kept.left
+
+
+def retrain(kept: Kept, month: str, through: str) -> None:
+    config = {asset: {"train_through": through} for asset in ("train_set", "test_set")}
+    with open_project(kept.settings) as project:
+        run_partitions(project, MONTHLY_JOB, MONTHLY_ASSETS, [month], [month], 1, config)
+
+
+def test_a_month_trained_again_gets_both_of_its_versions_back(kept: Kept):
+    retrain(kept, "2012-02", "2012-02-02")
+    before = comparable(kept.settings)
+    assert [(n, month) for n, month, _, _ in before["registry"]] == [
+        (1, "2012-01"),
+        (2, "2012-02"),
+        (3, "2012-02"),
+    ]
+    value = kept.value("registered_version", "2012-02")
+    january, earlier = kept.value("registered_version", "2012-01"), value["earlier"]
+    assert (value["version"], earlier["version"]) == (3, 2)
+    assert january["held_against"] == {"point": None, "intervals": None}
+    assert earlier["held_against"] == dict.fromkeys(PARTS, january["fingerprint"])
+    assert value["held_against"] == dict.fromkeys(PARTS, earlier["fingerprint"])
+    kept.database.unlink()
+    assert "lacks 3 stored versions" in kept.registry_finding()[1]
+    assert "lacks versions 1, 2, 3 of" in kept.run()
+    assert comparable(kept.settings) == before
+    assert kept.registry_finding()[0]
+    # Killed after the first of them had its run again, before that was stored.
+    moved = kept.value("registered_version", "2012-02")
+    assert moved["earlier"]["mlflow_run_id"] != value["earlier"]["mlflow_run_id"]
+    with open_store(kept.settings) as store:
+        put_values(store, {"registered_version/month=2012-02/value.json": value})
+    kept.run()
+    assert kept.value("registered_version", "2012-02") == moved
+    assert comparable(kept.settings) == before
 
 
 def test_a_lost_version_whose_files_are_gone_too_is_made_again_with_another_number(kept: Kept):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stock_assets.local.locks import one_at_a_time
 from stock_assets.resources.mlflow_database import local_database
-from stock_assets.resources.mlflow_runs import MlflowTracking
+from stock_assets.resources.mlflow_tracking import MlflowTracking
 from stock_assets.resources.object_store import open_store
 from stock_assets.settings import Settings
 

@@ -4,6 +4,7 @@ import json
 import pickle
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,13 @@ from stock_assets.backfill.project import Project, open_project, run_partitions
 from stock_assets.cli import main
 from stock_assets.errors import RegistryError
 from stock_assets.forecasting.gate import GateDecision
+from stock_assets.forecasting.study import Study
 from stock_assets.resources.model_registry import (
-    CHALLENGER,
-    CHAMPION,
-    CHAMPION_INTERVALS,
     ModelRegistry,
 )
 from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.read_cache import read_rows
+from stock_assets.resources.registered_versions import CHALLENGER, CHAMPION, CHAMPION_INTERVALS
 from stock_assets.resources.study_files import DIGESTS_TAG
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import QUICK, make_home
@@ -53,8 +53,8 @@ def registry(project: Project) -> ModelRegistry:
     return ModelRegistry(project.settings, project.store)
 
 
-def study(project: Project, month: str) -> dict[str, Any]:
-    return json.loads(project.store.get(f"tuned_model/month={month}/value.json"))
+def study(project: Project, month: str) -> Study:
+    return Study.of(json.loads(project.store.get(f"tuned_model/month={month}/value.json")))
 
 
 def forecast_again(project: Project, session: str) -> dict[str, Any]:
@@ -86,12 +86,13 @@ def test_the_second_month_was_held_against_the_first(project: Project, registry:
     assert "- intervals: approved: CRPS " in version.description
     february = study(project, "2013-02")
     # January and February lie in one block of three months: one search serves both.
-    assert february["params_from"] == "2013-01"
-    assert february["params"] == study(project, "2013-01")["params"]
+    assert february.params_from == "2013-01"
+    assert february.params == study(project, "2013-01").params
 
 
 def test_two_registrations_at_once_leave_one_version(project: Project, registry: ModelRegistry):
-    new = study(project, "2013-02") | {"fingerprint": "raced", "trained_through": "2012-01-31"}
+    old = date(2012, 1, 31)
+    new = replace(study(project, "2013-02"), fingerprint="raced", trained_through=old)
     before = {v.version for v in registry.versions()}
     decisions = [GateDecision(False, "rejected: on purpose")] * 2
     others = [ModelRegistry(project.settings, project.store) for _ in range(4)]
@@ -105,11 +106,12 @@ def test_versions_made_at_once_by_two_machines_become_one(
     project: Project, registry: ModelRegistry
 ):
     """Without the lock both may have created theirs: the next look keeps the lower number."""
-    new = study(project, "2013-02") | {"fingerprint": "twins", "trained_through": "2012-01-31"}
+    old = date(2012, 1, 31)
+    new = replace(study(project, "2013-02"), fingerprint="twins", trained_through=old)
     before = {v.version for v in registry.versions()}
-    with registry.tracking.client() as client:
-        registry._create(client, new)
-        registry._create(client, new)
+    with registry.opened() as registered:
+        registered.create(new, registry.settings)
+        registered.create(new, registry.settings)
     twins = {v.version for v in registry.versions()} - before
     assert len(twins) == 2
     kept = registry.register(new, *[GateDecision(False, "rejected: on purpose")] * 2)

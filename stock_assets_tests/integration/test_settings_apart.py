@@ -13,15 +13,16 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from stock_assets.automation.jobs import DAILY_JOB
+from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_ASSETS, MONTHLY_JOB
 from stock_assets.backfill.execution import bring_up_to_date
 from stock_assets.backfill.progress import Progress
 from stock_assets.backfill.project import Project, open_project, run_partitions
 from stock_assets.commands.doctor import diagnose
-from stock_assets.errors import RegistryError
+from stock_assets.errors import MissingPartitionsError, RegistryError
 from stock_assets.market.sessions import load_calendar
 from stock_assets.planning.plan import Wanted
-from stock_assets.resources.model_registry import CHAMPION, ModelRegistry
+from stock_assets.resources.model_registry import ModelRegistry
+from stock_assets.resources.registered_versions import CHAMPION
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import QUICK, make_home
 from stock_assets_tests.simulated_prices import Law, simulated_bars
@@ -66,13 +67,13 @@ def backtest(
 def content(project: Project) -> dict[str, Any]:
     """What a backtest left, versions as month and data instead of their numbers."""
     registry = ModelRegistry(project.settings, project.store)
-    with registry.tracking.client() as client:
+    with registry.opened() as registered:
         versions = {
             int(v.version): {
                 name: v.tags[name]
                 for name in ("month", "fingerprint", "gate", "gate_intervals", "settings")
             }
-            for v in registry._own(client)
+            for v in registered.own()
         }
     found: dict[str, Any] = {"versions": sorted(versions.values(), key=str)}
     named = {number: f"{v['month']} {v['fingerprint']}" for number, v in versions.items()}
@@ -186,10 +187,20 @@ def test_before_its_months_are_trained_a_deployment_has_no_version(used: Path):
 
 
 def test_a_search_with_other_settings_lends_no_parameters(tmp_path: Path):
-    """January lends to February within one deployment; here only another one has searched it."""
+    """January lends to February within one deployment; at first only another one has trained it."""
     folder = write_prices(tmp_path)
     backtest(folder, last=date(2012, 1, 27), **RIDGE, train_months=4)
+    months = ["2012-02"]
+    with opened(folder, **RIDGE) as project:
+        sessions = project.partitions.sessions.get_partition_keys()[:-11]
+        run_partitions(project, DAILY_JOB, ["raw_prices", "features"], sessions, sessions, 999)
+        with pytest.raises(MissingPartitionsError, match=r"2012-01, .*made with other settings"):
+            run_partitions(project, MONTHLY_JOB, MONTHLY_ASSETS[:3], months, months, 1)
     backtest(folder, first=date(2012, 2, 7), **RIDGE)
     with opened(folder, **RIDGE) as project:
-        study = json.loads(project.store.get("tuned_model/month=2012-02/value.json"))
-    assert study["params_from"] == "2012-02"
+        january, february = (
+            json.loads(project.store.get(f"tuned_model/month={month}/value.json"))
+            for month in ("2012-01", "2012-02")
+        )
+    assert january["settings"]["train_months"] == 3
+    assert january["params_from"] == february["params_from"] == "2012-01"

@@ -10,8 +10,9 @@ from stock_assets.backfill.project import open_project, run_partitions
 from stock_assets.commands.run import run
 from stock_assets.commands.stage import run_stage
 from stock_assets.errors import MissingPartitionsError
+from stock_assets.market.months import month_key
 from stock_assets.market.sessions import load_calendar
-from stock_assets.partitions import month_key
+from stock_assets.partitions import training_months
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import QUICK, make_home
 from stock_assets_tests.simulated_prices import Law, simulated_bars
@@ -36,18 +37,22 @@ def settings_of(folder: Path) -> Settings:
 
 def test_every_stage_and_a_run_store_the_month_in_which_the_files_end(tmp_path: Path):
     settings, month = settings_of(tmp_path), month_key(NEWEST)
+    with open_project(settings) as project:
+        # And the month whose parameters it takes over, where that is another.
+        keys = training_months(settings, project.partitions).with_lenders([month])
+    months = " and ".join(keys)
     assert run_stage(settings, "prepare") == (
-        f"prepare: raw_prices, features, train_set, test_set of {NEWEST} and {month}"
+        f"prepare: raw_prices, features, train_set, test_set of {NEWEST} and {months}"
     )
-    assert run_stage(settings, "train") == f"train: tuned_model of {month}"
-    assert run_stage(settings, "register") == f"register: registered_version of {month}"
+    assert run_stage(settings, "train") == f"train: tuned_model of {months}"
+    assert run_stage(settings, "register") == f"register: registered_version of {months}"
     with open_project(settings) as project:
         for asset, file in {
             "train_set": "part.parquet",
             "tuned_model": "value.json",
             "registered_version": "value.json",
         }.items():
-            assert project.store.keys(asset) == [f"{asset}/month={month}/{file}"]
+            assert project.store.keys(asset) == [f"{asset}/month={key}/{file}" for key in keys]
     result = run(settings, NEWEST, NEWEST)
     assert result["to"] == str(NEWEST)
     assert isinstance(result["newest_forecasts"], pl.DataFrame)

@@ -20,6 +20,7 @@ from stock_assets.backfill.progress import Progress
 from stock_assets.backfill.project import Project, open_project
 from stock_assets.forecasting.features import build_features
 from stock_assets.forecasting.gate import GateDecision
+from stock_assets.forecasting.study import Study
 from stock_assets.market.bars import PRICES
 from stock_assets.market.sessions import load_calendar
 from stock_assets.market.sources.sample import sample_bars
@@ -99,10 +100,12 @@ def poison_the_store(project: Project, after: date) -> None:
     """What a later day may leave: an approved version, other features, forecasts and scores."""
     store = project.store
     studies = stored_partitions(store, "tuned_model")
-    study = json.loads(store.get(studies[max(studies)].path))
-    later = {"trained_through": str(XNYS.offset(after, 1)), "fingerprint": "of a later day"}
+    study = Study.of(json.loads(store.get(studies[max(studies)].path)))
+    later = XNYS.offset(after, 1)
     ModelRegistry(project.settings, store).register(
-        study | later, GateDecision(True, "approved"), GateDecision(True, "approved")
+        replace(study, trained_through=later, fingerprint="of a later day"),
+        GateDecision(True, "approved"),
+        GateDecision(True, "approved"),
     )
     for asset in ("features", "daily_forecast", "forecast_rmse"):
         for key, stored in stored_partitions(store, asset).items():

@@ -40,7 +40,7 @@ _IMPORTED_ONCE = [
     "rich.table",
     "stock_assets.cli",
     "stock_assets.local.dagster_storage",
-    "stock_assets.assets.study",
+    "stock_assets.assets.studies",
     "stock_assets.commands.doctor",
     "stock_assets.commands.run",
     "stock_assets.commands.tables",

@@ -5,7 +5,7 @@ import pytest
 from stock_assets.environment import load_settings
 from stock_assets.errors import DatabaseError
 from stock_assets.local.postgres import is_postgres, one_client_at_a_time, shown, with_driver
-from stock_assets.resources.mlflow_runs import MlflowTracking
+from stock_assets.resources.mlflow_tracking import MlflowTracking
 from stock_assets.resources.object_store import open_store
 from stock_assets.settings import Settings
 

@@ -2,8 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,15 +10,17 @@ from typing import Any
 import polars as pl
 import pytest
 
-from stock_assets.assets import study
+from stock_assets.assets import studies as body
 from stock_assets.forecasting.features import build_features
 from stock_assets.forecasting.splits import labelled_rows
+from stock_assets.forecasting.study import SkippedMonth, Study
 from stock_assets.market.sessions import load_calendar
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import QUICK
 from stock_assets_tests.simulated_prices import Law, simulated_bars
 
 SECONDS = 20
+ANY: Any = None
 
 
 @pytest.fixture
@@ -29,8 +30,7 @@ def settings(tmp_path: Path) -> Settings:
 
 def studies(settings: Settings, months: list[str]) -> list[str]:
     frames: Any = dict.fromkeys(months)
-    nothing: Any = None
-    return [s["month"] for s in study.studies(quiet(), settings, nothing, frames, frames)]
+    return [s.month for s in body.studies(quiet(), settings, str, ANY, ANY, frames, frames)]
 
 
 def quiet() -> Any:
@@ -39,12 +39,12 @@ def quiet() -> Any:
 
 
 def replace_training(
-    monkeypatch: pytest.MonkeyPatch, train: Callable[[str], Callable[[], dict[str, Any]]]
+    monkeypatch: pytest.MonkeyPatch, train: Callable[[str], Callable[[], SkippedMonth]]
 ) -> None:
     def train_or_reuse(*arguments: Any):
         return train(arguments[-3])
 
-    monkeypatch.setattr(study, "train_or_reuse", train_or_reuse)
+    monkeypatch.setattr(body, "train_or_reuse", train_or_reuse)
 
 
 def test_a_month_is_stored_while_the_next_is_trained(
@@ -52,13 +52,13 @@ def test_a_month_is_stored_while_the_next_is_trained(
 ):
     second_begun = threading.Event()
 
-    def train(month: str) -> Callable[[], dict[str, Any]]:
+    def train(month: str) -> Callable[[], SkippedMonth]:
         if month == "2020-03":
             second_begun.set()
 
-        def store() -> dict[str, Any]:
+        def store() -> SkippedMonth:
             assert second_begun.wait(SECONDS)
-            return {"month": month}
+            return SkippedMonth(month, "", {})
 
         return store
 
@@ -69,23 +69,22 @@ def test_a_month_is_stored_while_the_next_is_trained(
 def test_a_month_that_fails_leaves_those_before_it(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ):
-    def train(month: str) -> Callable[[], dict[str, Any]]:
+    def train(month: str) -> Callable[[], SkippedMonth]:
         if month == "2020-03":
             raise RuntimeError("on purpose")
-        return lambda: {"month": month}
+        return lambda: SkippedMonth(month, "", {})
 
     replace_training(monkeypatch, train)
     frames: Any = dict.fromkeys(["2020-02", "2020-03"])
-    nothing: Any = None
-    found = study.studies(quiet(), settings, nothing, frames, frames)
-    assert next(found)["month"] == "2020-02"
+    found = body.studies(quiet(), settings, str, ANY, ANY, frames, frames)
+    assert next(found).month == "2020-02"
     with pytest.raises(RuntimeError, match="on purpose"):
         next(found)
 
 
 def test_what_cannot_be_stored_fails_the_run(settings: Settings, monkeypatch: pytest.MonkeyPatch):
-    def train(_month: str) -> Callable[[], dict[str, Any]]:
-        def store() -> dict[str, Any]:
+    def train(_month: str) -> Callable[[], SkippedMonth]:
+        def store() -> SkippedMonth:
             raise RuntimeError("MLflow is away")
 
         return store
@@ -95,26 +94,18 @@ def test_what_cannot_be_stored_fails_the_run(settings: Settings, monkeypatch: py
         studies(settings, ["2020-02"])
 
 
-class Tracking:
+class Logged:
     """MLflow, but for the waiting: it finds nothing and keeps what it is given."""
 
     def __init__(self) -> None:
-        self.logged: list[tuple[str, dict[str, Any], bytes]] = []
+        self.logged: list[tuple[Study, bytes]] = []
 
-    @contextmanager
-    def client(self) -> Iterator[None]:
-        yield
-
-    def find_study(self, *_: Any) -> None:
+    def find(self, *_: Any) -> None:
         return None
 
-    def searched_params(self, _search: str) -> None:
-        return None
-
-    def log_study(self, name: str, trained: Any, example: Any, **given: Any) -> dict[str, str]:
-        forecast = trained.model.predict(example).tobytes()
-        self.logged.append((name, given["values"], forecast))
-        return {"mlflow_run_id": name}
+    def log(self, study: Study, trained: Any, example: Any, _in_place_of: None) -> dict[str, str]:
+        self.logged.append((study, trained.model.predict(example).tobytes()))
+        return {"mlflow_run_id": study.month, "mlflow_model_id": study.fingerprint}
 
 
 def test_months_side_by_side_are_those_one_after_the_other_to_the_last_bit(
@@ -132,13 +123,14 @@ def test_months_side_by_side_are_those_one_after_the_other_to_the_last_bit(
     found = []
     for cores in (1, 3):
         monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
-        tracking: Any = Tracking()
+        logged: Any = Logged()
         context: Any = SimpleNamespace(log=logging.getLogger("studies"))
         given = Settings(home=tmp_path / str(cores), **QUICK)
-        studies = list(study.studies(context, given, tracking, train, test))
-        assert [s["month"] for s in studies] == list(cuts)
-        found.append((studies, tracking.logged))
+        lender = dict.fromkeys(cuts, "2021-01") | dict.fromkeys(["2021-04", "2021-05"], "2021-04")
+        made = list(body.studies(context, given, lender.__getitem__, logged, ANY, train, test))
+        assert [s.month for s in made] == list(cuts)
+        found.append((made, logged.logged))
     assert found[0] == found[1]
-    params_from = [s["params_from"] for s in found[0][0]]
+    params_from = [s.params_from for s in found[0][0]]
     assert params_from == ["2021-01", "2021-01", "2021-01", "2021-04", "2021-04"]
-    assert any(s["slope"] > 0 for s in found[0][0])
+    assert any(s.slope > 0 for s in found[0][0])

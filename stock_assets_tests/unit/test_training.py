@@ -232,15 +232,6 @@ def test_levels_are_counted_by_tenths():
     assert counts == [2, 1, 0, 0, 0, 0, 0, 0, 0, 2]
 
 
-def test_a_block_of_months_is_searched_in_its_first():
-    from stock_assets.assets.study import search_month
-
-    assert [search_month(f"2013-{m:02d}", 3) for m in (1, 2, 3, 4)] == [
-        "2013-01", "2013-01", "2013-01", "2013-04",
-    ]  # fmt: skip
-    assert search_month("2013-02", 1) == "2013-02"
-
-
 def test_pit_values_are_levels(trained: TrainedModel):
     assert trained.test.pit.min() >= 0
     assert trained.test.pit.max() <= 1

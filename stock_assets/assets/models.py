@@ -8,16 +8,21 @@ import dagster as dg
 import polars as pl
 
 from stock_assets.assets.attributes import JSON, by_month, preview, show_each, show_newest
-from stock_assets.partitions import Partitions, month_key, month_of, months_before
+from stock_assets.deployment import training_months
+from stock_assets.forecasting.study import MonthStudy, Study, month_study
+from stock_assets.market.months import month_key, month_of, months_before
+from stock_assets.partitions import Partitions
+from stock_assets.resources.logged_studies import LoggedStudies
 from stock_assets.resources.model_registry import ModelRegistry
+from stock_assets.resources.model_settings import settings_of_studies
 from stock_assets.resources.one_by_one import OneByOne, StoredPartitions
+from stock_assets.resources.stored_studies import stored_study
 from stock_assets.settings import Settings
-
-TRAINED, NOT_ENOUGH_HISTORY = "trained", "not_enough_history"
-"""What became of a month: the `status` of its tuned model."""
 
 
 def model_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDefinition]:
+    lender = training_months(settings, partitions).lender
+
     @dg.asset(
         **by_month(partitions, JSON),
         group_name="training",
@@ -31,26 +36,33 @@ def model_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDe
     ) -> OneByOne:
         """An MLflow run: search on the train set, one look at the test set, the model of both.
 
+        Parameters are those of its lender, the first month of its block that has enough history.
         Training the same data with the same code and settings again finds the first one's run. A
         month with too little history has no model, and its value says why. Pictures are drawn of
         the newest month of a run: materialise another alone to see its.
         """
-        from stock_assets.assets.study import pictures_of, studies
+        from stock_assets.assets.studies import pictures_of, studies
 
         tracking = model_registry.tracking
+        logged = LoggedStudies(tracking)
+
+        def stored(month: str) -> MonthStudy:
+            return stored_study(model_registry.store, month, settings_of_studies(settings))
 
         def values() -> Iterator[tuple[str, dict[str, Any]]]:
-            made: list[dict[str, Any]] = []
+            made: list[MonthStudy] = []
             with tracking.linked_to(context):
-                for study in studies(context, settings, tracking, train_set, test_set):
+                for study in studies(
+                    context, settings, lender, logged, stored, train_set, test_set
+                ):
                     made.append(study)
-                    yield study["month"], study
-                show_each(context, {study["month"]: _shown_of(study) for study in made})
+                    yield study.month, study.as_values()
+                show_each(context, {study.month: _shown_of(study) for study in made})
                 show_newest(context, **_summary(made))
-                trained = [study for study in made if study["status"] == TRAINED]
+                trained = [study for study in made if isinstance(study, Study)]
                 if trained:
-                    month, run_id = trained[-1]["month"], trained[-1]["mlflow_run_id"]
-                    pictures = pictures_of(tracking, run_id, train_set[month], test_set[month])
+                    newest, month = trained[-1], trained[-1].month
+                    pictures = pictures_of(logged, newest, train_set[month], test_set[month])
                     show_each(context, {month: _shown(pictures)})
 
         return OneByOne(values())
@@ -68,16 +80,15 @@ def model_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDe
         which a month in the middle of a run is too: months are registered in order. A month without
         a model has no version.
         """
-        from stock_assets.assets.gate import register_month
+        from stock_assets.assets.registration import register_month
 
         def values() -> Iterator[tuple[str, dict[str, Any]]]:
             registered: list[dict[str, Any]] = []
             before = months_before(month_of(min(tuned_model)), 1)
             model_registry.refuse_lost(through=month_key(before))  # their champions are judges
             for month in sorted(tuned_model):
-                value = register_month(
-                    model_registry, tuned_model[month], test_set, settings.gate_margin
-                )
+                study = month_study(tuned_model[month])
+                value = register_month(model_registry, study, test_set, settings.gate_margin)
                 context.log.info(
                     f"{month}: version {value['version']} {value['reason']}; its intervals"
                     f" {value['intervals_reason']}"
@@ -116,16 +127,17 @@ _SHOWN = (
 )
 
 
-def _shown_of(study: dict[str, Any]) -> dict[str, Any]:
+def _shown_of(study: MonthStudy) -> dict[str, Any]:
     """A month's own metadata."""
-    names = (*_SHOWN, "mlflow_run_id") if study["status"] == TRAINED else ("reason",)
-    return {name: study[name] for name in ("status", *names)}
+    names = (*_SHOWN, "mlflow_run_id") if isinstance(study, Study) else ("reason",)
+    values = study.as_values()
+    return {name: values[name] for name in ("status", *names)}
 
 
-def _summary(studies: list[dict[str, Any]]) -> dict[str, Any]:
+def _summary(studies: list[MonthStudy]) -> dict[str, Any]:
     """Metadata of a run over several months."""
-    trained = [study for study in studies if study["status"] == TRAINED]
-    skipped = [study for study in studies if study["status"] != TRAINED]
+    trained = [study.as_values() for study in studies if isinstance(study, Study)]
+    skipped = [study.as_values() for study in studies if not isinstance(study, Study)]
     return {
         "trained_months": len(trained),
         "skipped_months": len(skipped),

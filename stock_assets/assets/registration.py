@@ -1,14 +1,11 @@
 """The body of `registered_version` for one month: what its candidate is held against."""
 
 from collections.abc import Mapping
-from datetime import date
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from stock_assets.assets.training import TRAINED
-from stock_assets.errors import RegistryError
 from stock_assets.forecasting.gate import (
     Comparison,
     GateDecision,
@@ -23,69 +20,99 @@ from stock_assets.forecasting.interval_losses import (
     daily_interval_losses,
 )
 from stock_assets.forecasting.model import feature_matrix
-from stock_assets.forecasting.promotion import INTERVALS, RANDOM_WALK, ModelVersion, version_for
+from stock_assets.forecasting.promotion import (
+    INTERVALS,
+    PARTS,
+    POINT,
+    RANDOM_WALK,
+    ModelVersion,
+    Part,
+    version_for,
+)
+from stock_assets.forecasting.study import MonthStudy, Study
 from stock_assets.forecasting.training import daily_losses
 from stock_assets.resources.model_registry import ModelRegistry
+from stock_assets.resources.stored_versions import EARLIER, earlier_version
 
 
 def register_month(
-    registry: ModelRegistry,
-    study: Mapping[str, Any],
-    tests: Mapping[str, pl.DataFrame],
-    margin: float,
+    registry: ModelRegistry, study: MonthStudy, tests: Mapping[str, pl.DataFrame], margin: float
 ) -> dict[str, Any]:
     """Registers a month's study with the gate's decisions; the value of `registered_version`.
 
-    A month that has no model has no version, and the reason for it.
+    A month that has no model has no version, and the reason for it. The champions are the versions
+    that would have forecast from the last session the candidate has seen, so they are the same
+    whenever this is asked, as long as older months stay as they are.
     """
     value = {
         "name": registry.name,
-        "month": study["month"],
+        "month": study.month,
         "settings_key": registry.settings_key,
         "settings": registry.settings,
     }
-    if study["status"] != TRAINED:
-        nothing = dict.fromkeys(("version", "trained_through", "family", "mlflow_run_id"))
-        reason = f"no model: {study['reason']}"
-        point = intervals = GateDecision(False, reason)
-        return {**value, **nothing, **_verdicts(point, intervals)}
-    test = tests[study["month"]]
-    point = decide_point(registry, study, test, margin)
-    intervals = decide_on_intervals(registry, study, test, margin)
+    if not isinstance(study, Study):
+        point = intervals = GateDecision(False, f"no model: {study.reason}")
+        none = dict.fromkeys(("version", *_OF_STUDY))
+        return {**value, **none, **_verdicts(point, intervals, dict.fromkeys(PARTS))}
+    test, versions = tests[study.month], registry.versions()
+    champions = {part: version_for(versions, study.trained_through, part) for part in PARTS}
+    point = decide_point(registry, study, test, champions[POINT], margin)
+    intervals = decide_on_intervals(registry, study, test, champions[INTERVALS], margin)
+    known = study.as_values()
+    before = (
+        earlier_version(
+            registry.store, study.month, registry.settings_key, known["trained_through"]
+        )
+        if study.is_retrain
+        else None
+    )
     return {
         **value,
         "version": registry.register(study, point, intervals),
-        **_verdicts(point, intervals),
-        **{name: study[name] for name in ("trained_through", "family", "mlflow_run_id")},
+        **{name: known[name] for name in _OF_STUDY},
+        **_verdicts(point, intervals, champions),
+        **({EARLIER: before} if before else {}),
     }
 
 
-def _verdicts(point: GateDecision, intervals: GateDecision) -> dict[str, Any]:
+_OF_STUDY = ("trained_through", "family", "fingerprint", "mlflow_run_id", "mlflow_model_id")
+
+
+def _verdicts(
+    point: GateDecision,
+    intervals: GateDecision,
+    champions: Mapping[Part, ModelVersion | None],
+) -> dict[str, Any]:
     return {
         "approved": point.approved,
         "reason": point.reason,
         "superior_to": [c.reference for c in point.comparisons if c.superior],
         "intervals_approved": intervals.approved,
         "intervals_reason": intervals.reason,
+        "held_against": {part: one and one.fingerprint for part, one in champions.items()},
     }
 
 
 def decide_point(
-    registry: ModelRegistry, study: Mapping[str, Any], test: pl.DataFrame, margin: float
+    registry: ModelRegistry,
+    study: Study,
+    test: pl.DataFrame,
+    champion: ModelVersion | None,
+    margin: float,
 ) -> GateDecision:
     """The gate's decision on a month's point forecasts.
 
-    The champion is the version that would have forecast from the last session the candidate has
-    seen, so it is the same whenever this is asked, as long as older months stay as they are. It is
-    held against the candidate only where it has not seen the outcome either.
+    The champion is held against the candidate only where it has not seen the outcome either.
     """
-    horizon, losses = int(study["horizon"]), _losses(study, "test_losses")
+    losses = study.daily(study.test_losses)
     comparisons = [
         compare(
-            RANDOM_WALK, losses["candidate"].to_numpy(), losses["random_walk"].to_numpy(), horizon
+            RANDOM_WALK,
+            losses["candidate"].to_numpy(),
+            losses["random_walk"].to_numpy(),
+            study.horizon,
         )
     ]
-    champion = version_for(registry.versions(), date.fromisoformat(study["trained_through"]))
     if champion:
         # Of all test rows, so that tickers weigh as they do in the candidate's losses.
         forecast = np.zeros(test.height)
@@ -93,29 +120,21 @@ def decide_point(
             forecast = registry.load(champion).model.predict(feature_matrix(test))
         own = _unseen(daily_losses(test, forecast), champion)
         both = losses.join(own, on="session").sort("session")
-        comparisons.append(
-            compare(_named(champion), both["candidate"].to_numpy(), both["own"].to_numpy(), horizon)
-        )
+        candidate, reference = both["candidate"].to_numpy(), both["own"].to_numpy()
+        comparisons.append(compare(_named(champion), candidate, reference, study.horizon))
     return decide(comparisons, margin)
 
 
 def decide_on_intervals(
-    registry: ModelRegistry, study: Mapping[str, Any], test: pl.DataFrame, margin: float
+    registry: ModelRegistry,
+    study: Study,
+    test: pl.DataFrame,
+    champion: ModelVersion | None,
+    margin: float,
 ) -> GateDecision:
-    """The same on a month's intervals: the champion is the one whose intervals would have served.
-
-    Raises:
-        RegistryError: The study is of a release that did not judge intervals.
-    """
-    if "test_interval_losses" not in study:
-        raise RegistryError(
-            f"tuned_model of {study['month']} holds no losses of its intervals: an older release"
-            " made it; materialise it again"
-        )
-    horizon, losses = int(study["horizon"]), _losses(study, "test_interval_losses")
+    """The same on a month's intervals: the champion is whose intervals would have served."""
+    horizon, losses = study.horizon, study.daily(study.test_interval_losses)
     beside = {NORMAL_LAW: losses}
-    through = date.fromisoformat(study["trained_through"])
-    champion = version_for(registry.versions(), through, INTERVALS)
     if champion:
         own = daily_interval_losses(test, registry.load(champion).intervals, horizon)
         own = _unseen(own, champion)
@@ -131,10 +150,6 @@ def decide_on_intervals(
     return decide_intervals(
         compared(CRPS, "CRPS"), compared(INTERVAL_SCORE, "95 % interval score"), margin
     )
-
-
-def _losses(study: Mapping[str, Any], name: str) -> pl.DataFrame:
-    return pl.DataFrame(study[name]).with_columns(pl.col("session").str.to_date())
 
 
 def _unseen(losses: pl.DataFrame, champion: ModelVersion) -> pl.DataFrame:

@@ -1,0 +1,154 @@
+"""MLflow's tracking side: opening it, and one MLflow run per Dagster run.
+
+dagster-mlflow links the two systems: it opens the MLflow run that carries the Dagster run's id. On
+its own it leaves that run RUNNING unless a hook is on the job, which the page's Materialize button
+never has; so it is opened and closed here, in a context manager around the work.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from stock_assets.local.locks import one_at_a_time
+from stock_assets.local.postgres import is_postgres, one_client_at_a_time
+from stock_assets.resources.mlflow_database import (
+    create_whole,
+    is_tracking_server,
+    local_database,
+    local_uri,
+    refuse_unusable_database,
+    tracking_uri,
+)
+from stock_assets.resources.object_store import ObjectStore, aws_environment
+from stock_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+DAGSTER_RUN_TAG = "dagster_run_id"
+
+
+class MlflowTracking:
+    """One dataset's experiment. Imports mlflow when first used: it costs seconds."""
+
+    def __init__(self, settings: Settings, store: ObjectStore) -> None:
+        self._settings = settings
+        self._store = store
+        self.experiment = f"stock_assets/{settings.dataset_name}"
+        self.uri = tracking_uri(settings)
+        self._prepared = False
+        self.parent: Run | None = None
+        """The MLflow run of the Dagster run, within `linked_to`. In any thread, unlike MLflow's."""
+
+    @contextmanager
+    def client(self) -> Iterator["MlflowClient"]:
+        """A client whose database and experiment exist, with S3 known to it."""
+        _prepare_environment(self._settings)
+        import mlflow
+        from sqlalchemy.exc import SQLAlchemyError
+
+        _quiet_loggers()
+        with aws_environment(self._store):
+            mlflow.set_tracking_uri(self.uri)
+            if not self._prepared:
+                # Two processes that create the schema at once break it.
+                with one_at_a_time(self._settings, "mlflow"), self._alone_on_server():
+                    refuse_unusable_database(self._settings)
+                    self._prepare()
+            try:
+                yield mlflow.MlflowClient()
+            except (mlflow.exceptions.MlflowException, SQLAlchemyError):
+                refuse_unusable_database(self._settings, thorough=True)  # where that is why
+                raise
+
+    def _prepare(self) -> None:
+        import mlflow
+
+        if self.uri == local_uri(self._settings):
+            create_whole(local_database(self._settings))
+        client = mlflow.MlflowClient()  # creates what is missing as soon as it is made
+        if client.get_experiment_by_name(self.experiment) is None:
+            client.create_experiment(self.experiment, artifact_location=self._artifacts())
+        self._prepared = True
+
+    def _alone_on_server(self) -> AbstractContextManager[None]:
+        return one_client_at_a_time(self.uri) if is_postgres(self.uri) else nullcontext()
+
+    def _artifacts(self) -> str | None:
+        if self._settings.mlflow_artifact_uri:
+            return f"{self._settings.mlflow_artifact_uri}/{self._settings.dataset_name}"
+        # A tracking server of the user's own decides where its artifacts lie.
+        return None if is_tracking_server(self.uri) else f"{self._store.uri}/mlflow"
+
+    @contextmanager
+    def linked_to(self, context: dg.AssetExecutionContext) -> Iterator[None]:
+        """One MLflow run for the Dagster run, active within the block and closed after it."""
+        with self.client() as client:
+            import mlflow
+            from dagster_mlflow import mlflow_tracking
+
+            self._close_orphans(client, context.instance)
+            config = {
+                "experiment_name": self.experiment,
+                "mlflow_tracking_uri": self.uri,
+                "env": {},
+                "extra_tags": {"dagster_job": context.run.job_name},
+            }
+            with dg.build_resources(
+                {"mlflow": mlflow_tracking},
+                resource_config={"mlflow": {"config": config}},
+                dagster_run=context.run,
+                log_manager=context.log,
+            ):
+                status = "FAILED"
+                self.parent = mlflow.active_run()
+                try:
+                    yield
+                    status = "FINISHED"
+                finally:
+                    while mlflow.active_run():
+                        mlflow.end_run(status)
+
+    def _close_orphans(self, client: "MlflowClient", instance: dg.DagsterInstance) -> None:
+        """Ends MLflow runs whose Dagster run is over: nobody else will after a kill -9."""
+        experiment = client.get_experiment_by_name(self.experiment)
+        if experiment is None:
+            return
+        running = client.search_runs(
+            [experiment.experiment_id], filter_string="attributes.status = 'RUNNING'"
+        )
+        for run in running:
+            dagster_run = instance.get_run_by_id(run.data.tags.get(DAGSTER_RUN_TAG, ""))
+            if dagster_run is None or dagster_run.is_finished:
+                client.set_terminated(run.info.run_id, status="KILLED")
+
+    def finished(self, client: "MlflowClient", tag: str, value: str) -> list["Run"]:
+        """The finished MLflow runs with a tag, newest first."""
+        experiment = client.get_experiment_by_name(self.experiment)
+        return list(
+            client.search_runs(
+                [experiment.experiment_id] if experiment else [],
+                filter_string=f"tags.{tag} = '{value}' and attributes.status = 'FINISHED'",
+            )
+        )
+
+
+def _prepare_environment(settings: Settings) -> None:
+    """Before MLflow is imported: no telemetry, no chatter, nothing in the user's home."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MPLCONFIGDIR", str(settings.state_folder / "matplotlib"))
+
+
+def _quiet_loggers() -> None:
+    """Importing MLflow sets its loggers to INFO; warnings still come through."""
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # It prints the stack trace of an error that it raises too.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
