@@ -13,6 +13,7 @@ from stock_assets.automation.report_sensor import report_sensor
 from stock_assets.automation.schedules import all_schedules
 from stock_assets.automation.sensors import rmse_sensor
 from stock_assets.partitions import load_partitions
+from stock_assets.resources.forecast_io_manager import ForecastIOManager
 from stock_assets.resources.io_managers import JsonIOManager, ParquetIOManager
 from stock_assets.resources.metrics import MetricsGateway
 from stock_assets.resources.model_registry import ModelRegistry
@@ -40,14 +41,17 @@ def build_definitions(
         jobs=jobs,
         schedules=all_schedules(jobs, settings.refetch_sessions),
         sensors=[rmse_sensor(settings, partitions), report_sensor(jobs)],
-        resources={**build_resources(settings), **(resource_overrides or {})},
+        resources={**build_resources(settings, partitions.is_live), **(resource_overrides or {})},
         loggers={"console": console_logger},
         executor=dg.in_process_executor,
     )
 
 
-def build_resources(settings: Settings) -> dict[str, Any]:
-    """Resource keys name the role; the object store is up for as long as a run needs it."""
+def build_resources(settings: Settings, is_live: bool) -> dict[str, Any]:
+    """Resource keys name the role; the object store is up for as long as a run needs it.
+
+    `is_live`: whether the source goes on.
+    """
 
     def for_the_run(
         opened: Callable[[Settings], AbstractContextManager[Any]], what: str
@@ -71,6 +75,10 @@ def build_resources(settings: Settings) -> dict[str, Any]:
     def parquet(context: dg.InitResourceContext) -> ParquetIOManager:
         return ParquetIOManager(context.resources.object_store)
 
+    @dg.io_manager(required_resource_keys={"object_store"}, description="Forecasts; issued stay.")
+    def forecasts(context: dg.InitResourceContext) -> ForecastIOManager:
+        return ForecastIOManager(context.resources.object_store, is_live=is_live)
+
     @dg.io_manager(required_resource_keys={"object_store"}, description="Values as JSON.")
     def json(context: dg.InitResourceContext) -> JsonIOManager:
         return JsonIOManager(context.resources.object_store)
@@ -87,6 +95,7 @@ def build_resources(settings: Settings) -> dict[str, Any]:
         "metrics": MetricsGateway(settings),
         "notifier": Notifier(settings),
         "parquet_io_manager": parquet,
+        "forecast_io_manager": forecasts,
         "json_io_manager": json,
         "page_io_manager": page,
     }

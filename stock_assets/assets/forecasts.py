@@ -1,13 +1,13 @@
 """Group forecasts: a later session's close with intervals, and how past forecasts did."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from stock_assets.assets.attributes import by_session, preview, show_each, show_newest
+from stock_assets.assets.attributes import FORECASTS, by_session, preview, show_each, show_newest
 from stock_assets.assets.live_metrics import CHECKS, tell
 from stock_assets.forecasting.evaluation import (
     SCORE_SCHEMA,
@@ -24,6 +24,7 @@ from stock_assets.forecasting.promotion import (
     ModelVersion,
     version_for,
 )
+from stock_assets.forecasting.record import mark_issued
 from stock_assets.market.plausibility import JUDGING_SESSIONS, judge_bars
 from stock_assets.partitions import Partitions, month_key, session_of
 from stock_assets.resources.io_managers import HISTORY, MAY_BE_MISSING
@@ -44,7 +45,8 @@ def _daily_forecast(settings: Settings, partitions: Partitions) -> dg.AssetsDefi
     history = adaptive_history(horizon)
 
     @dg.asset(
-        **by_session(partitions, FORECAST_SCHEMA, column="as_of_session"),
+        **by_session(partitions, FORECAST_SCHEMA, column="as_of_session")
+        | {"io_manager_key": FORECASTS},
         group_name="forecasts",
         kinds={"parquet", "s3", "scikitlearn"},
         ins={
@@ -66,7 +68,8 @@ def _daily_forecast(settings: Settings, partitions: Partitions) -> dg.AssetsDefi
         The newest version trained before the session whose point is approved makes the point, the
         newest one whose intervals are approved the intervals, so a backfill uses what a live run
         would have used. Without one the random walk forecasts, or the interval is the normal law's,
-        and the row says so.
+        and the row says so. A live source's forecast made before its target opens is issued, and
+        never replaced; what is made of its session later is stored beside it.
         """
         from stock_assets.forecasting.forecast import Serving, forecast_sessions
 
@@ -115,7 +118,9 @@ def _daily_forecast(settings: Settings, partitions: Partitions) -> dg.AssetsDefi
             report=dg.MetadataValue.asset(dg.AssetKey("forecast_report")),
         )
         show_each(context, _by_session(value))
-        return dg.MaterializeResult(value=value)
+        return dg.MaterializeResult(
+            value=mark_issued(value, calendar, datetime.now(UTC), is_live=partitions.is_live)
+        )
 
     return daily_forecast
 

@@ -160,14 +160,24 @@ class _PartitionedIOManager(dg.IOManager):
             )
         if metadata.get(EMPTY_IS_MISSING):
             values = {key: value for key, value in values.items() if len(value)}
-        self.store.put_encoded(
-            {partition_object(asset, by, key, self.file): value for key, value in values.items()},
-            self.encode,
-        )
+        self.store_values(context, asset, by, values)
         described = self.describe(values)
         if COLUMN_SCHEMA in metadata:
             described.pop(COLUMN_SCHEMA, None)  # the page finds it with the asset
         context.add_output_metadata({**self._where(asset, by, keys), **described})
+
+    def store_values(
+        self,
+        context: dg.OutputContext,  # noqa: ARG002  # who stores elsewhere says so
+        asset: str,
+        by: str,
+        values: Mapping[str, Any],
+    ) -> None:
+        """Writes the value of each partition key."""
+        self.store.put_encoded(
+            {partition_object(asset, by, key, self.file): value for key, value in values.items()},
+            self.encode,
+        )
 
     def _where(self, asset: str, by: str, keys: list[str]) -> dict[str, dg.PathMetadataValue]:
         """Every partition's event repeats it, so it names none of many."""

@@ -49,6 +49,7 @@ _DECLARED: Mapping[str, Columns] = {
     "train_set": Columns(LABELLED_SCHEMA, FEATURE_LATER),
     "test_set": Columns(LABELLED_SCHEMA, FEATURE_LATER),
     "daily_forecast": Columns(FORECAST_SCHEMA, FORECAST_LATER),
+    "hindsight_forecast": Columns(FORECAST_SCHEMA, FORECAST_LATER),
     "forecast_rmse": Columns(SCORE_SCHEMA, SCORE_LATER),
 }
 
