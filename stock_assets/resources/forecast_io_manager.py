@@ -52,7 +52,7 @@ class ForecastIOManager(ParquetIOManager):
         super().store_values(context, asset, by, hindsight)
         if not issued:
             return
-        head = self._brought_up_to_date(asset, by)
+        head = self._brought_up_to_date(context, asset, by)
         for key, rows in issued.items():
             numbered, head = append(rows, key, head)
             super().store_values(context, asset, by, {key: numbered})
@@ -80,13 +80,19 @@ class ForecastIOManager(ParquetIOManager):
                 found.append(key)
         return found
 
-    def _brought_up_to_date(self, asset: str, by: str) -> Head:
+    def _brought_up_to_date(self, context: dg.OutputContext, asset: str, by: str) -> Head:
         """The newest of what the head says and what is stored; the head says so then.
 
         Where the head's session is missing or was changed, the chain goes on from the head all the
         same, so that `verify` finds it.
         """
-        head = read_head(self.store)
+        try:
+            head = read_head(self.store)
+        except DamagedObjectError as error:
+            for path in error.damaged:
+                aside = self.store.set_aside(path)
+                context.log.warning(f"{error.said}: moved to {aside}, made again of the forecasts")
+            head = Head()
         # A few days earlier too: with a longer horizon an older session may have been issued later.
         since = str(date.fromisoformat(head.session) - _MAY_BE_OLDER) if head.session else ""
         stored = stored_partitions(self.store, asset, by, since)
