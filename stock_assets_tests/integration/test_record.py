@@ -105,6 +105,29 @@ def revise(live: Live, session: str) -> None:
     ).write_parquet(live.prices)
 
 
+def says_who_served(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = XNYS.next_session(live.newest)  # not over: it was issued for users to have
+    found = live.says(monkeypatch, "served", "--at", str(target))
+    assert (found["as_of_session"], found["record"]) == (live.issued[-1], "issued")
+    assert found["issued_at"] is not None
+    (served,) = found["served"]
+    assert served == {
+        "model": "random_walk",
+        "model_version": None,
+        "trained_through": None,
+        "intervals_version": None,
+        "tickers": ["T000", "T001", "T002"],
+    }
+    found = live.says(monkeypatch, "served", "--at", live.issued[0])
+    assert (found["record"], found["issued_at"]) == ("hindsight", None)
+    with open_project(live.settings) as project:
+        event = project.instance.get_latest_materialization_event(dg.AssetKey("forecast_rmse"))
+    assert event
+    assert event.asset_materialization
+    score = LiveScore.of(event.asset_materialization.metadata[LIVE_SCORE].value)
+    assert score.pooled.issued_share == 0.75  # of the four targets, as above
+
+
 def test_an_issued_forecast_outlives_everything_to_the_byte(
     live: Live, monkeypatch: pytest.MonkeyPatch
 ):
@@ -129,6 +152,8 @@ def test_an_issued_forecast_outlives_everything_to_the_byte(
         "last_session": live.issued[-1],
         "last_hash": verified["head"],
     }
+
+    says_who_served(live, monkeypatch)
 
     # The page: the same sessions once more.
     live.materialise("daily_forecast")
@@ -167,29 +192,3 @@ def test_an_issued_forecast_outlives_everything_to_the_byte(
     assert {row["cause"] for row in differences.values()} == {"revision"}
     after = live.contents()
     assert {key: after[key] for key in live.issued} == {key: before[key] for key in live.issued}
-
-
-def test_who_served_a_session_is_said_and_hindsight_called_so(
-    live: Live, monkeypatch: pytest.MonkeyPatch
-):
-    run(live.settings, XNYS.offset(live.newest, -3), live.newest)
-    target = XNYS.next_session(live.newest)  # not over: it was issued for users to have
-    found = live.says(monkeypatch, "served", "--at", str(target))
-    assert (found["as_of_session"], found["record"]) == (live.issued[-1], "issued")
-    assert found["issued_at"] is not None
-    (served,) = found["served"]
-    assert served == {
-        "model": "random_walk",
-        "model_version": None,
-        "trained_through": None,
-        "intervals_version": None,
-        "tickers": ["T000", "T001", "T002"],
-    }
-    found = live.says(monkeypatch, "served", "--at", live.issued[0])
-    assert (found["record"], found["issued_at"]) == ("hindsight", None)
-    with open_project(live.settings) as project:
-        event = project.instance.get_latest_materialization_event(dg.AssetKey("forecast_rmse"))
-    assert event
-    assert event.asset_materialization
-    score = LiveScore.of(event.asset_materialization.metadata[LIVE_SCORE].value)
-    assert score.pooled.issued_share == 0.75  # of the four targets, as above
