@@ -19,6 +19,7 @@ from stock_assets.forecasting.record import Head, append, in_hindsight, is_issue
 from stock_assets.resources.io_managers import ParquetIOManager, stored_partitions
 from stock_assets.resources.object_store import ObjectStore, StoredObject
 from stock_assets.resources.read_cache import read_rows
+from stock_assets.resources.stored_frames import read_objects
 from stock_assets.resources.stored_record import HINDSIGHT_FORECAST, has_head, read_head, write_head
 
 _MAY_BE_OLDER = timedelta(days=21)
@@ -71,7 +72,7 @@ class ForecastIOManager(ParquetIOManager):
         found = []
         for key, one in stored.items():
             try:
-                rows = self.decode_one(one)
+                rows = read_objects(self.store, [one.path], RECORD_COLUMNS)
             except DamagedObjectError as error:
                 aside = self.store.set_aside(one.path)
                 context.log.warning(f"{error.said}: moved to {aside}")

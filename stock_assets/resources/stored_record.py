@@ -1,8 +1,6 @@
 """The record of issued forecasts as it lies in the store: its head, and every issued session."""
 
-from collections.abc import Iterator
-
-import polars as pl
+from concurrent.futures import ThreadPoolExecutor
 
 from stock_assets.errors import DamagedObjectError
 from stock_assets.forecasting.record import Finding, Head, Link, link_of
@@ -14,6 +12,7 @@ from stock_assets.resources.stored_values import put_values, read_values
 DAILY_FORECAST, HINDSIGHT_FORECAST = "daily_forecast", "hindsight_forecast"
 _FOLDER = "record"
 _HEAD = f"{_FOLDER}/head.json"
+_AT_ONCE = 8
 
 
 def has_head(store: ObjectStore) -> bool:
@@ -47,27 +46,24 @@ def write_head(store: ObjectStore, head: Head) -> None:
 def read_links(store: ObjectStore) -> tuple[list[Link], list[Finding], list[str]]:
     """What the chain needs to know of every stored session, and which can't be read.
 
-    Objects themselves, not copies of them, and one in memory at a time.
+    Objects themselves, not copies of them, and few in memory at a time.
 
     Returns:
         The links; findings of objects that are damaged; every stored session, ascending.
     """
     stored = stored_partitions(store, DAILY_FORECAST)
-    links: list[Link] = []
-    damaged: list[Finding] = []
-    for session, rows in _read_each(store, {key: one.path for key, one in stored.items()}):
-        if isinstance(rows, str):
-            damaged.append(Finding((session,), rows))
-        elif link := link_of(session, rows):
-            links.append(link)
-    return links, damaged, list(stored)
 
-
-def _read_each(
-    store: ObjectStore, paths: dict[str, str]
-) -> Iterator[tuple[str, pl.DataFrame | str]]:
-    for session, path in paths.items():
+    def look(session: str) -> Link | Finding | None:
+        path = stored[session].path
         try:
-            yield session, read_objects(store, [path])
+            return link_of(session, read_objects(store, [path]))
         except DamagedObjectError as error:
-            yield session, f"its object is damaged: {error.damaged[path]}"
+            return Finding((session,), f"its object is damaged: {error.damaged[path]}")
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        found = list(pool.map(look, stored))
+    return (
+        [one for one in found if isinstance(one, Link)],
+        [one for one in found if isinstance(one, Finding)],
+        list(stored),
+    )
