@@ -19,3 +19,7 @@ class Asset:
     DAILY_FORECAST: Final = "daily_forecast"
     FORECAST_RMSE: Final = "forecast_rmse"
     FORECAST_REPORT: Final = "forecast_report"
+
+
+HINDSIGHT_FORECAST: Final = "hindsight_forecast"
+"""Where forecasts of issued sessions lie that were made again. It is no asset of its own."""

@@ -158,6 +158,54 @@ def forecast(session: datetime | None, as_json: bool) -> None:
 
 
 @main.command()
+@click.option("--kept", help="The hash of a head that you kept: it must be there still.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@_reported
+def verify(kept: str | None, as_json: bool) -> None:
+    """Whether issued forecasts are what was issued; exits with 1 where one is not."""
+    from stock_assets.commands.verify import lines, verify_record
+
+    found = verify_record(load_checkout_settings(), kept)
+    if as_json:
+        _print_json(found)
+    else:
+        click.echo("\n".join(lines(found)))
+    if not found["ok"]:
+        sys.exit(1)
+
+
+@main.command()
+@click.option("--at", "target", type=_DATE, required=True, help="The target session.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@_reported
+def served(target: datetime, as_json: bool) -> None:
+    """Which versions' points and intervals users had for a session, by the record."""
+    from stock_assets.commands.served import lines, served_at
+
+    found = served_at(load_checkout_settings(), target.date())
+    if as_json:
+        _print_json(found)
+    else:
+        click.echo("\n".join(lines(found)))
+
+
+@main.command()
+@click.option("--from", "first", type=_DATE, help="First target session (default: of all).")
+@click.option("--to", "last", type=_DATE, help="Last target session (default: of all).")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@_reported
+def reconcile(first: datetime | None, last: datetime | None, as_json: bool) -> None:
+    """Issued forecasts beside hindsight: each difference with its cause."""
+    from stock_assets.commands.reconcile import lines, reconcile_record
+
+    found = reconcile_record(load_checkout_settings(), _day(first), _day(last))
+    if as_json:
+        _print_json(found)
+    else:
+        click.echo("\n".join(lines(found)))
+
+
+@main.command()
 @click.option("--from", "first", type=_DATE, help="First target session (default: six months).")
 @click.option("--to", "last", type=_DATE, help="Last target session (default: the newest).")
 @click.option("--tickers", help="Comma-separated (default: all with a forecast).")

@@ -16,6 +16,7 @@ from stock_assets.automation.schedules import all_schedules
 from stock_assets.deployment import lineage_of, load_partitions
 from stock_assets.environment import load_settings
 from stock_assets.partitions import Partitions
+from stock_assets.resources.forecast_io_manager import ForecastIOManager
 from stock_assets.resources.io_managers import JsonIOManager, ParquetIOManager
 from stock_assets.resources.metrics import MetricsGateway
 from stock_assets.resources.model_registry import ModelRegistry
@@ -89,6 +90,13 @@ def build_resources(settings: Settings, partitions: Partitions) -> dict[str, Any
     def parquet(context: dg.InitResourceContext) -> ParquetIOManager:
         return ParquetIOManager(context.resources.object_store, context.resources.stamper)
 
+    @dg.io_manager(required_resource_keys=stores, description="Forecasts; issued ones stay.")
+    def forecasts(context: dg.InitResourceContext) -> ForecastIOManager:
+        resources = context.resources
+        return ForecastIOManager(
+            resources.object_store, resources.stamper, is_live=partitions.is_live
+        )
+
     @dg.io_manager(required_resource_keys=stores, description="Values as JSON.")
     def json(context: dg.InitResourceContext) -> JsonIOManager:
         return JsonIOManager(context.resources.object_store, context.resources.stamper)
@@ -106,6 +114,7 @@ def build_resources(settings: Settings, partitions: Partitions) -> dict[str, Any
         "metrics": MetricsGateway(settings),
         "notifier": Notifier(settings),
         "parquet_io_manager": parquet,
+        "forecast_io_manager": forecasts,
         "json_io_manager": json,
         "page_io_manager": page,
     }

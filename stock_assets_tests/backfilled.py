@@ -134,7 +134,11 @@ def comparable(settings: Settings) -> dict[str, Any]:
         found: dict[str, Any] = dict(zip(keys, project.store.get_many(keys), strict=True))
         for key, value in found.items():
             if key.startswith("raw_prices"):
-                found[key] = pl.read_parquet(io.BytesIO(value)).drop("fetched_at").to_dicts()
+                found[key] = (
+                    pl.read_parquet(io.BytesIO(value))
+                    .drop("fetched_at", "first_fetched_at")
+                    .to_dicts()
+                )
             elif key.endswith(".json"):
                 found[key] = json.loads(value, object_hook=_without_run_ids)
             else:

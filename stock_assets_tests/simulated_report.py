@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from stock_assets.forecasting.evaluation import SCORE_SCHEMA, add_rolling, score_forecasts
-from stock_assets.forecasting.forecast_schema import FORECAST_SCHEMA
+from stock_assets.forecasting.forecast_schema import FORECAST_SCHEMA, RECORD_COLUMNS
 from stock_assets.forecasting.intervals import COVERAGES, GRID
 from stock_assets.forecasting.promotion import ModelVersion
 from stock_assets.market.sessions import ExchangeCalendar
@@ -186,7 +186,10 @@ def _forecasts(
             "trained_through": np.full(n * k, np.datetime64("2012-08-31", "D")),
             "is_fallback": np.full(n * k, False),
         }
-    ).with_columns(fallback_reason=pl.lit(None, pl.String()))
+    ).with_columns(
+        pl.lit(None, FORECAST_SCHEMA[name]).alias(name)
+        for name in ("fallback_reason", *RECORD_COLUMNS)
+    )
     grids = frame.select("ticker", "target_session").with_columns(
         quantile_returns=pl.lit(list(QUANTILES * scale), pl.List(pl.Float64()))
     )

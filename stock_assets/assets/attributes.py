@@ -11,6 +11,7 @@ from stock_assets.resources.io_managers import COLUMN_SCHEMA, PARTITION_COLUMN, 
 from stock_assets.resources.one_by_one import OneByOne
 
 PARQUET, JSON, PAGE = "parquet_io_manager", "json_io_manager", "page_io_manager"
+FORECASTS = "forecast_io_manager"
 OWNERS = ["team:forecasting"]
 
 FRAME = dg.PythonObjectDagsterType(pl.DataFrame, name="Frame", description="A polars frame.")

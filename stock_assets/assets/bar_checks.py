@@ -88,7 +88,7 @@ def check_prices(
             bad.is_empty(),
             {
                 "quarantined": bad.height,
-                **_table("quarantine", bad.drop("fetched_at", "revisions")),
+                **_table("quarantine", bad.drop("fetched_at", "first_fetched_at", "revisions")),
             },
         ),
         warning(

@@ -1,6 +1,6 @@
 """Group forecasts: a later session's close with intervals, and how past forecasts did."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -8,7 +8,7 @@ import dagster as dg
 import polars as pl
 
 from stock_assets.asset_keys import Asset
-from stock_assets.assets.attributes import by_session, preview, show_each, show_newest
+from stock_assets.assets.attributes import FORECASTS, by_session, preview, show_each, show_newest
 from stock_assets.assets.live_metrics import CHECKS, publish_scores
 from stock_assets.forecasting.evaluation import (
     SCORE_SCHEMA,
@@ -25,6 +25,7 @@ from stock_assets.forecasting.promotion import (
     ModelVersion,
     version_for,
 )
+from stock_assets.forecasting.record import mark_issued
 from stock_assets.market.months import month_key
 from stock_assets.market.plausibility import JUDGING_SESSIONS, judge_bars
 from stock_assets.partitions import Partitions, session_of
@@ -46,7 +47,8 @@ def _daily_forecast(settings: Settings, partitions: Partitions) -> dg.AssetsDefi
     history = adaptive_history(horizon)
 
     @dg.asset(
-        **by_session(partitions, FORECAST_SCHEMA, column="as_of_session"),
+        **by_session(partitions, FORECAST_SCHEMA, column="as_of_session")
+        | {"io_manager_key": FORECASTS},
         group_name="forecasts",
         kinds={"parquet", "s3", "scikitlearn"},
         ins={
@@ -70,7 +72,8 @@ def _daily_forecast(settings: Settings, partitions: Partitions) -> dg.AssetsDefi
         The newest version trained before the session whose point is approved makes the point, the
         newest one whose intervals are approved the intervals, so a backfill uses what a live run
         would have used. Without one the random walk forecasts, or the interval is the normal law's,
-        and the row says so.
+        and the row says so. A live source's forecast made before its target opens is issued, and
+        never replaced; what is made of its session later is stored beside it.
         """
         from stock_assets.forecasting.forecast import Serving, forecast_sessions
 
@@ -119,7 +122,9 @@ def _daily_forecast(settings: Settings, partitions: Partitions) -> dg.AssetsDefi
             report=dg.MetadataValue.asset(dg.AssetKey(Asset.FORECAST_REPORT)),
         )
         show_each(context, _by_session(value))
-        return dg.MaterializeResult(value=value)
+        return dg.MaterializeResult(
+            value=mark_issued(value, calendar, datetime.now(UTC), is_live=partitions.is_live)
+        )
 
     return daily_forecast
 

@@ -103,6 +103,7 @@ def score_lines(summary: dict[str, Any]) -> list[str]:
         f"{span}: {summary['forecasts']} forecasts of"
         f" {summary['tickers']} tickers, {summary['sessions']} sessions",
         *_unscored_lines(summary),
+        *_issued_lines(summary),
         f"  RMSE of the log return     {percent(summary['rmse_return'])}"
         f"   random walk {percent(summary['rmse_return_random_walk'])}"
         f"   skill {percent(summary['skill'], sign=True)} (DM t {number(summary['dm_t'])},"
@@ -130,6 +131,14 @@ def _unscored_lines(summary: dict[str, Any]) -> list[str]:
         f"  Not scored                 {summary['unscored']}: {reasons}",
         f"    by recorded closes       {within} in the 95 % interval with them",
     ]
+
+
+def _issued_lines(summary: dict[str, Any]) -> list[str]:
+    """Which forecasts are scored; no line where none was issued, as of a source that has ended."""
+    scored = summary.get("scored", {})
+    if not scored.get("issued"):
+        return []
+    return [f"  Scored as issued           {scored['issued']}; in hindsight {scored['hindsight']}"]
 
 
 def _range_lines(summary: dict[str, Any]) -> list[str]:

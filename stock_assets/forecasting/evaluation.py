@@ -32,7 +32,9 @@ SCORE_SCHEMA: dict[str, pl.DataType] = {
     "crps": pl.Float64(),
     "interval_score_95": pl.Float64(),
     "unscored_reason": pl.String(),
+    "record": pl.String(),
     "rolling_forecasts": pl.UInt32(),
+    "rolling_issued": pl.UInt32(),
     "rolling_rmse_return": pl.Float64(),
     "rolling_rmse_return_random_walk": pl.Float64(),
     "rolling_rmse_usd": pl.Float64(),
@@ -47,12 +49,17 @@ Coverage, CRPS and interval score are null where the forecast had no interval.
 Then return, errors, CRPS and interval score are null; `covered_*` is what the recorded close says,
 for a bar that is there but in quarantine, and null without a bar. `rolling_*`: over the ticker's
 scored forecasts with targets in the last sessions up to this one, null where the row is unscored.
+
+`record`: ISSUED where users could have the forecast before its target opened, else HINDSIGHT; null
+where an older release scored, which is hindsight too. `rolling_issued`: how many of
+`rolling_forecasts` were issued.
 """
 
-SCORE_LATER = frozenset({"unscored_reason"})
+SCORE_LATER = frozenset({"unscored_reason", "record", "rolling_issued"})
 """Columns that the first objects lack: null there."""
 OWN_COLUMNS = tuple(name for name in SCORE_SCHEMA if not name.startswith("rolling"))
 """What one forecast's score is by itself: all that a summary needs."""
+ISSUED, HINDSIGHT = "issued", "hindsight"
 NO_BAR = "no bar in the target session"
 NO_BAR_BETWEEN = "no bar in a session up to the target"
 _NOT_KNOWN = ", so what the share was worth is not known"
@@ -101,6 +108,9 @@ def score_forecasts(forecasts: pl.DataFrame, bars: pl.DataFrame, horizon: int = 
         .with_columns(recorded_usd=pl.when(_is_unbroken(horizon)).then(recorded))
         .with_columns(
             session=pl.col("target_session"),
+            record=pl.when(pl.col("issued_at").is_null())
+            .then(pl.lit(HINDSIGHT))
+            .otherwise(pl.lit(ISSUED)),
             unscored_reason=pl.when(pl.col("has_bar").is_null())
             .then(pl.lit(NO_BAR))
             .when(recorded.is_null())
@@ -248,6 +258,7 @@ def _rolled(scores: pl.DataFrame, sessions: Sequence[Any], window: int) -> pl.Da
     judged = {c: window_sums(scores[c].is_not_null().to_numpy()) for c in covered}
     return scores.with_columns(
         rolling_forecasts=pl.Series(count),
+        rolling_issued=pl.Series(window_sums(scores["record"].eq_missing(ISSUED).to_numpy())),
         **{
             name: pl.Series(np.sqrt(window_sums(scores[errors].to_numpy() ** 2) / count))
             for name, errors in columns.items()

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from stock_assets.forecasting.features import complete_rows
-from stock_assets.forecasting.forecast_schema import FORECAST_SCHEMA
+from stock_assets.forecasting.forecast_schema import FORECAST_SCHEMA, RECORD_COLUMNS
 from stock_assets.forecasting.intervals import (
     COVERAGES,
     GRID,
@@ -79,7 +79,8 @@ def forecast_sessions(
 
     Returns:
         FORECAST_SCHEMA, sorted by session and ticker, one row per feature row of the sessions to
-        forecast from. Rows without complete features are forecast by the random walk.
+        forecast from. Rows without complete features are forecast by the random walk. None is
+        issued yet.
     """
     wanted = features.filter(pl.col("session").is_in(list(target_of))).sort("session", "ticker")
     point, intervals = serving.point, serving.intervals
@@ -108,7 +109,8 @@ def forecast_sessions(
     return (
         pl.concat(parts)
         .with_columns(
-            target_session=pl.col("as_of_session").replace_strict(target_of, return_dtype=pl.Date)
+            target_session=pl.col("as_of_session").replace_strict(target_of, return_dtype=pl.Date),
+            **dict.fromkeys(RECORD_COLUMNS),
         )
         .select(pl.col(name).cast(dtype) for name, dtype in FORECAST_SCHEMA.items())
         .sort("as_of_session", "ticker")

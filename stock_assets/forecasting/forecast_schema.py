@@ -25,6 +25,9 @@ FORECAST_SCHEMA: dict[str, pl.DataType] = {
     "trained_through": pl.Date(),
     "is_fallback": pl.Boolean(),
     "fallback_reason": pl.String(),
+    "issued_at": pl.Datetime("us", "UTC"),
+    "record_number": pl.Int64(),
+    "record_hash": pl.String(),
 }
 """Columns of a forecast. Prices are in the shares of `as_of_session`: a split or dividend up to
 the target session is not known yet. `forecast_volatility` is the unit, of one session, in which
@@ -39,7 +42,11 @@ where the version's slope is zero (it found no signal and forecasts no change) a
 made the point, which `fallback_reason` then explains. `intervals_version` made volatility,
 intervals and quantiles, maybe another version; it is null where they are the normal law's.
 `is_fallback`: no version made the point. Volatility, intervals and quantiles are null where
-a ticker's history is too short to know them and no version lends it the market's."""
+a ticker's history is too short to know them and no version lends it the market's.
 
-FORECAST_LATER = frozenset({"intervals_version"})
+`issued_at`: when a session's forecasts were issued, before their target opened; null for hindsight,
+as are `record_number`, which counts issued sessions, and `record_hash`; see `record`."""
+
+RECORD_COLUMNS = ("issued_at", "record_number", "record_hash")
+FORECAST_LATER = frozenset({"intervals_version", *RECORD_COLUMNS})
 """Columns that the first objects lack: null there."""

@@ -16,7 +16,7 @@ from stock_assets.forecasting.calibration import (
     skill_confidence,
 )
 from stock_assets.forecasting.cross_section import joint_misses, rank_information
-from stock_assets.forecasting.evaluation import rmse, scored_columns
+from stock_assets.forecasting.evaluation import HINDSIGHT, ISSUED, rmse, scored_columns
 from stock_assets.forecasting.hard_times import (
     coverage_after_gaps,
     coverage_by_regime,
@@ -110,11 +110,14 @@ def summarise_range(
         horizon: Sessions from a forecast's own to its target.
 
     Returns:
-        How many tickers' intervals each test rejects, coverage in hard times, ranks and joint
-        misses; see the functions that these numbers come from.
+        How many scored forecasts were issued and how many are hindsight (`scored`), how many
+        tickers' intervals each test rejects, coverage in hard times, ranks and joint misses; see
+        the functions that these numbers come from.
     """
     sums = session_sums(scores)
+    issued = int((scored_columns(scores)("record") == ISSUED).sum())
     return {
+        "scored": {ISSUED: issued, HINDSIGHT: int(sums["forecasts"].sum()) - issued},
         **count_rejections(by_ticker.values()),
         "coverage_by_regime": coverage_by_regime(sums, horizon),
         "coverage_after_gaps": coverage_after_gaps(scores),

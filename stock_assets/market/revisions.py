@@ -28,10 +28,13 @@ STORED_SCHEMA: dict[str, pl.DataType] = {
     "source": pl.String(),
     "fetched_at": pl.Datetime("us", "UTC"),
     "revisions": pl.List(REVISION),
+    "first_fetched_at": pl.Datetime("us", "UTC"),
 }
-"""A bar as it is kept. `revisions`: every change of a value since the first fetch, oldest first."""
+"""A bar as it is kept. `revisions`: every change of a value since the first fetch, oldest first.
+`fetched_at`: of the newest answer that had it; `first_fetched_at`: of the first one, null where an
+older release stored it and nobody fetched it since."""
 
-STORED_LATER = frozenset({"revisions"})
+STORED_LATER = frozenset({"revisions", "first_fetched_at"})
 """Columns that the first objects lack: null there."""
 
 REVISED_SCHEMA: dict[str, pl.DataType] = {
@@ -73,6 +76,7 @@ def stored_form(bars: pl.DataFrame, source: str, at: datetime) -> pl.DataFrame:
         source=pl.lit(source),
         fetched_at=pl.lit(at, dtype=pl.Datetime("us", "UTC")),
         revisions=pl.lit([], dtype=pl.List(REVISION)),
+        first_fetched_at=pl.lit(at, dtype=pl.Datetime("us", "UTC")),
     ).select(*STORED_SCHEMA)
 
 
@@ -178,6 +182,7 @@ def _chosen(compared: pl.DataFrame) -> pl.DataFrame:
         compared.with_columns(
             *(pl.col(f"{name}_chosen").alias(name) for name in _NUMBERS),
             revisions=pl.concat_list(pl.col("revisions").fill_null([]), "new_revisions"),
+            first_fetched_at=pl.coalesce("first_fetched_at", "fetched_at"),
             **latest,
         )
         .with_columns(quarantine_reason())

@@ -7,9 +7,10 @@ import json
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import cached_property, lru_cache
 from importlib import resources
+from zoneinfo import ZoneInfo
 
 from stock_assets.errors import NotASessionError, OutsideCalendarError, UnknownCalendarError
 
@@ -22,6 +23,7 @@ class ExchangeCalendar:
 
     exchange: str
     time_zone: str
+    open: str
     close: str
     first: date
     last: date
@@ -83,6 +85,10 @@ class ExchangeCalendar:
             raise OutsideCalendarError(f"no session of {self.exchange} before {day} in the table")
         return self.sessions[at - 1]
 
+    def opens_at(self, session: date) -> datetime:
+        """When a session opens, by today's hours: one that opens later on its day does so here."""
+        return datetime.combine(session, time.fromisoformat(self.open), ZoneInfo(self.time_zone))
+
     def window_from(self, session: date, count: int) -> tuple[date, ...]:
         """`session` and those after it, `count` in all; fewer where the table ends."""
         at = bisect_left(self.sessions, session)
@@ -104,7 +110,7 @@ def load_calendar(exchange: str) -> ExchangeCalendar:
     """Reads a packaged session table.
 
     Raises:
-        UnknownCalendarError: There is none; the message lists those there are.
+        UnknownCalendarError: There is none, or an older release's; the message says what to do.
     """
     if exchange not in packaged_calendars():
         raise UnknownCalendarError(
@@ -114,9 +120,15 @@ def load_calendar(exchange: str) -> ExchangeCalendar:
         )
     text = resources.files("stock_assets.market.calendars").joinpath(f"{exchange}.json").read_text()
     table = json.loads(text)
+    if "open" not in table:
+        raise UnknownCalendarError(
+            f"the session table of {exchange} is an older release's and does not say when it opens;"
+            f" make it again with `python -m stock_assets.market.calendars {exchange}`"
+        )
     return ExchangeCalendar(
         exchange=table["exchange"],
         time_zone=table["time_zone"],
+        open=table["open"],
         close=table["close"],
         first=date.fromisoformat(table["first"]),
         last=date.fromisoformat(table["last"]),

@@ -26,6 +26,7 @@ class TickerScore:
         rmse_usd: Dollars per share; None for the pooled score, where dear shares would weigh most.
         coverage: By the interval's name ("95"): share of targets inside.
         version: Of the model behind the newest forecast; None for the random walk without one.
+        issued_share: Of the forecasts scored, those that were issued; the rest is hindsight.
     """
 
     rmse_return: float | None
@@ -33,6 +34,7 @@ class TickerScore:
     rmse_usd: float | None = None
     coverage: Mapping[str, float] | None = None
     version: int | None = None
+    issued_share: float | None = None
 
     @property
     def ratio(self) -> float | None:
@@ -111,11 +113,17 @@ def live_scores(scores: pl.DataFrame, dataset: str, sessions: list[date]) -> Ite
                         if (share := known(row[f"rolling_coverage_{c}"])) is not None
                     },
                     row["model_version"],
+                    _share(row["rolling_issued"], row["rolling_forecasts"]),
                 )
                 for row in rows.iter_rows(named=True)
             },
             _pooled(rows),
         )
+
+
+def _share(issued: int | None, forecasts: int) -> float:
+    """What an older release scored was not noted as issued."""
+    return (issued or 0) / forecasts
 
 
 def _pooled(rows: pl.DataFrame) -> TickerScore:
@@ -140,4 +148,7 @@ def _pooled(rows: pl.DataFrame) -> TickerScore:
         root_mean_square("rolling_rmse_return_random_walk"),
         coverage={name: share for name, share in shares.items() if share is not None},
         version=rows["model_version"].max(),  # type: ignore[arg-type]  # an integer column
+        issued_share=_share(
+            int(rows["rolling_issued"].sum()), int(rows["rolling_forecasts"].sum())
+        ),
     )

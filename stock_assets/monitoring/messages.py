@@ -53,7 +53,12 @@ def breach_message(score: LiveScore, thresholds: Thresholds, next_step: str) -> 
         Event.BREACH,
         score.session,
         f"RMSE above its threshold ({score.dataset}, {score.session})",
-        [*lines, next_step, "More: `stock-assets report`, or the asset forecast_rmse in Dagster."],
+        [
+            *lines,
+            _spoken_of(score),
+            next_step,
+            "More: `stock-assets report`, or the asset forecast_rmse in Dagster.",
+        ],
         "failure",
     )
 
@@ -67,7 +72,10 @@ def recovery_message(score: LiveScore, before: EpisodeState) -> Pending:
         Event.RECOVERY,
         score.session,
         f"RMSE is back below its threshold ({score.dataset}, {score.session})",
-        [f"In breach since {before.opened}: {names}" + (f" and {more} more" if more > 0 else "")],
+        [
+            f"In breach since {before.opened}: {names}" + (f" and {more} more" if more > 0 else ""),
+            _spoken_of(score),
+        ],
         "success",
     )
 
@@ -116,6 +124,16 @@ def _message(
         body=body,
         kind="success" if kind == "success" else "failure",
     )
+
+
+def _spoken_of(score: LiveScore) -> str:
+    """Whether the errors are of what users got."""
+    share = score.pooled.issued_share or 0.0
+    if share == 1:
+        return "Scored: forecasts as they were issued."
+    if not share:
+        return "Scored: hindsight, none of these forecasts was issued before its session opened."
+    return f"Scored: {share:.0%} of these forecasts as they were issued, the rest is hindsight."
 
 
 def _name(name: str) -> str:

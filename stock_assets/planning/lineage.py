@@ -42,8 +42,9 @@ _MODULES = {
 """The module of `forecasting` that computes an asset. Prices are data: no code makes them stale."""
 VERSIONS, CHAMPIONS, LENDER = "versions", "champions", "lender"
 """Inputs that are no partitions: who serves a session, who judges a month, whose search it uses."""
-PARAMS, ASKED, THROUGH = "params", "asked", "through"
-"""Marks: of a study its parameters, of prices the tickers asked for, of a set its retrain."""
+PARAMS, ASKED, THROUGH, ISSUED = "params", "asked", "through", "issued"
+"""Marks: of a study its parameters, of prices the tickers asked for, of a set its retrain, of a
+forecast that it was issued and stays as it is."""
 _MODULO = 2**64
 
 Stamps = Mapping[str, Mapping[str, Stamp]]

@@ -12,12 +12,14 @@ from typing import Any
 import polars as pl
 
 from stock_assets.asset_keys import Asset
-from stock_assets.planning.lineage import CHAMPIONS, PARAMS
+from stock_assets.forecasting.forecast_schema import RECORD_COLUMNS
+from stock_assets.forecasting.record import is_issued
+from stock_assets.planning.lineage import CHAMPIONS, ISSUED, PARAMS
 from stock_assets.planning.stamp import digest
 
 _BESIDE = {
     Asset.RAW_PRICES: frozenset({"source", "fetched_at", "revisions"}),
-    Asset.DAILY_FORECAST: frozenset({"issued_at", "record_hash"}),
+    Asset.DAILY_FORECAST: frozenset(RECORD_COLUMNS),
 }
 """Columns that change nothing downstream."""
 
@@ -34,7 +36,7 @@ def value_digest(asset: str, value: Any) -> str:
         return digest(str(value.get("fingerprint") or value.get("reason")))
     return digest(
         json.dumps(
-            {n: v for n, v in value.items() if not n.startswith("mlflow_")},
+            _without_places(value),
             sort_keys=True,
             default=str,
         )
@@ -42,7 +44,9 @@ def value_digest(asset: str, value: Any) -> str:
 
 
 def marks_of(asset: str, value: Any) -> dict[str, str]:
-    """Marks that a value gives by itself: of a trained study the digest of its parameters."""
+    """Marks that a value gives by itself: a study its parameters, a forecast that it was issued."""
+    if asset == Asset.DAILY_FORECAST and is_issued(value):
+        return {ISSUED: "yes"}
     if asset == Asset.TUNED_MODEL and value.get("params") is not None:
         return {PARAMS: digest(json.dumps(value["params"], sort_keys=True))}
     return {}
@@ -55,3 +59,10 @@ def stated_inputs(asset: str, value: Any) -> Mapping[str, str]:
         judges = value["held_against"]
         return {CHAMPIONS: f"{judges['point'] or '-'}/{judges['intervals'] or '-'}"}
     return {}
+
+
+def _without_places(value: Any) -> Any:
+    """The same without the fields that say where MLflow keeps something, at any depth."""
+    if not isinstance(value, dict):
+        return value
+    return {n: _without_places(v) for n, v in value.items() if not n.startswith("mlflow_")}

@@ -138,21 +138,31 @@ class _PartitionedIOManager(dg.IOManager):
             )
         if metadata.get(EMPTY_IS_MISSING):
             values = {key: value for key, value in values.items() if len(value)}
-        self.put(asset, by, values)
+        self.store_values(context, asset, by, values)
         described = self.describe(values)
         if COLUMN_SCHEMA in metadata:
             described.pop(COLUMN_SCHEMA, None)  # the page finds it with the asset
         context.add_output_metadata({**self._where(asset, by, keys), **described})
 
-    def put(self, asset: str, by: str, values: Mapping[str, Any]) -> None:
-        """Stores values by key, each with the stamp of what it was made of."""
+    def store_values(
+        self,
+        context: dg.OutputContext,  # noqa: ARG002  # who stores elsewhere says so
+        asset: str,
+        by: str,
+        values: Mapping[str, Any],
+        folder: str = "",
+    ) -> None:
+        """Writes the value of each partition key, with the stamp of what it was made of.
+
+        `folder`: where, if not in the asset's own.
+        """
         stamps = self.stamper.stamps(asset, values) if self.stamper else {}
-        paths = {key: partition_object(asset, by, key, self.file) for key in values}
+        paths = {key: partition_object(folder or asset, by, key, self.file) for key in values}
         stored = self.store.put_encoded(
             {paths[key]: (value, stamps.get(key)) for key, value in values.items()},
             lambda pair: self.encode(*pair),
         )
-        if self.stamper:
+        if self.stamper and not folder:
             entries = {key: (stored[path].tag, stamps[key]) for key, path in paths.items()}
             self.stamper.stored(asset, entries)
 
@@ -175,7 +185,7 @@ class _PartitionedIOManager(dg.IOManager):
                 left.remove(key)
                 if stored:
                     stored.result()
-                stored = writer.submit(self.put, asset, by, {key: value})
+                stored = writer.submit(self.store_values, context, asset, by, {key: value})
             if stored:
                 stored.result()
         if left:

@@ -34,6 +34,7 @@ METRICS = {
     "stock_assets_rmse_threshold_usd": "The same in dollars per share.",
     "stock_assets_rmse_threshold_ratio": "The same as a multiple of the random walk's.",
     "stock_assets_coverage": "Rolling share of targets inside the interval of that name.",
+    "stock_assets_issued_share": "Share of these forecasts that were issued, not hindsight.",
     "stock_assets_champion_version": "Version behind the newest scored forecast; 0 for none.",
     "stock_assets_last_success_timestamp_seconds": "When these metrics were pushed.",
     "stock_assets_session_timestamp_seconds": "Midnight UTC of the session that was scored.",
@@ -133,6 +134,7 @@ def _gauges(session: str, values: TickerScore) -> dict[str, float | None]:
         "stock_assets_rmse_return_random_walk": values.rmse_return_random_walk,
         "stock_assets_rmse_ratio": values.ratio,
         "stock_assets_rmse_usd": values.rmse_usd,
+        "stock_assets_issued_share": values.issued_share,
         "stock_assets_session_timestamp_seconds": midnight.timestamp(),
     }
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from stock_assets.asset_keys import Asset
+from stock_assets.asset_keys import HINDSIGHT_FORECAST, Asset
 from stock_assets.forecasting.evaluation import SCORE_LATER, SCORE_SCHEMA
 from stock_assets.forecasting.features import FEATURE_LATER, FEATURE_SCHEMA
 from stock_assets.forecasting.forecast_schema import FORECAST_LATER, FORECAST_SCHEMA
@@ -50,6 +50,7 @@ _DECLARED: Mapping[str, Columns] = {
     Asset.TRAIN_SET: Columns(LABELLED_SCHEMA, FEATURE_LATER),
     Asset.TEST_SET: Columns(LABELLED_SCHEMA, FEATURE_LATER),
     Asset.DAILY_FORECAST: Columns(FORECAST_SCHEMA, FORECAST_LATER),
+    HINDSIGHT_FORECAST: Columns(FORECAST_SCHEMA, FORECAST_LATER),
     Asset.FORECAST_RMSE: Columns(SCORE_SCHEMA, SCORE_LATER),
 }
 

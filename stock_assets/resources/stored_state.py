@@ -4,16 +4,13 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from stock_assets.asset_keys import Asset
-from stock_assets.planning.lineage import IN_ORDER
+from stock_assets.planning.lineage import IN_ORDER, ISSUED
 from stock_assets.planning.plan import Stored, Wanted
 from stock_assets.resources.asked_tickers import tickers_asked
 from stock_assets.resources.object_store import ObjectStore, StoredObject
 from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.requests import requested
 from stock_assets.resources.stamp_index import StampIndex
-
-ISSUED = "issued"
-"""Mark of a forecast that was issued: it stays as it is."""
 
 
 def listed_objects(store: ObjectStore) -> dict[str, dict[str, StoredObject]]:

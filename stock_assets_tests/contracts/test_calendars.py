@@ -16,6 +16,7 @@ def test_the_packaged_sessions_are_those_of_exchange_calendars(exchange: str):
     )
     assert [session.date() for session in theirs.sessions] == list(ours.sessions)
     assert str(theirs.tz) == ours.time_zone
+    assert theirs.open_times[-1][1].strftime("%H:%M") == ours.open
     assert theirs.close_times[-1][1].strftime("%H:%M") == ours.close
 
 

@@ -11,6 +11,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from stock_assets.errors import DamagedObjectError
+from stock_assets.forecasting.forecast_schema import FORECAST_LATER
 from stock_assets.forecasting.outlook import OUTLOOK
 from stock_assets.resources.damage import find_damaged
 from stock_assets.resources.io_managers import ParquetIOManager
@@ -159,12 +160,13 @@ def test_a_column_that_an_object_lacks_is_null_only_if_it_was_added_later(
 ):
     outlook = set(OUTLOOK)
     later = {
-        "raw_prices": {"revisions"},
+        "raw_prices": {"revisions", "first_fetched_at"},
         "features": outlook,
         "train_set": outlook,
         "test_set": outlook,
-        "daily_forecast": {"intervals_version"},
-        "forecast_rmse": {"unscored_reason"},
+        "daily_forecast": FORECAST_LATER,
+        "hindsight_forecast": FORECAST_LATER,
+        "forecast_rmse": {"unscored_reason", "record", "rolling_issued"},
     }.get(asset, set())
     whole = rows(asset)
     paths = [f"{asset}/session={day}/part.parquet" for day in DAYS[:2]]

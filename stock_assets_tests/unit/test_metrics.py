@@ -17,7 +17,10 @@ from stock_assets_tests.loopback import Inbox, inbox
 SCORE = LiveScore(
     "sample",
     "2013-03-01",
-    {"AAPL": TickerScore(0.03, 0.02, 5.0, {"95": 0.9}, 7), "^GSPC": TickerScore(0.01, 0.02, 1.0)},
+    {
+        "AAPL": TickerScore(0.03, 0.02, 5.0, {"95": 0.9}, 7, 0.5),
+        "^GSPC": TickerScore(0.01, 0.02, 1.0),
+    },
     TickerScore(0.02, 0.02, None, {"95": 0.95}, 7),
 )
 
@@ -55,6 +58,7 @@ def test_every_ticker_is_a_group_and_so_are_all_together(gateway: Inbox):
         "stock_assets_rmse_usd": 5.0,
         "stock_assets_rmse_threshold": 0.05,
         "stock_assets_rmse_threshold_ratio": 1.1,
+        "stock_assets_issued_share": 0.5,
         "stock_assets_coverage95": 0.9,
         "stock_assets_champion_version7": 7.0,
         "stock_assets_session_timestamp_seconds": 1_362_096_000.0,
@@ -109,6 +113,7 @@ def test_pooled_scores_weigh_tickers_by_their_forecasts():
             "session": date(2013, 3, 1),
             "model_version": 7,
             "rolling_forecasts": forecasts,
+            "rolling_issued": forecasts - 1,
             "rolling_rmse_return": own,
             "rolling_rmse_return_random_walk": 0.02,
             "rolling_rmse_usd": 1.0,
@@ -125,6 +130,9 @@ def test_pooled_scores_weigh_tickers_by_their_forecasts():
     # sqrt((3 * 0.01^2 + 1 * 0.03^2) / 4), and 3/4 * 1 + 1/4 * 0.6.
     assert score.pooled.rmse_return == pytest.approx(0.0173205)
     assert score.pooled.coverage == {"95": pytest.approx(0.9)}
+    # 2 + 0 of 4, and 2 of A's 3.
+    assert score.pooled.issued_share == 0.5
+    assert score.tickers["A"].issued_share == pytest.approx(0.6667, abs=1e-4)
     assert score.pooled.ratio == pytest.approx(0.866025)
     assert score.tickers["B"].coverage == {"95": 0.6}
 

@@ -102,7 +102,9 @@ def test_a_worse_bar_is_refused_unless_forced(worse: dict[str, Any]):
     assert outcome.refused.select("ticker", "session").rows() == [("A", DAY)]
     assert outcome.revised.is_empty()
     forced = merged(stored, new, force=True)
-    assert forced.bars.drop("revisions").equals(new.drop("revisions"), null_equal=True)
+    others = ("revisions", "first_fetched_at")
+    assert forced.bars.drop(others).equals(new.drop(others), null_equal=True)
+    assert forced.bars["first_fetched_at"].to_list() == [THEN]
     assert forced.revised["column"].to_list() == list(worse)
     assert forced.bars["quarantine_reason"][0] is not None
 

@@ -13,7 +13,9 @@ from stock_assets.alerting.sensor import rmse_sensor
 from stock_assets.definitions import build_definitions
 from stock_assets.deployment import load_partitions
 from stock_assets.monitoring.live_scores import LiveScore, TickerScore
+from stock_assets.monitoring.messages import breach_message
 from stock_assets.partitions import Partitions
+from stock_assets.resources.alert_settings import thresholds_of
 from stock_assets.resources.metrics import MetricsGateway
 from stock_assets.settings import Settings
 from stock_assets_tests.unit.test_delivery import Stand, Stands
@@ -89,6 +91,20 @@ def desk() -> Iterator[Desk]:
 
 BREACH = "RMSE above its threshold (sample, {})"
 RECOVERY = "RMSE is back below its threshold (sample, {})"
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [
+        (1.0, "Scored: forecasts as they were issued."),
+        (0.85, "Scored: 85% of these forecasts as they were issued, the rest is hindsight."),
+        (None, "Scored: hindsight, none of these forecasts was issued before its session opened."),
+    ],
+)
+def test_a_message_says_whether_it_speaks_of_issued_forecasts(share: float | None, said: str):
+    score = LiveScore("sample", DAYS[0], {}, TickerScore(0.03, 0.02, issued_share=share))
+    message = breach_message(score, thresholds_of(SETTINGS), "A retrain is asked for.")
+    assert said in message.body.splitlines()
 
 
 def test_a_breach_is_told_once_and_asks_for_one_retrain(desk: Desk):

@@ -116,6 +116,14 @@ def test_what_was_not_scored_is_shown_if_there_is_any():
     assert "unscored" not in text(score_table("ticker", {"B": none}))
 
 
+def test_issued_and_hindsight_are_told_apart_where_any_was_issued():
+    found = summary(None, None)
+    assert found["scored"] == {"issued": 0, "hindsight": 2}
+    assert not any("as issued" in line for line in score_lines(found))
+    some = found | {"scored": {"issued": 300, "hindsight": 20}}
+    assert "  Scored as issued           300; in hindsight 20" in score_lines(some)
+
+
 def test_baselines_and_basket_have_a_line_each():
     law = {"crps": 0.02, "crps_forecast": 0.018, "interval_score_95": 0.1,
            "interval_score_95_forecast": 0.08, "coverage_95": 0.931}  # fmt: skip

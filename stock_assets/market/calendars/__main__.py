@@ -22,6 +22,7 @@ def session_table(exchange: str) -> dict[str, Any]:
     return {
         "exchange": exchange,
         "time_zone": str(calendar.tz),
+        "open": calendar.open_times[-1][1].strftime("%H:%M"),
         "close": calendar.close_times[-1][1].strftime("%H:%M"),
         "first": first.date().isoformat(),
         "last": last.date().isoformat(),
