@@ -187,17 +187,21 @@ def _by_ticker() -> table.Panel:
         "Ratio": of_tickers("stock_assets_rmse_ratio"),
         "Dollars": of_tickers("stock_assets_rmse_usd"),
         "Covered by 95 %": of_tickers("stock_assets_coverage", 'interval="95"'),
+        "Issued": of_tickers("stock_assets_issued_share"),
         "Version": of_tickers("stock_assets_champion_version"),
     }
     panel = (
         table.Panel()
         .title("By ticker")
-        .description("The newest values: rolling RMSE, coverage, and the version that forecast.")
+        .description(
+            "The newest values: rolling RMSE, coverage, how much of it was issued and is not"
+            " hindsight, and the version that forecast."
+        )
     )
-    for ref, expression in zip("ABCDEF", columns.values(), strict=True):
+    for ref, expression in zip("ABCDEFG", columns.values(), strict=True):
         panel = panel.with_target(rows(ref, f"max by (dataset, ticker) ({expression})"))
     renamed = {"dataset": "Dataset", "ticker": "Ticker"} | {
-        f"Value #{ref}": title for ref, title in zip("ABCDEF", columns, strict=True)
+        f"Value #{ref}": title for ref, title in zip("ABCDEFG", columns, strict=True)
     }
     return (
         panel.with_transformation(DataTransformerConfig(id_val="merge", options={}))
@@ -209,6 +213,7 @@ def _by_ticker() -> table.Panel:
         )
         .decimals(4)
         .override_by_name("Version", [DynamicConfigValue("decimals", 0)])
+        .override_by_name("Issued", [DynamicConfigValue("unit", PercentUnit)])
         .override_by_name(
             "Covered by 95 %",
             [DynamicConfigValue("unit", PercentUnit), DynamicConfigValue("decimals", 1)],

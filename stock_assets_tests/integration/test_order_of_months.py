@@ -14,10 +14,10 @@ import pytest
 
 from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_ASSETS, MONTHLY_JOB
 from stock_assets.backfill.project import Project, open_project, run_partitions
+from stock_assets.deployment import training_months
 from stock_assets.errors import MissingPartitionsError
 from stock_assets.forecasting.tuning import TuningBudget
 from stock_assets.market.sessions import load_calendar
-from stock_assets.partitions import training_months
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import QUICK, make_home
 from stock_assets_tests.simulated_prices import Law, simulated_bars

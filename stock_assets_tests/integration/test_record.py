@@ -20,10 +20,10 @@ from stock_assets.cli import main
 from stock_assets.commands.mend import mend
 from stock_assets.commands.prune import prune
 from stock_assets.commands.run import run
+from stock_assets.deployment import load_partitions
 from stock_assets.market.sessions import ExchangeCalendar, load_calendar
 from stock_assets.market.sources.files import FilesSource
 from stock_assets.monitoring.live_scores import LiveScore
-from stock_assets.partitions import load_partitions
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import QUICK, make_home
 from stock_assets_tests.simulated_prices import simulated_bars

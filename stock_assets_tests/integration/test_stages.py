@@ -9,10 +9,10 @@ import pytest
 from stock_assets.backfill.project import open_project, run_partitions
 from stock_assets.commands.run import run
 from stock_assets.commands.stage import run_stage
+from stock_assets.deployment import training_months
 from stock_assets.errors import MissingPartitionsError
 from stock_assets.market.months import month_key
 from stock_assets.market.sessions import load_calendar
-from stock_assets.partitions import training_months
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import QUICK, make_home
 from stock_assets_tests.simulated_prices import Law, simulated_bars

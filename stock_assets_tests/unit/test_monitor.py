@@ -344,7 +344,7 @@ def test_every_panel_query_and_variable_uses_the_provisioned_data_source() -> No
         *_targets(FORECASTS),
         *_targets(OPERATIONS),
     ]
-    assert len(users) == 2 + (9 + 13) + 1 + 19 + 14
+    assert len(users) == 2 + (9 + 13) + 1 + 20 + 14
     for user in users:
         assert user["datasource"] == expected, user
 
