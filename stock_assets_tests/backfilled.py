@@ -18,7 +18,6 @@ import dagster as dg
 import polars as pl
 
 from stock_assets.backfill.project import open_project
-from stock_assets.forecasting.fingerprint import data_hash
 from stock_assets.planning.stamp import STAMP_FIELD
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.partition_objects import stored_partitions
@@ -142,7 +141,7 @@ def comparable(settings: Settings) -> dict[str, Any]:
             elif key.endswith(".json"):
                 found[key] = json.loads(value, object_hook=_without_run_ids)
             else:
-                found[key] = data_hash(pl.read_parquet(io.BytesIO(value)))
+                found[key] = without_stamp(value)
         registry = ModelRegistry(settings, project.store)
         with registry.tracking.client():
             found["registry"] = [
@@ -150,6 +149,13 @@ def comparable(settings: Settings) -> dict[str, Any]:
                 for v in sorted(_versions(registry), key=lambda v: int(v.version))
             ]
     return found
+
+
+def without_stamp(content: bytes) -> bytes:
+    """A stored Parquet file as one that says nothing of what made it."""
+    plain = io.BytesIO()
+    pl.read_parquet(io.BytesIO(content)).write_parquet(plain)
+    return plain.getvalue()
 
 
 def _without_run_ids(value: dict[str, Any]) -> dict[str, Any]:

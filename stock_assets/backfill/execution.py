@@ -105,12 +105,13 @@ class _Execution:
         self.made: Counter[tuple[str, str]] = Counter()
         self._plan: Plan | None = None
         self._number: int | None = None
+        self._answered: dict[str, frozenset[str]] = {}
         self._aside = _Aside(project)
 
     def plan(self) -> Plan:
         """The plan as of the last thing that was stored."""
         if self._plan is None:
-            self._plan = self._project.plan(self._wanted)
+            self._plan = self._project.plan(self._wanted, self._answered)
             if self._plan.damaged:
                 self._aside.move(
                     {object_path(*key): why for key, why in self._plan.damaged.items()}
@@ -200,6 +201,11 @@ class _Execution:
                 paths = [object_path(error.asset, key) for key in error.keys]
                 project.store.refuse_unlisted(paths)
             raise
+        if Asset.RAW_PRICES in work.assets:
+            # What the source did not say now is due for the next command, and holds up nothing.
+            asked = work.config.get(Asset.RAW_PRICES, {}).get("tickers", project.prices.tickers)
+            for key in work.keys:
+                self._answered[key] = self._answered.get(key, frozenset()).union(asked)
         self.made.update((asset, key) for asset in work.assets for key in work.keys)
         return True
 

@@ -30,8 +30,9 @@ def restore_registry(project: Project) -> None:
     failed = restore_versions(registry, lost)
     if failed:
         _say(f"{', '.join(failed)}: the files of these studies are gone too; made again when asked")
-        months = stored_partitions(project.store, Asset.REGISTERED_VERSION)
-        project.store.delete([months[month].path for month in failed])
+        for asset in (Asset.TUNED_MODEL, Asset.REGISTERED_VERSION):
+            months = stored_partitions(project.store, asset)
+            project.store.delete([months[month].path for month in failed if month in months])
 
 
 def _say(what: str) -> None:

@@ -68,9 +68,13 @@ class Project:
         """The right to write the dataset; waits for whoever has it."""
         return writing(self.store, "stock-assets", on_wait=_say)
 
-    def plan(self, wanted: Wanted) -> Plan:
-        """What is due of some keys, as of now."""
+    def plan(self, wanted: Wanted, answered: Mapping[str, frozenset[str]] | None = None) -> Plan:
+        """What is due of some keys, as of now.
+
+        `answered`: by session, tickers whose prices are not asked for again.
+        """
         stored = stored_state(self.store, wanted, is_live=self.partitions.is_live)
+        stored = stored.with_asked(answered or {})
         registry = ModelRegistry(self.settings, self.store)
         return make_plan(self.lineage, stored, wanted, registry.versions(), self.prices.tickers)
 

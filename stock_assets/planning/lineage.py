@@ -183,7 +183,7 @@ class Lineage:
                 span = self.split(key, retrained.get(key))
                 study = stamps.get(Asset.TUNED_MODEL, {}).get(key)
                 if span and study and PARAMS in study.marks:
-                    inputs[CHAMPIONS] = serving.on(span.trained_through)
+                    inputs[CHAMPIONS] = serving.champions(span.trained_through)
             elif asset == Asset.DAILY_FORECAST:
                 inputs[VERSIONS] = serving.on(date.fromisoformat(key))
             found[key] = Stamp(code, own, inputs)
@@ -226,7 +226,7 @@ class _Sums:
 
 
 class _Serving:
-    """Fingerprints of those who serve; few versions serve many sessions."""
+    """Numbers and fingerprints of those who serve; few versions serve many sessions."""
 
     def __init__(self, versions: Sequence[ModelVersion]) -> None:
         self._versions = versions
@@ -242,8 +242,14 @@ class _Serving:
         place = bisect_left(self._days, session)
         if place not in self._known:
             serving = (version_for(self._versions, session, part) for part in PARTS)
-            self._known[place] = "/".join(v.fingerprint if v else "-" for v in serving)
+            named = (f"{v.version}:{v.fingerprint}" if v else "-" for v in serving)
+            self._known[place] = "/".join(named)
         return self._known[place]
+
+    def champions(self, through: date) -> str:
+        """The same of those who judge a month; their numbers change no verdict."""
+        judges = (version_for(self._versions, through, part) for part in PARTS)
+        return "/".join(v.fingerprint if v else "-" for v in judges)
 
 
 def _value(stamps: Stamps, asset: str, key: str) -> str:

@@ -6,7 +6,7 @@ downstream of a due key waits for it: it may turn out not to change.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import accumulate
 from typing import Any, Literal
@@ -40,13 +40,14 @@ _NAMED = 3
 class Due:
     """Why a key is due.
 
-    `waits`: something upstream is due first, after which this may not be due any more. `tickers`:
-    of prices, those to fetch; empty: all.
+    `waits`: something upstream is due first. `certain`: it is due whatever becomes of that; else it
+    may turn out not to change. `tickers`: of prices, those to fetch; empty: all.
     """
 
     state: State
     reason: str
     waits: bool = False
+    certain: bool = False
     tickers: tuple[str, ...] = ()
 
 
@@ -82,6 +83,13 @@ class Stored:
     issued: frozenset[str] = frozenset()
     retrained: Mapping[str, date] = field(default_factory=dict)
     anew: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def with_asked(self, more: Mapping[str, frozenset[str]]) -> "Stored":
+        """The same where more tickers were asked for, by session."""
+        asked = {**self.asked}
+        for key, tickers in more.items():
+            asked[key] = asked.get(key, frozenset()) | tickers
+        return replace(self, asked=asked)
 
 
 @dataclass(frozen=True)
@@ -139,7 +147,7 @@ def make_plan(
             if asset == Asset.TUNED_MODEL and (lender := lineage.lender(key)) != key:
                 waits = waits or (f"the search of {lender}" if lender in found else None)
             if one and waits:
-                one = Due(one.state, f"{one.reason}; waits for {waits}", waits=True)
+                one = replace(one, reason=f"{one.reason}; waits for {waits}", waits=True)
             elif waits:
                 one = Due("stale", f"waits for {waits}", waits=True)
             if one:
@@ -153,10 +161,10 @@ def _own_reason(
     lineage: Lineage, asset: str, key: str, stored: Stored, expected: Stamp, tickers: frozenset[str]
 ) -> Due | None:
     if why := stored.damaged.get(asset, {}).get(key):
-        return Due("damaged", f"damaged: {why}")
+        return Due("damaged", f"damaged: {why}", certain=True)
     stamp = stored.stamps.get(asset, {}).get(key)
     if stamp is None:
-        return Due("missing", "missing")
+        return Due("missing", "missing", certain=True)
     if asset == Asset.RAW_PRICES:
         lacking = tickers - stored.asked.get(key, frozenset())
         if lacking:
@@ -165,15 +173,14 @@ def _own_reason(
         return None
     since = stored.anew.get(asset, {}).get(key)
     if since and stamp.made_at < since:
-        return Due("stale", f"asked for anew on {since[:10]}")
-    reasons = list(_differences(lineage, asset, key, stored, stamp, expected))
-    return Due("stale", "; ".join(reasons)) if reasons else None
+        return Due("stale", f"asked for anew on {since[:10]}", certain=True)
+    own = list(_own_differences(stamp, expected))
+    reasons = own + list(_changed_inputs(lineage, asset, key, stored, stamp, expected))
+    return Due("stale", "; ".join(reasons), certain=bool(own)) if reasons else None
 
 
-def _differences(
-    lineage: Lineage, asset: str, key: str, stored: Stored, stamp: Stamp, expected: Stamp
-) -> Iterator[str]:
-    """What an object was made of otherwise than it would be now."""
+def _own_differences(stamp: Stamp, expected: Stamp) -> Iterator[str]:
+    """By which code and settings an object was made that are others now."""
     if not stamp.code:
         yield "an older release made it, which did not say of what"
         return
@@ -183,6 +190,14 @@ def _differences(
         then, now = stamp.settings.get(name), expected.settings.get(name)
         if then != now:
             yield f"made with {name} {_said(then)}, now {_said(now)}"
+
+
+def _changed_inputs(
+    lineage: Lineage, asset: str, key: str, stored: Stored, stamp: Stamp, expected: Stamp
+) -> Iterator[str]:
+    """Which of an object's inputs are others now."""
+    if not stamp.code:
+        return
     for name in sorted(stamp.inputs.keys() | expected.inputs.keys()):
         if stamp.inputs.get(name) != expected.inputs.get(name):
             yield _changed_input(lineage, asset, key, name, stored, stamp)
@@ -222,10 +237,16 @@ def _waiting(
 ) -> dict[str, str]:
     """What each key waits for, in words."""
     found: dict[str, str] = {}
-    counts = {
-        upstream: [0, *accumulate(one in due[upstream] for one in lineage.sessions)]
+    # Bars of more tickers, should the source have any, change what was made without them: no wait.
+    blocking = {
+        upstream: {key for key, one in due[upstream].items() if not one.tickers}
         for upstream in lineage.upstream(asset)
-        if upstream in SESSION_ASSETS and due.get(upstream)
+        if upstream in SESSION_ASSETS
+    }
+    counts = {
+        upstream: [0, *accumulate(one in keys for one in lineage.sessions)]
+        for upstream, keys in blocking.items()
+        if keys
     }
     months = [one for one in lineage.upstream(asset) if one not in SESSION_ASSETS and one != asset]
     for key in keys:
@@ -235,7 +256,7 @@ def _waiting(
                 first = next(
                     one
                     for one in lineage.sessions[part.first : part.last + 1]
-                    if one in due[part.upstream]
+                    if one in blocking[part.upstream]
                 )
                 found[key] = f"{_WORDS.get(part.upstream, part.upstream)} of {first}"
                 break

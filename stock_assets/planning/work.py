@@ -37,7 +37,7 @@ def sessions_due(plan: Plan, asset: str) -> Iterator[Work]:
 def months_due(plan: Plan) -> Iterator[Work]:
     """The months that something can be made of now, those with the same assets together.
 
-    What a month lacks altogether is made in the run that makes what it is made of.
+    What is due for certain is made in the run that makes what it is made of.
     """
     by_month: dict[str, dict[str, Due]] = {}
     for asset in MONTH_ASSETS:
@@ -46,9 +46,7 @@ def months_due(plan: Plan) -> Iterator[Work]:
     groups: dict[tuple[str, ...], list[str]] = {}
     for month, of_month in sorted(by_month.items()):
         if any(not one.waits for one in of_month.values()):
-            assets = tuple(
-                asset for asset, one in of_month.items() if not one.waits or one.state != "stale"
-            )
+            assets = tuple(asset for asset, one in of_month.items() if not one.waits or one.certain)
             groups.setdefault(assets, []).append(month)
     for assets, months in groups.items():
         reasons = _why(by_month[month][asset] for month in months for asset in assets)
@@ -80,8 +78,8 @@ def _why(due: Iterable[Due]) -> str:
 def runs_of_sessions(plan: Plan, every: Sequence[str], per_run: int) -> Iterator[Work]:
     """All session assets that are due, together: as few runs as neighbours and bounds allow.
 
-    What is missing altogether is made in the run that makes what it is made of. What may turn out
-    not to change waits for the next plan.
+    What is due for certain is made in the run that makes what it is made of. What may turn out not
+    to change waits for the next plan.
 
     Args:
         plan: What is due.
@@ -91,7 +89,7 @@ def runs_of_sessions(plan: Plan, every: Sequence[str], per_run: int) -> Iterator
     by_key: dict[str, dict[str, Due]] = {}
     for asset in SESSION_ASSETS:
         for key, due in plan.due.get(asset, {}).items():
-            if not due.waits or due.state != "stale":
+            if not due.waits or due.certain:
                 by_key.setdefault(key, {})[asset] = due
     groups: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = {}
     for key, of_key in sorted(by_key.items()):

@@ -23,6 +23,7 @@ from stock_assets.definitions import build_definitions
 from stock_assets.forecasting.gate import GateDecision
 from stock_assets.forecasting.study import Study
 from stock_assets.monitoring.live_scores import LiveScore
+from stock_assets.planning.stamp import STAMP_FIELD
 from stock_assets.resources.logged_studies import LoggedStudies
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.partition_objects import stored_partitions
@@ -30,6 +31,7 @@ from stock_assets.resources.read_cache import read_rows
 from stock_assets.resources.registered_versions import CHAMPION
 from stock_assets.resources.report_rows import Asked
 from stock_assets.settings import Settings
+from stock_assets_tests.backfilled import without_stamp
 from stock_assets_tests.conftest import QUICK, make_home
 from stock_assets_tests.loopback import inbox
 from stock_assets_tests.stored_rows import rows_at
@@ -167,11 +169,18 @@ def test_a_gateway_that_is_down_fails_nothing(project: Project):
     assert "http://127.0.0.1:9" in str(evaluation.description)
 
 
-def objects(project: Project) -> dict[str, bytes]:
+def objects(project: Project) -> dict[str, Any]:
+    """What they hold, without their stamps."""
     assets = ("features", "train_set", "test_set", "tuned_model", "registered_version",
               "daily_forecast", "forecast_rmse")  # fmt: skip
     keys = [key for asset in assets for key in project.store.keys(asset)]
-    return dict(zip(keys, project.store.get_many(keys), strict=True))
+    contents = zip(keys, project.store.get_many(keys), strict=True)
+    return {
+        key: {**json.loads(content), STAMP_FIELD: None}
+        if key.endswith(".json")
+        else without_stamp(content)
+        for key, content in contents
+    }
 
 
 def test_the_report_is_made_once_for_a_range_that_has_not_changed(project: Project):
@@ -221,6 +230,22 @@ def test_forecasts_name_the_version_that_a_live_run_would_have_used(project: Pro
         & (pl.col("lower_50_usd") < pl.col("forecast_close_usd")).all()
         & (pl.col("forecast_close_usd") < pl.col("upper_50_usd")).all()
     ).item()
+
+
+def pictures(project: Project, month: str) -> set[str]:
+    study = json.loads(project.store.get(f"tuned_model/month={month}/value.json"))
+    return set(LoggedStudies(registry(project).tracking).pictures(study["mlflow_run_id"]))
+
+
+def test_pictures_are_drawn_of_a_runs_newest_month_and_of_a_month_materialised_alone(
+    project: Project,
+):
+    drawn = {"fan_chart.png", "optimisation_history.png", "pit_histogram.png"}
+    assert pictures(project, "2013-02") >= drawn
+    assert pictures(project, "2013-01") == set()
+    months = project.partitions.months.get_partition_keys()
+    run_partitions(project, MONTHLY_JOB, ["tuned_model"], ["2013-01"], months, 1)
+    assert pictures(project, "2013-01") >= drawn
 
 
 def test_a_second_run_of_everything_replaces_with_the_same_values(project: Project):
@@ -281,22 +306,6 @@ def test_a_version_says_what_it_was_made_of(project: Project):
     assert run.data.params["max_depth"] == str(study["params"]["max_depth"])
     # dagster-mlflow's run of the Dagster run is the parent of the month's study.
     assert project.instance.get_run_by_id(parent.data.tags["dagster_run_id"]) is not None
-
-
-def pictures(project: Project, month: str) -> set[str]:
-    study = json.loads(project.store.get(f"tuned_model/month={month}/value.json"))
-    return set(LoggedStudies(registry(project).tracking).pictures(study["mlflow_run_id"]))
-
-
-def test_pictures_are_drawn_of_a_runs_newest_month_and_of_a_month_materialised_alone(
-    project: Project,
-):
-    drawn = {"fan_chart.png", "optimisation_history.png", "pit_histogram.png"}
-    assert pictures(project, "2013-02") >= drawn
-    assert pictures(project, "2013-01") == set()
-    months = project.partitions.months.get_partition_keys()
-    run_partitions(project, MONTHLY_JOB, ["tuned_model"], ["2013-01"], months, 1)
-    assert pictures(project, "2013-01") >= drawn
 
 
 def test_the_trials_are_a_table_that_mlflow_reads(project: Project):

@@ -1,6 +1,5 @@
 """Months trained in any order, and again within themselves, are the same months."""
 
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,8 @@ from stock_assets.deployment import training_months
 from stock_assets.errors import MissingPartitionsError
 from stock_assets.forecasting.tuning import TuningBudget
 from stock_assets.market.sessions import load_calendar
+from stock_assets.resources.partition_objects import object_path
+from stock_assets.resources.stored_values import read_values
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import QUICK, make_home
 from stock_assets_tests.simulated_prices import Law, simulated_bars
@@ -55,7 +56,7 @@ def materialise(
 
 
 def value(project: Project, asset: str, month: str) -> dict[str, Any]:
-    return json.loads(project.store.get(f"{asset}/month={month}/value.json"))
+    return read_values(project.store, [object_path(asset, month)], dict)[0]
 
 
 def studies(project: Project) -> dict[str, Any]:

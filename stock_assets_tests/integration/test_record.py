@@ -58,7 +58,7 @@ class Live:
         self.issued = self.sessions[1:]
 
     def contents(self) -> dict[str, bytes]:
-        return {key: self.path(key).read_bytes() for key in self.sessions}
+        return {key: self.path(key).read_bytes() for key in self.issued}
 
     def path(self, session: str, folder: str = "daily_forecast") -> Path:
         return self.objects / folder / f"session={session}" / "part.parquet"
