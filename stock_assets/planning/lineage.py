@@ -14,7 +14,7 @@ from typing import Any
 
 from stock_assets.asset_keys import Asset
 from stock_assets.forecasting.fingerprint import source_hash
-from stock_assets.forecasting.promotion import PARTS, ModelVersion, version_for
+from stock_assets.forecasting.promotion import PARTS, ModelVersion, Succession
 from stock_assets.forecasting.splits import SplitSessions
 from stock_assets.forecasting.training_months import TrainingMonths
 from stock_assets.planning.stamp import Stamp, digest
@@ -226,24 +226,15 @@ class _Sums:
 
 
 class _Serving:
-    """Fingerprints of those who serve; few versions serve many sessions."""
+    """Fingerprints of those who serve."""
 
     def __init__(self, versions: Sequence[ModelVersion]) -> None:
-        self._versions = versions
-        # Who serves changes on these days alone.
-        self._days = sorted(
-            {v.trained_through for v in versions}
-            | {p.after for v in versions for p in v.promotions}
-        )
-        self._known: dict[int, str] = {}
+        self._parts = [Succession(versions, part) for part in PARTS]
 
     def on(self, session: date) -> str:
         """Of point and intervals; a dash for nobody."""
-        place = bisect_left(self._days, session)
-        if place not in self._known:
-            serving = (version_for(self._versions, session, part) for part in PARTS)
-            self._known[place] = "/".join(v.fingerprint if v else "-" for v in serving)
-        return self._known[place]
+        serving = (part.on(session) for part in self._parts)
+        return "/".join(v.fingerprint if v else "-" for v in serving)
 
 
 def _value(stamps: Stamps, asset: str, key: str) -> str:
