@@ -6,7 +6,7 @@ import io
 import json
 import tokenize
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import metadata, resources
 from typing import Any
 
@@ -47,13 +47,20 @@ def source_hash(*modules: str) -> str:
     while waiting:
         name = waiting.pop()
         if name not in found:
-            source = _source(name)
-            found[name] = bare_code(source)
-            waiting += _imported(source)
+            found[name], imported = _module(name)
+            waiting += imported
     digest = hashlib.sha256()
     for name, code in sorted(found.items()):
         digest.update(f"{name}\n{code}\n".encode())
     return digest.hexdigest()[:16]
+
+
+@cache
+def _module(name: str) -> tuple[str, tuple[str, ...]]:
+    """A module's code and the modules of the core that it imports; each is parsed once."""
+    source = _source(name)
+    tree = ast.parse(source)
+    return bare_code(source, tree), tuple(_imported(tree))
 
 
 def _source(module: str) -> str:
@@ -63,18 +70,21 @@ def _source(module: str) -> str:
     return (file if file.is_file() else folder.joinpath(name, "__init__.py")).read_text()
 
 
-def _imported(source: str) -> Iterator[str]:
+def _imported(tree: ast.Module) -> Iterator[str]:
     """The core's modules that a source names in `from … import`, anywhere in it."""
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(_PURE):
             yield str(node.module)
 
 
-def bare_code(source: str) -> str:
-    """A source without comments, docstrings and blank lines, as every version of Python sees it."""
+def bare_code(source: str, tree: ast.Module | None = None) -> str:
+    """A source without comments, docstrings and blank lines, as every version of Python sees it.
+
+    `tree`: the same parsed, where somebody has done so.
+    """
     dropped = {
         line
-        for node in ast.walk(ast.parse(source))
+        for node in ast.walk(tree or ast.parse(source))
         if isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Constant)
         and isinstance(node.value.value, str)

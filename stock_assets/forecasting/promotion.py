@@ -1,5 +1,6 @@
 """Which version serves a given session: one its point forecast, maybe another its intervals."""
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
@@ -66,6 +67,18 @@ def version_for(
     """
     able = _able(versions, session, part)
     return max(able)[2] if able else None
+
+
+class Succession:
+    """Who serves with a part, session by session: `version_for` of many sessions."""
+
+    def __init__(self, versions: Iterable[ModelVersion], part: Part) -> None:
+        self._able = sorted(_able(versions, date.max, part))
+        self._after = [decided.after for decided, _, _ in self._able]
+
+    def on(self, session: date) -> ModelVersion | None:
+        place = bisect_left(self._after, session)
+        return self._able[place - 1][2] if place else None
 
 
 def _able(

@@ -14,7 +14,7 @@ from typing import Any
 
 from stock_assets.asset_keys import Asset
 from stock_assets.forecasting.fingerprint import source_hash
-from stock_assets.forecasting.promotion import PARTS, ModelVersion, version_for
+from stock_assets.forecasting.promotion import PARTS, ModelVersion, Succession
 from stock_assets.forecasting.splits import SplitSessions
 from stock_assets.forecasting.training_months import TrainingMonths
 from stock_assets.planning.stamp import Stamp, digest
@@ -226,29 +226,19 @@ class _Sums:
 
 
 class _Serving:
-    """Numbers and fingerprints of those who serve; few versions serve many sessions."""
+    """Who serves, by part."""
 
     def __init__(self, versions: Sequence[ModelVersion]) -> None:
-        self._versions = versions
-        # Who serves changes on these days alone.
-        self._days = sorted(
-            {v.trained_through for v in versions}
-            | {p.after for v in versions for p in v.promotions}
-        )
-        self._known: dict[int, str] = {}
+        self._parts = [Succession(versions, part) for part in PARTS]
 
     def on(self, session: date) -> str:
-        """Of point and intervals; a dash for nobody."""
-        place = bisect_left(self._days, session)
-        if place not in self._known:
-            serving = (version_for(self._versions, session, part) for part in PARTS)
-            named = (f"{v.version}:{v.fingerprint}" if v else "-" for v in serving)
-            self._known[place] = "/".join(named)
-        return self._known[place]
+        """Numbers and fingerprints, of point and intervals; a dash for nobody."""
+        serving = (part.on(session) for part in self._parts)
+        return "/".join(f"{v.version}:{v.fingerprint}" if v else "-" for v in serving)
 
     def champions(self, through: date) -> str:
-        """The same of those who judge a month; their numbers change no verdict."""
-        judges = (version_for(self._versions, through, part) for part in PARTS)
+        """Fingerprints of those who judge a month: their numbers change no verdict."""
+        judges = (part.on(through) for part in self._parts)
         return "/".join(v.fingerprint if v else "-" for v in judges)
 
 

@@ -3,7 +3,9 @@
 import shutil
 import sqlite3
 import tempfile
+from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -65,8 +67,17 @@ def refuse_unusable_database(settings: Settings, *, thorough: bool = False) -> N
         refuse_unusable(database, remedy, "experiments", thorough=thorough)
 
 
-def registered_runs(settings: Settings, name: str) -> dict[int, str] | None:
-    """The MLflow run of each version of a model by number, straight from this machine's database.
+@dataclass(frozen=True)
+class RegisteredRow:
+    """A version as the database has it: its number, its MLflow run, its tags by name."""
+
+    version: int
+    run_id: str
+    tags: Mapping[str, str]
+
+
+def registered_rows(settings: Settings, name: str) -> list[RegisteredRow] | None:
+    """Every version of a model, straight from this machine's database.
 
     MLflow's own way takes seconds to import, for a run that has nothing to do. None where the
     registry is elsewhere.
@@ -75,19 +86,26 @@ def registered_runs(settings: Settings, name: str) -> dict[int, str] | None:
         return None
     database = local_database(settings)
     if not database.exists():
-        return {}
+        return []
     refuse_unusable_database(settings)
     try:
         with closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)) as opened:
             tables = {row[0] for row in opened.execute("select name from sqlite_master")}
             if "model_versions" not in tables:
-                return {}
-            versions = opened.execute(
-                "select version, run_id from model_versions"
-                " where name = ? and current_stage <> 'Deleted_Internal'",
+                return []
+            rows = opened.execute(
+                "select v.version, v.run_id, t.key, t.value from model_versions v"
+                " left join model_version_tags t on t.name = v.name and t.version = v.version"
+                " where v.name = ? and v.current_stage <> 'Deleted_Internal'",
                 [name],
-            )
-            return dict(versions.fetchall())
+            ).fetchall()
     except sqlite3.DatabaseError:
         refuse_unusable_database(settings, thorough=True)  # where that is why
         raise
+    found: dict[int, RegisteredRow] = {}
+    tags: dict[int, dict[str, str]] = {}
+    for version, run_id, tag, value in rows:
+        found.setdefault(version, RegisteredRow(version, run_id, tags.setdefault(version, {})))
+        if tag is not None:
+            tags[version][tag] = value
+    return list(found.values())

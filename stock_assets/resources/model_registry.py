@@ -11,7 +11,7 @@ from stock_assets.forecasting.gate import GateDecision
 from stock_assets.forecasting.promotion import INTERVALS, POINT, ModelVersion, Part
 from stock_assets.forecasting.study import Study
 from stock_assets.local.locks import one_at_a_time
-from stock_assets.resources.mlflow_database import registered_runs
+from stock_assets.resources.mlflow_database import registered_rows
 from stock_assets.resources.mlflow_tracking import MlflowTracking
 from stock_assets.resources.model_settings import settings_key, settings_of_versions
 from stock_assets.resources.object_store import ObjectStore
@@ -29,7 +29,7 @@ from stock_assets.resources.study_files import (
     study_intervals,
     study_model,
 )
-from stock_assets.resources.version_tags import as_version, decision_tags
+from stock_assets.resources.version_tags import KEY_TAG, as_version, decision_tags
 from stock_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -138,9 +138,9 @@ class ModelRegistry:
 
     def runs_by_number(self) -> dict[int, str]:
         """The MLflow run of every version there is, of whatever settings."""
-        known = registered_runs(self._settings, self.name)
-        if known is not None:
-            return known
+        rows = registered_rows(self._settings, self.name)
+        if rows is not None:
+            return {row.version: row.run_id for row in rows}
         with self.opened() as registered:
             return {int(v.version): v.run_id for v in registered.every()}
 
@@ -185,6 +185,10 @@ class ModelRegistry:
 
     def versions(self) -> list[ModelVersion]:
         """Every version made with these settings, approved or not, ordered by what they know."""
+        rows = registered_rows(self._settings, self.name)
+        if rows is not None:
+            own = [row for row in rows if row.tags.get(KEY_TAG) == self.settings_key]
+            return sorted(as_version(row) for row in own)
         with self.opened() as registered:
             return sorted(as_version(v) for v in registered.own())
 

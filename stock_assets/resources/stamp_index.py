@@ -6,7 +6,7 @@ object is opened itself. So who deletes or damages the index, or writes objects 
 the next reader some time.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +19,8 @@ from stock_assets.resources.stored_values import put_values, read_values
 
 _FOLDER = "stamps"
 _AT_ONCE = 500
+Known = Mapping[str, tuple[str, Stamp]]
+"""Entity tag and stamp by key."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,25 @@ class StampIndex:
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
 
-    def look_up(self, asset: str, objects: Mapping[str, StoredObject]) -> Found:
-        """The stamps of some objects of an asset by key, as a listing shows them."""
-        known = self._known(asset, sorted({key[:4] for key in objects}))
+    def known(self, asset: str, years: Collection[str] | None = None) -> Known:
+        """What the index says of some years, else of all; an entity tag and a stamp by key."""
+        found = {}
+        for values in self._values(asset, years).values():
+            for key, entry in values.items():
+                with suppress(TypeError, ValueError):
+                    tag, stamp = entry
+                    found[key] = (tag, Stamp.of(stamp))
+        return found
+
+    def look_up(
+        self, asset: str, objects: Mapping[str, StoredObject], known: Known | None = None
+    ) -> Found:
+        """The stamps of some objects of an asset by key, as a listing shows them.
+
+        `known`: what the index says, where that was read before.
+        """
+        if known is None:
+            known = self.known(asset, {key[:4] for key in objects})
         stamps = {
             key: known[key][1]
             for key, one in objects.items()
@@ -65,7 +83,7 @@ class StampIndex:
         by_year: dict[str, dict[str, Any]] = {}
         for key, (tag, stamp) in entries.items():
             by_year.setdefault(key[:4], {})[key] = [tag, stamp.as_values()]
-        before = self._values(asset, sorted(by_year))
+        before = self._values(asset, by_year)
         # What can't be noted is read from the objects; that must not stop anybody.
         with suppress(ObjectStoreError):
             put_values(
@@ -76,20 +94,11 @@ class StampIndex:
                 },
             )
 
-    def _known(self, asset: str, years: Sequence[str]) -> dict[str, tuple[str, Stamp]]:
-        found = {}
-        for values in self._values(asset, years).values():
-            for key, entry in values.items():
-                with suppress(TypeError, ValueError):
-                    tag, stamp = entry
-                    found[key] = (tag, Stamp.of(stamp))
-        return found
-
-    def _values(self, asset: str, years: Sequence[str]) -> dict[str, dict[str, Any]]:
-        if not years:
+    def _values(self, asset: str, years: Collection[str] | None) -> dict[str, dict[str, Any]]:
+        if years is not None and not years:
             return {}
-        there = set(self._store.keys(f"{_FOLDER}/{asset}"))
-        paths = {year: _path(asset, year) for year in years if _path(asset, year) in there}
+        there = {path[-9:-5]: path for path in self._store.keys(f"{_FOLDER}/{asset}")}
+        paths = {year: path for year, path in there.items() if years is None or year in years}
         try:
             values = read_values(self._store, list(paths.values()), dict)
         except DamagedObjectError as error:

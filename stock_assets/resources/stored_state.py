@@ -10,7 +10,7 @@ from stock_assets.resources.asked_tickers import tickers_asked
 from stock_assets.resources.object_store import ObjectStore, StoredObject
 from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.requests import requested
-from stock_assets.resources.stamp_index import StampIndex
+from stock_assets.resources.stamp_index import Found, StampIndex
 
 
 def listed_objects(store: ObjectStore) -> dict[str, dict[str, StoredObject]]:
@@ -35,9 +35,17 @@ def stored_state(
         is_live: Whether forecasts without a stamp may have been issued.
         objects: A listing that was made before.
     """
-    listed = objects or listed_objects(store)
     index = StampIndex(store)
-    found = {asset: index.look_up(asset, listed[asset]) for asset in IN_ORDER}
+
+    def look_up(asset: str) -> Found:
+        # The server takes its time to list, which is enough to read the index meanwhile.
+        with ThreadPoolExecutor(1) as pool:
+            known = pool.submit(index.known, asset)
+            listed = objects[asset] if objects else stored_partitions(store, asset)
+            return index.look_up(asset, listed, known.result())
+
+    with ThreadPoolExecutor(len(IN_ORDER)) as pool:
+        found = dict(zip(IN_ORDER, pool.map(look_up, IN_ORDER), strict=True))
     retrained, anew = requested(store, wanted.keys)
     stamps = {asset: one.stamps for asset, one in found.items()}
     asked = tickers_asked(store, stamps[Asset.RAW_PRICES], found[Asset.RAW_PRICES].objects)

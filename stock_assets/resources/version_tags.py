@@ -21,6 +21,7 @@ from stock_assets.forecasting.promotion import (
     Promotion,
 )
 from stock_assets.resources.logged_studies import FINGERPRINT_TAG
+from stock_assets.resources.mlflow_database import RegisteredRow
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion as MlflowVersion
@@ -52,7 +53,7 @@ def decision_tags(part: Part, decision: GateDecision) -> dict[str, str]:
     }
 
 
-def as_version(found: "MlflowVersion") -> ModelVersion:
+def as_version(found: "MlflowVersion | RegisteredRow") -> ModelVersion:
     """What its tags say of a version that this release registered."""
     promotions = json.loads(found.tags.get(_PROMOTIONS_TAG, "[]"))
     point, intervals = (found.tags.get(GATE_TAGS[part]) == _APPROVED for part in PARTS)

@@ -28,6 +28,7 @@ CASES = (
     "backfill",
     "daily_run",
     "partitions",
+    "plan",
     "growth",
     "qlib_task",
     "fold",

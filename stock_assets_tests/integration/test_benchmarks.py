@@ -17,6 +17,7 @@ from stock_assets_tests.benchmarks.report import table
 QUICK_CASES = {
     "features": ("project", "judging", "pandas groupby", "polars"),
     "partitions": ("project", "polars"),
+    "plan": ("plan",),
     "qlib_task": ("project", "whole path", "pandas"),
     "fold": ("project",),
     "growth": ("core by tickers",),

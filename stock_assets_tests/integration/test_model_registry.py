@@ -19,13 +19,13 @@ from stock_assets.cli import main
 from stock_assets.errors import RegistryError
 from stock_assets.forecasting.gate import GateDecision
 from stock_assets.forecasting.study import Study
-from stock_assets.resources.model_registry import (
-    ModelRegistry,
-)
+from stock_assets.resources.mlflow_database import registered_rows
+from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.read_cache import read_rows
 from stock_assets.resources.registered_versions import CHALLENGER, CHAMPION, CHAMPION_INTERVALS
 from stock_assets.resources.study_files import DIGESTS_TAG
+from stock_assets.resources.version_tags import as_version
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import QUICK, make_home
 from stock_assets_tests.stored_rows import rows_at
@@ -88,6 +88,23 @@ def test_the_second_month_was_held_against_the_first(project: Project, registry:
     # January and February lie in one block of three months: one search serves both.
     assert february.params_from == "2013-01"
     assert february.params == study(project, "2013-01").params
+
+
+def test_this_machines_database_is_read_as_mlflow_reads_it(
+    project: Project, registry: ModelRegistry
+):
+    with registry.opened() as registered:
+        registered.create(study(project, "2013-02"), registry.settings)
+        twin = max(registered.every(), key=lambda one: int(one.version))
+        registered.delete([twin])
+        every = registered.every()
+    rows = registered_rows(project.settings, registry.name)
+    assert rows
+    assert {row.version: (row.run_id, row.tags) for row in rows} == {
+        int(one.version): (one.run_id, dict(one.tags)) for one in every
+    }
+    assert registry.versions() == sorted(as_version(one) for one in every)
+    assert int(twin.version) not in registry.runs_by_number()
 
 
 def test_two_registrations_at_once_leave_one_version(project: Project, registry: ModelRegistry):

@@ -6,6 +6,7 @@ from stock_assets.forecasting.promotion import (
     POINT,
     ModelVersion,
     Promotion,
+    Succession,
     before_the_last,
     challenger_of,
     champion_of,
@@ -134,3 +135,24 @@ def test_going_back_takes_the_parts_from_the_version_that_came_last_alone():
     # Intervals that the gate rejected do not come to serve because the point goes back.
     whole = version(4, date(2012, 11, 30), intervals=True)
     assert before_the_last([first, second, whole]) == {POINT: second, INTERVALS: first}
+
+
+def test_a_succession_says_what_version_for_says_of_each_session():
+    versions = [
+        version(1, date(2013, 1, 31)),
+        version(2, date(2013, 2, 28), approved=False, intervals=True),
+        replace(
+            version(3, date(2012, 12, 31), approved=False),
+            promotions=(Promotion(date(2013, 2, 5), "2013-02-05T10:00"),),
+        ),
+    ]
+    serving = Succession(versions, POINT)
+    days = [date(2013, 1, 31), date(2013, 2, 1), date(2013, 2, 5), date(2013, 2, 6)]
+    assert [found.version if (found := serving.on(day)) else None for day in days] == [
+        None,
+        1,
+        1,
+        3,
+    ]
+    assert [version_for(versions, day) for day in days] == [serving.on(day) for day in days]
+    assert Succession(versions, INTERVALS).on(date(2013, 3, 1)) == versions[1]
