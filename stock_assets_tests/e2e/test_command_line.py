@@ -197,8 +197,8 @@ def test_the_doctor_finds_everything_well(home: Path):
     ]  # fmt: skip
     registry = found["findings"][4]["detail"]
     assert registry == (
-        "sqlite: stock_assets_sample has 2 versions of these settings, 1 with approved point"
-        " forecasts, 1 with approved intervals; 0 of other settings"
+        "sqlite: stock_assets_sample has 3 versions of these settings, 2 with approved point"
+        " forecasts, 2 with approved intervals; 0 of other settings"
     )
 
 
