@@ -44,7 +44,7 @@ def build_definitions(
     return dg.Definitions(
         assets=all_assets(settings, partitions),
         jobs=jobs,
-        schedules=all_schedules(jobs, settings.refetch_sessions),
+        schedules=all_schedules(jobs, settings, partitions),
         sensors=[rmse_sensor(settings, partitions), report_sensor(jobs)],
         resources={**build_resources(settings, partitions), **(resource_overrides or {})},
         loggers={"console": console_logger},

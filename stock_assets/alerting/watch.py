@@ -12,6 +12,7 @@ from stock_assets.alerting.memory import Memory, UnpushedMetrics
 from stock_assets.asset_keys import Asset
 from stock_assets.assets.live_metrics import LIVE_SCORE, recent_sessions
 from stock_assets.automation.jobs import MONTHLY_JOB
+from stock_assets.automation.under_way import UNFINISHED
 from stock_assets.market.months import month_key
 from stock_assets.monitoring.absence import Absence, Due, due_session, notice, sessions_after
 from stock_assets.monitoring.episodes import Event, judge
@@ -31,13 +32,6 @@ DAILY_FORECAST = dg.AssetKey(Asset.DAILY_FORECAST)
 RETRAIN_TAGS = {"reason": "rmse_breach"}
 _LONGEST_RETRAIN = timedelta(days=1)
 _PAGE, _PAGES_PER_TICK = 1000, 10
-_UNFINISHED = [
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 class Watch:
@@ -125,7 +119,7 @@ class Watch:
             dg.RunsFilter(
                 job_name=MONTHLY_JOB,
                 tags=RETRAIN_TAGS,
-                statuses=_UNFINISHED,
+                statuses=UNFINISHED,
                 # A run whose machine died stays "started" for good, and must not block all others.
                 created_after=(self._now - _LONGEST_RETRAIN).astimezone(UTC),
             ),

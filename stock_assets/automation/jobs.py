@@ -10,9 +10,17 @@ from stock_assets.partitions import Partitions
 
 DAILY_ASSETS = (Asset.RAW_PRICES, Asset.FEATURES, Asset.FORECAST_RMSE, Asset.DAILY_FORECAST)
 MONTHLY_ASSETS = (Asset.TRAIN_SET, Asset.TEST_SET, Asset.TUNED_MODEL, Asset.REGISTERED_VERSION)
-REFETCH_ASSETS = (Asset.RAW_PRICES, Asset.FEATURES)
+REFETCH_ASSETS = (Asset.RAW_PRICES,)
 DAILY_JOB, MONTHLY_JOB, REFETCH_JOB = "daily_job", "monthly_job", "refetch_job"
 REPORT_JOB = "report_job"
+COMMAND_TAG = "stock_assets/command"
+"""Of runs inside a command: which."""
+DATASET_TAG = "stock_assets/dataset"
+"""Several deployments may share an instance of Dagster."""
+TICK_TAG = "stock_assets/tick"
+"""Of a schedule: what one tick asked for is made in that order (`dagster.yaml`)."""
+WHY_TAG = "stock_assets/why"
+"""Why a schedule asked for a run."""
 
 
 def all_jobs(partitions: Partitions) -> list[UnresolvedAssetJobDefinition]:
@@ -34,7 +42,7 @@ def all_jobs(partitions: Partitions) -> list[UnresolvedAssetJobDefinition]:
             REFETCH_JOB,
             REFETCH_ASSETS,
             partitions.sessions,
-            "Past sessions once more, to see what the source revised, and their features.",
+            "Prices of past sessions once more, to see what the source revised.",
         ),
         dg.define_asset_job(
             REPORT_JOB,

@@ -1,75 +1,195 @@
-"""When things run by themselves, in the exchange's time zone. All are off until turned on."""
+"""When things run by themselves, in the exchange's time zone. All are off until turned on.
 
-from collections.abc import Sequence
+`daily` and `monthly` ask for what the plan says is due, whatever the reason: a session that is new,
+one that an outage left out, prices that were revised, objects of older code. Ticks that find
+nothing to do, or a run that is at it, say so. Why this is no declarative automation stands in
+docs/architecture.md.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_JOB, REFETCH_JOB
-from stock_assets.local.dagster_private.runs import UnresolvedAssetJobDefinition
-from stock_assets.partitions import range_tags
+from stock_assets.automation.due_now import due_now, waiting_months
+from stock_assets.automation.jobs import (
+    DAILY_JOB,
+    DATASET_TAG,
+    MONTHLY_JOB,
+    REFETCH_JOB,
+    TICK_TAG,
+    WHY_TAG,
+)
+from stock_assets.automation.under_way import run_under_way
+from stock_assets.errors import MissingPartitionsError
+from stock_assets.local.dagster_private.runs import UnresolvedAssetJobDefinition as _Job
+from stock_assets.partitions import Partitions, range_tags
+from stock_assets.planning.lineage import MONTH_ASSETS, SESSION_ASSETS
+from stock_assets.planning.plan import Plan
+from stock_assets.planning.work import Work, months_due, neighbouring_ranges, runs_of_sessions
+from stock_assets.settings import Settings
+
+_Asked = Iterator[dg.RunRequest | dg.SkipReason]
+_NOTHING_YET = dg.SkipReason("there is no session yet")
 
 
-def all_schedules(jobs: Sequence[UnresolvedAssetJobDefinition], refetch_sessions: int) -> list[Any]:
+def all_schedules(
+    jobs: Sequence[_Job],
+    settings: Settings,
+    partitions: Partitions,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> list[Any]:
     """The schedules.
 
-    `daily`: the morning after each session. `monthly`: retraining on the month's first day.
-    `refetch`: the last sessions' prices once more, each week day.
+    `daily`: through the morning, the sessions of which something is due. `monthly`: the same of
+    months. `refetch`: the last sessions' prices once more, each week day.
     """
     by_name = {job.name: job for job in jobs}
+    deployment = _Deployment(settings, partitions, clock)
     return [
-        dg.build_schedule_from_partitioned_job(
-            by_name[DAILY_JOB],
-            name="daily",
-            hour_of_day=6,
-            minute_of_hour=30,
-            description="The morning after each session, never after a day without one.",
-        ),
-        monthly_schedule(by_name[MONTHLY_JOB]),
-        refetch_schedule(by_name[REFETCH_JOB], refetch_sessions),
+        daily_schedule(by_name[DAILY_JOB], deployment),
+        monthly_schedule(by_name[MONTHLY_JOB], deployment),
+        refetch_schedule(by_name[REFETCH_JOB], deployment),
     ]
 
 
-def monthly_schedule(job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
-    """Retrains for the month that begins, after the daily run has closed the last session."""
-    months = job.partitions_def
-    assert isinstance(months, dg.TimeWindowPartitionsDefinition)  # noqa: S101  # for the type
+def daily_schedule(job: _Job, deployment: "_Deployment") -> dg.ScheduleDefinition:
+    """All that is due up to the newest session, after an outage of any length."""
+    partitions = deployment.partitions
+
+    def runs(plan: Plan) -> Iterable[Work]:
+        every = partitions.sessions.get_partition_keys()
+        return runs_of_sessions(plan, every, partitions.sessions_per_run)
+
+    @dg.schedule(
+        name="daily",
+        job=job,
+        cron_schedule=["30 6-11 * * *", "0 7-12 * * *"],
+        execution_timezone=partitions.calendar.time_zone,
+        description="Every half hour from 06:30 to noon: what is due up to the newest session, and"
+        " nothing where nothing is.",
+    )
+    def daily(context: dg.ScheduleEvaluationContext) -> _Asked:
+        return deployment.ask(context, (DAILY_JOB, REFETCH_JOB), SESSION_ASSETS, runs)
+
+    return daily
+
+
+def monthly_schedule(job: _Job, deployment: "_Deployment") -> dg.ScheduleDefinition:
+    """The month that has begun, and any other that is due, as soon as its sessions are there."""
+    partitions = deployment.partitions
+
+    def runs(plan: Plan) -> Iterable[Work]:
+        every = partitions.months.get_partition_keys()
+        for work in months_due(plan):
+            for first, last in neighbouring_ranges(work.keys, every, partitions.months_per_run):
+                yield replace(work, keys=[key for key in work.keys if first <= key <= last])
 
     @dg.schedule(
         name="monthly",
         job=job,
-        cron_schedule="0 8 1 * *",
-        execution_timezone=months.timezone,
-        description="On the first of a month: a model with data through the session before.",
+        cron_schedule=["0 8-12 * * *", "30 8-11 * * *"],
+        execution_timezone=partitions.calendar.time_zone,
+        description="Every half hour from 08:00 to noon: the models of months that are due.",
     )
-    def monthly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        key = context.scheduled_execution_time.strftime(months.fmt)
-        if not months.has_partition_key(key):
-            return dg.SkipReason(f"there is no month {key}: the source's prices end before it")
-        return dg.RunRequest(run_key=key, partition_key=key)
+    def monthly(context: dg.ScheduleEvaluationContext) -> _Asked:
+        jobs = (DAILY_JOB, REFETCH_JOB, MONTHLY_JOB)
+        return deployment.ask(context, jobs, (*SESSION_ASSETS, *MONTH_ASSETS), runs)
 
     return monthly
 
 
-def refetch_schedule(
-    job: UnresolvedAssetJobDefinition, sessions_back: int
-) -> dg.ScheduleDefinition:
-    """Fetches the newest sessions again in one run: what the source revised is recorded."""
-    sessions = job.partitions_def
-    assert isinstance(sessions, dg.TimeWindowPartitionsDefinition)  # noqa: S101  # for the type
+def refetch_schedule(job: _Job, deployment: "_Deployment") -> dg.ScheduleDefinition:
+    """Fetches the newest sessions again in one run. What a revision made stale, `daily` finds."""
+    settings, partitions = deployment.settings, deployment.partitions
+    sessions_back = settings.refetch_sessions
 
     @dg.schedule(
         name="refetch",
         job=job,
         cron_schedule="30 7 * * 1-5",
-        execution_timezone=sessions.timezone,
-        description=f"Each week day: the last {sessions_back} sessions' prices and features again.",
+        execution_timezone=partitions.calendar.time_zone,
+        description=f"Each week day: the last {sessions_back} sessions' prices again; what their"
+        " revisions make stale is due then.",
     )
     def refetch(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         at = context.scheduled_execution_time
-        keys = sessions.get_partition_keys(current_time=at)[-sessions_back:]
+        keys = partitions.sessions.get_partition_keys(current_time=at)[-sessions_back:]
         if not keys:
-            return dg.SkipReason("there is no session yet")
-        return dg.RunRequest(run_key=f"{at:%Y-%m-%d}", tags=range_tags(keys[0], keys[-1]))
+            return _NOTHING_YET
+        tags = {**range_tags(keys[0], keys[-1]), DATASET_TAG: settings.dataset_name}
+        return dg.RunRequest(run_key=f"{at:%Y-%m-%d}", tags=tags)
 
     return refetch
+
+
+@dataclass(frozen=True)
+class _Deployment:
+    """What a tick looks at."""
+
+    settings: Settings
+    partitions: Partitions
+    clock: Callable[[], datetime]
+
+    def ask(
+        self,
+        context: dg.ScheduleEvaluationContext,
+        jobs: Sequence[str],
+        assets: Sequence[str],
+        runs: Callable[[Plan], Iterable[Work]],
+    ) -> _Asked:
+        """What one tick asks for: runs of what is due, or why there are none.
+
+        Args:
+            context: Of the tick.
+            jobs: Whose runs it does not interfere with.
+            assets: The same of runs that make some of these.
+            runs: What is asked for of a plan.
+        """
+        at, dataset = context.scheduled_execution_time, self.settings.dataset_name
+        # Before the plan: what a run stores in the meantime would be asked for again.
+        by = run_under_way(context.instance, dataset, jobs, assets, self.clock())
+        # The partitions that there were at the time of the tick, should it come late.
+        with dg.partition_loading_context(at):
+            try:
+                today = at.astimezone(ZoneInfo(self.partitions.calendar.time_zone)).date()
+                plan = due_now(self.settings, self.partitions, today)
+            except MissingPartitionsError:
+                yield _NOTHING_YET
+                return
+            works = list(runs(plan)) if plan else []
+        if not works:
+            yield dg.SkipReason(_why_nothing(plan, assets))
+        elif by:
+            yield dg.SkipReason(f"something is due ({works[0].why}) and {by} is at it")
+        else:
+            for number, work in enumerate(works):
+                yield _request(work, f"{at:%Y-%m-%dT%H:%M%z}", number, dataset)
+
+
+def _why_nothing(plan: Plan | None, assets: Sequence[str]) -> str:
+    if plan is None:
+        return "nothing is stored yet, and the source's prices have ended: see `stock-assets run`"
+    waiting = waiting_months(plan) if assets[-1] in MONTH_ASSETS else {}
+    if waiting:
+        month, reason = next(iter(waiting.items()))
+        return f"{len(waiting)} months can't be made yet: {month} is {reason}"
+    return "nothing is due"
+
+
+def _request(work: Work, tick: str, number: int, dataset: str) -> dg.RunRequest:
+    return dg.RunRequest(
+        # Of the tick: one that is killed and repeated asks for the same runs.
+        run_key=f"{tick} {number}",
+        asset_selection=[dg.AssetKey(asset) for asset in work.assets],
+        run_config={"ops": {name: {"config": dict(given)} for name, given in work.config.items()}},
+        tags={
+            **range_tags(work.keys[0], work.keys[-1]),
+            DATASET_TAG: dataset,
+            TICK_TAG: f"{dataset} {tick}",
+            WHY_TAG: work.why,
+        },
+    )

@@ -15,7 +15,7 @@ from pathlib import Path
 import dagster as dg
 from dagster import DagsterEvent, DagsterEventType
 
-from stock_assets.automation.jobs import DAILY_ASSETS, MONTHLY_ASSETS
+from stock_assets.automation.jobs import COMMAND_TAG, DAILY_ASSETS, MONTHLY_ASSETS
 from stock_assets.local.dagster_private.runs import (
     RUNLESS_JOB_NAME,
     RUNLESS_RUN_ID,
@@ -26,7 +26,6 @@ from stock_assets.resources.object_store import ObjectStore
 from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.settings import Settings
 
-COMMAND_TAG = "stock_assets/command"
 _OVER = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
 

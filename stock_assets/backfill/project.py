@@ -14,8 +14,9 @@ import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 from yaml import YAMLError
 
+from stock_assets.automation.jobs import COMMAND_TAG, DATASET_TAG
 from stock_assets.backfill.interrupts import noted_interrupts
-from stock_assets.backfill.killed import COMMAND_TAG, living_command
+from stock_assets.backfill.killed import living_command
 from stock_assets.definitions import build_definitions
 from stock_assets.deployment import lineage_of, load_partitions
 from stock_assets.errors import BlockingCheckError, MissingPartitionsError, SettingsError
@@ -25,13 +26,12 @@ from stock_assets.local.sqlite_files import refuse_unusable
 from stock_assets.partitions import Partitions, range_tags
 from stock_assets.planning.extent import Range, plan_range
 from stock_assets.planning.lineage import Lineage
-from stock_assets.planning.plan import Plan, Wanted, make_plan
+from stock_assets.planning.plan import Plan, Wanted
 from stock_assets.planning.work import neighbouring_ranges
-from stock_assets.resources.model_registry import ModelRegistry
+from stock_assets.resources.current_plan import current_plan
 from stock_assets.resources.object_store import ObjectStore, open_store
 from stock_assets.resources.price_history import PriceHistory
 from stock_assets.resources.prices import Prices, open_prices
-from stock_assets.resources.stored_state import stored_state
 from stock_assets.resources.writer_lease import Lease, writing
 from stock_assets.settings import Settings
 
@@ -73,10 +73,16 @@ class Project:
 
         `answered`: by session, tickers whose prices are not asked for again.
         """
-        stored = stored_state(self.store, wanted, is_live=self.partitions.is_live)
-        stored = stored.with_asked(answered or {})
-        registry = ModelRegistry(self.settings, self.store)
-        return make_plan(self.lineage, stored, wanted, registry.versions(), self.prices.tickers)
+        tickers = self.prices.tickers
+        return current_plan(
+            self.settings,
+            self.partitions,
+            self.lineage,
+            self.store,
+            tickers,
+            wanted,
+            answered=answered,
+        )
 
 
 def _say(what: str) -> None:
@@ -229,7 +235,11 @@ def _run_range(
                 "ops": {asset: {"config": dict(given)} for asset, given in config.items()},
             },
             asset_selection=[dg.AssetKey(asset) for asset in assets],
-            tags={**range_tags(first, last), COMMAND_TAG: project.command},
+            tags={
+                **range_tags(first, last),
+                COMMAND_TAG: project.command,
+                DATASET_TAG: project.settings.dataset_name,
+            },
         )
     except DagsterAssetCheckFailedError as error:
         raise BlockingCheckError(

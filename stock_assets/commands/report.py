@@ -4,8 +4,7 @@ from datetime import date
 from pathlib import Path
 
 from stock_assets.asset_keys import Asset
-from stock_assets.automation.jobs import REPORT_JOB
-from stock_assets.backfill.killed import COMMAND_TAG
+from stock_assets.automation.jobs import COMMAND_TAG, REPORT_JOB
 from stock_assets.backfill.project import Project
 from stock_assets.deployment import load_partitions
 from stock_assets.errors import DamagedObjectError, SettingsError

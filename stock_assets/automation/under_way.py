@@ -1,0 +1,46 @@
+"""Runs that are not over: what they are at is not asked for a second time."""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+import dagster as dg
+
+from stock_assets.automation.jobs import COMMAND_TAG, DATASET_TAG
+
+UNFINISHED = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+_LONGEST_SILENCE = timedelta(hours=3)
+
+
+def run_under_way(
+    instance: dg.DagsterInstance,
+    dataset: str,
+    jobs: Collection[str],
+    assets: Collection[str],
+    now: datetime,
+) -> str | None:
+    """What makes something of a dataset at the moment, in words; None where nothing does.
+
+    A run whose machine died stays "started" for good and must not block all others: it counts while
+    its status changed within the last hours.
+
+    Args:
+        instance: Where runs are looked up.
+        dataset: Runs that say they are of another one are none of ours.
+        jobs: Whose runs count.
+        assets: Runs that were asked for one of these count too, as are those of the page.
+        now: The time by the clock.
+    """
+    since = now - _LONGEST_SILENCE
+    for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED, updated_after=since)):
+        asked = {key.to_user_string() for key in run.asset_selection or ()}
+        is_ours = run.tags.get(DATASET_TAG, dataset) == dataset
+        if is_ours and (run.job_name in jobs or COMMAND_TAG in run.tags or asked & set(assets)):
+            by = "of a command" if COMMAND_TAG in run.tags else f"of {run.job_name}"
+            return f"run {run.run_id[:8]} {by}"
+    return None
