@@ -39,12 +39,8 @@ def sessions_due(plan: Plan, asset: str) -> Iterator[Work]:
 def months_due(plan: Plan) -> Iterator[Work]:
     """The months that something can be made of now, those with the same assets together.
 
-<<<<<<< HEAD
-    What is due for certain is made in the run that makes what it is made of.
-=======
-    What a month lacks altogether is made in the run that makes what it is made of. A month whose
-    sessions are due waits as a whole.
->>>>>>> d3eb2fe (The schedules ask for what the plan says is due, through the morning)
+    What is due for certain is made in the run that makes what it is made of. A month whose sessions
+    are due waits as a whole.
     """
     by_month: dict[str, dict[str, Due]] = {}
     for asset in MONTH_ASSETS:
@@ -52,16 +48,9 @@ def months_due(plan: Plan) -> Iterator[Work]:
             by_month.setdefault(month, {})[asset] = due
     groups: dict[tuple[str, ...], list[str]] = {}
     for month, of_month in sorted(by_month.items()):
-<<<<<<< HEAD
-        if any(not one.waits for one in of_month.values()):
-            assets = tuple(asset for asset, one in of_month.items() if not one.waits or one.certain)
-=======
         sets_wait = any(one.waits for asset, one in of_month.items() if asset in _SETS)
         if not sets_wait and any(not one.waits for one in of_month.values()):
-            assets = tuple(
-                asset for asset, one in of_month.items() if not one.waits or one.state != "stale"
-            )
->>>>>>> d3eb2fe (The schedules ask for what the plan says is due, through the morning)
+            assets = tuple(asset for asset, one in of_month.items() if not one.waits or one.certain)
             groups.setdefault(assets, []).append(month)
     for assets, months in groups.items():
         reasons = _why(by_month[month][asset] for month in months for asset in assets)
