@@ -39,9 +39,7 @@ def due_now(settings: Settings, partitions: Partitions, today: date) -> Plan | N
         wanted = whole.wanted().with_keys(
             {(asset, month) for asset in MONTH_ASSETS for month in months}
         )
-        return current_plan(
-            settings, partitions, lineage, store, prices.tickers, wanted, objects=objects
-        )
+        return current_plan(settings, partitions, lineage, store, prices.tickers, wanted, objects)
 
 
 def waiting_months(plan: Plan) -> dict[str, str]:

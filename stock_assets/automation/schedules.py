@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
+from stock_assets.asset_keys import Asset
 from stock_assets.automation.due_now import due_now, waiting_months
 from stock_assets.automation.jobs import (
     DAILY_JOB,
@@ -62,7 +63,9 @@ def daily_schedule(job: _Job, deployment: "_Deployment") -> dg.ScheduleDefinitio
 
     def runs(plan: Plan) -> Iterable[Work]:
         every = partitions.sessions.get_partition_keys()
-        return runs_of_sessions(plan, every, partitions.sessions_per_run)
+        works = list(runs_of_sessions(plan, every, partitions.sessions_per_run))
+        # Who is delisted is due for good: asked for with others, else a run would fail all morning.
+        return works if any(not work.config for work in works) else []
 
     @dg.schedule(
         name="daily",
@@ -177,6 +180,8 @@ def _why_nothing(plan: Plan | None, assets: Sequence[str]) -> str:
     if waiting:
         month, reason = next(iter(waiting.items()))
         return f"{len(waiting)} months can't be made yet: {month} is {reason}"
+    if plan.due.get(Asset.RAW_PRICES):
+        return "nothing is due but tickers never fetched: asked for with the next session"
     return "nothing is due"
 
 

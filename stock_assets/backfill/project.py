@@ -73,14 +73,15 @@ class Project:
 
         `answered`: by session, tickers whose prices are not asked for again.
         """
+        tickers = self.prices.tickers
         return current_plan(
             self.settings,
             self.partitions,
             self.lineage,
             self.store,
-            self.prices.tickers,
+            tickers,
             wanted,
-            answered,
+            answered=answered,
         )
 
 

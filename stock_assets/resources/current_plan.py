@@ -18,8 +18,8 @@ def current_plan(
     store: ObjectStore,
     tickers: Sequence[str],
     wanted: Wanted,
-    answered: Mapping[str, frozenset[str]] | None = None,
     objects: Mapping[str, Mapping[str, StoredObject]] | None = None,
+    answered: Mapping[str, frozenset[str]] | None = None,
 ) -> Plan:
     """What is due of some keys.
 
@@ -30,8 +30,8 @@ def current_plan(
         store: What is looked at.
         tickers: That prices are wanted of.
         wanted: Keys that there ought to be.
-        answered: By session, tickers whose prices are not asked for again.
         objects: A listing that was made before.
+        answered: By session, tickers whose prices are not asked for again.
     """
     stored = stored_state(store, wanted, is_live=partitions.is_live, objects=objects)
     stored = stored.with_asked(answered or {})

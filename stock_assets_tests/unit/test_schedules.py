@@ -193,10 +193,15 @@ def test_a_damaged_object_is_made_again_and_what_is_made_of_it_after_that(live: 
     assert run.tags["stock_assets/why"].startswith("damaged: ")
 
 
-def test_a_ticker_that_is_added_is_fetched_alone(live: Live):
-    live.settings = live.settings.model_copy(update={"tickers": ("AAPL", "XXX")})
-    for run in live.tick("daily", "2013-02-22T07:00").run_requests or []:
-        assert run.run_config == {"ops": {"raw_prices": {"config": {"tickers": ["XXX"]}}}}
+def test_a_ticker_that_is_added_is_fetched_alone_along_with_the_next_session(live: Live):
+    live.settings = live.settings.model_copy(update={"tickers": (*TICKERS, "XXX")})
+    assert live.skips("daily", "2013-02-22T07:00") == (
+        "nothing is due but tickers never fetched: asked for with the next session"
+    )
+    found = live.tick("daily", "2013-02-23T06:30").run_requests or []
+    alone = {"ops": {"raw_prices": {"config": {"tickers": ["XXX"]}}}}
+    assert [run.run_config for run in found if run.run_config["ops"]] == [alone] * (len(found) - 1)
+    assert found[-1].tags["dagster/asset_partition_range_start"] == "2013-02-22"
 
 
 @pytest.mark.parametrize(
