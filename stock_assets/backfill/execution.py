@@ -57,7 +57,7 @@ def bring_up_to_date(
         if not execution.plan() or not execution.round():
             break
     execution.refuse_unfinished()
-    forget_anew(project.store)
+    forget_anew(project.store, wanted.keys)
     return bool(execution.made)
 
 

@@ -12,7 +12,7 @@ from stock_assets.resources.stored_values import put_values, read_values
 
 _FOLDER = "requests"
 _RETRAIN = f"{_FOLDER}/retrain-"
-_ANEW = f"{_FOLDER}/anew.json"
+_ANEW = f"{_FOLDER}/anew-"
 
 
 def request_retrain(store: ObjectStore, month: str, through: date) -> None:
@@ -22,9 +22,10 @@ def request_retrain(store: ObjectStore, month: str, through: date) -> None:
 
 def request_anew(store: ObjectStore, keys: Mapping[str, Sequence[str]]) -> None:
     """Some keys of assets are made again, although nothing that they are made of has changed."""
-    since = datetime.now(UTC).isoformat(timespec="microseconds")
+    since = datetime.now(UTC)
     spans = {asset: [min(of), max(of)] for asset, of in keys.items() if of}
-    put_values(store, {_ANEW: {"since": since, "keys": spans}})
+    path = f"{_ANEW}{since:%Y%m%dT%H%M%S.%fZ}.json"
+    put_values(store, {path: {"since": since.isoformat(timespec="microseconds"), "keys": spans}})
 
 
 def requested(
@@ -46,15 +47,20 @@ def requested(
         for path, one in values.items()
         if path.startswith(_RETRAIN)
     }
-    asked = values.get(_ANEW, {})
-    anew = {
-        asset: {key: asked["since"] for key in wanted.get(asset, ()) if first <= key <= last}
-        for asset, (first, last) in asked.get("keys", {}).items()
-    }
+    anew: dict[str, dict[str, str]] = {}
+    for path in sorted(path for path in values if path.startswith(_ANEW)):  # the newest counts
+        for asset, (first, last) in values[path]["keys"].items():
+            since = {
+                key: values[path]["since"] for key in wanted.get(asset, ()) if first <= key <= last
+            }
+            anew.setdefault(asset, {}).update(since)
     return retrained, anew
 
 
-def forget_anew(store: ObjectStore) -> None:
-    """Once everything is made."""
-    if _ANEW in store.keys(_FOLDER):
-        store.delete([_ANEW])
+def forget_anew(store: ObjectStore, done: Mapping[str, Sequence[str]]) -> None:
+    """Deletes the requests all of whose keys are done."""
+    paths = [path for path in store.keys(_FOLDER) if path.startswith(_ANEW)]
+    for path, value in zip(paths, read_values(store, paths, dict), strict=True):
+        spans = value["keys"].items()
+        if all(done.get(of) and min(done[of]) <= a and b <= max(done[of]) for of, (a, b) in spans):
+            store.delete([path])
