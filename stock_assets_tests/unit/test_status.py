@@ -74,7 +74,7 @@ def test_the_oldest_due_session_ages_from_the_midnight_after_it():
 
 def test_people_are_told_in_lines_and_programs_in_keys():
     many = {f"{year}-01-02": Due("missing", "missing") for year in range(1800, 1950)}
-    found = as_json(Standing(status_of(Plan({"features": many}), STORED)), "sample")
+    found = as_json(Standing(Plan({"features": many}), STORED), "sample")
     (missing,) = found["assets"]["features"]["reasons"]
     assert (missing["count"], len(missing["keys"])) == (150, 100)
     assert (missing["first"], missing["last"]) == ("1800-01-02", "1949-01-02")
@@ -91,6 +91,6 @@ def test_people_are_told_in_lines_and_programs_in_keys():
 
 
 def test_versions_that_the_registry_lost_come_first():
-    found = as_json(Standing(status_of(Plan({}), STORED), lost=[3, 4]), "sample")
+    found = as_json(Standing(Plan({}), STORED, lost=[3, 4]), "sample")
     assert found["due"]
     assert lines(found)[-1].startswith("MLflow's registry lacks the stored versions 3, 4: the next")
