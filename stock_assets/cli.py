@@ -158,6 +158,20 @@ def forecast(session: datetime | None, as_json: bool) -> None:
 
 
 @main.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@_reported
+def status(as_json: bool) -> None:
+    """What is stored and what is due, with reasons; what the next run will do. Changes nothing."""
+    from stock_assets.commands.status import dataset_status, lines
+
+    found = dataset_status(load_checkout_settings())
+    if as_json:
+        _print_json(found)
+    else:
+        click.echo("\n".join(lines(found)))
+
+
+@main.command()
 @click.option("--kept", help="The hash of a head that you kept: it must be there still.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @_reported

@@ -139,6 +139,7 @@ def make_plan(
             if asset != Asset.DAILY_FORECAST or key not in stored.issued
         ]
         expected = lineage.made_of(asset, keys, stored.stamps, versions, stored.retrained)
+        expected = _as_far_as_known(lineage, asset, expected, due, stored)
         waiting = _waiting(lineage, asset, keys, due, stored)
         found: dict[str, Due] = {}
         for key in keys:
@@ -155,6 +156,49 @@ def make_plan(
         due[asset] = found
     damaged = {(one, key): why for one, of in stored.damaged.items() for key, why in of.items()}
     return Plan(due, stored.retrained, damaged)
+
+
+def _as_far_as_known(
+    lineage: Lineage,
+    asset: str,
+    expected: dict[str, Stamp],
+    due: Mapping[str, Mapping[str, Due]],
+    stored: Stored,
+) -> dict[str, Stamp]:
+    """The same, but inputs are as they were where some of them can't be read until they are made.
+
+    They may be made with equal values: such a key waits, and nothing is known against it yet.
+    """
+    gone = {
+        upstream: {key for key, one in due.get(upstream, {}).items() if one.state != "stale"}
+        for upstream in lineage.upstream(asset)
+    }
+    stamps = stored.stamps.get(asset, {})
+    if asset == Asset.TUNED_MODEL:
+        gone[asset] = expected.keys() - stamps.keys()
+    if not any(gone.values()):
+        return expected
+    counts = {
+        upstream: [0, *accumulate(key in keys for key in lineage.sessions)]
+        for upstream, keys in gone.items()
+        if upstream in SESSION_ASSETS and keys
+    }
+    found = dict(expected)
+    for key in expected.keys() & stamps.keys():
+        unknown = {upstream for upstream, keys in gone.items() if key in keys}
+        for part in lineage.ranges(asset, key, stored.retrained.get(key)):
+            until = counts.get(part.upstream)
+            if until and part.last >= part.first and until[part.last + 1] > until[part.first]:
+                unknown.add(part.upstream)
+        if asset == Asset.TUNED_MODEL and lineage.lender(key) in gone[asset]:
+            unknown.add(LENDER)
+        if asset == Asset.REGISTERED_VERSION and Asset.TUNED_MODEL in unknown:
+            unknown.add(CHAMPIONS)
+        if unknown:
+            known = {n: v for n, v in expected[key].inputs.items() if n not in unknown}
+            was = {n: v for n, v in stamps[key].inputs.items() if n in unknown}
+            found[key] = replace(expected[key], inputs={**known, **was})
+    return found
 
 
 def _own_reason(

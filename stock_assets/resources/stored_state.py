@@ -22,7 +22,7 @@ def listed_objects(store: ObjectStore) -> dict[str, dict[str, StoredObject]]:
 
 def stored_state(
     store: ObjectStore,
-    wanted: Wanted,
+    wanted: Wanted | None = None,
     *,
     is_live: bool,
     objects: Mapping[str, Mapping[str, StoredObject]] | None = None,
@@ -31,7 +31,7 @@ def stored_state(
 
     Args:
         store: Where.
-        wanted: Keys that requests are looked up for.
+        wanted: Keys that requests are looked up for; left out: all that are stored.
         is_live: Whether forecasts without a stamp may have been issued.
         objects: A listing that was made before.
     """
@@ -46,8 +46,8 @@ def stored_state(
 
     with ThreadPoolExecutor(len(IN_ORDER)) as pool:
         found = dict(zip(IN_ORDER, pool.map(look_up, IN_ORDER), strict=True))
-    retrained, anew = requested(store, wanted.keys)
     stamps = {asset: one.stamps for asset, one in found.items()}
+    retrained, anew = requested(store, wanted.keys if wanted else stamps)
     asked = tickers_asked(store, stamps[Asset.RAW_PRICES], found[Asset.RAW_PRICES].objects)
     issued = frozenset(
         key
