@@ -21,7 +21,7 @@ from stock_assets.planning.plan import Plan, Wanted
 from stock_assets.planning.work import Work, months_due, neighbouring_ranges, sessions_due
 from stock_assets.resources.partition_objects import object_path
 from stock_assets.resources.requests import forget_anew, request_anew
-from stock_assets.resources.writer_lease import Lease
+from stock_assets.resources.writer_lease import Lease, writings_over
 
 T = TypeVar("T")
 
@@ -104,13 +104,14 @@ class _Execution:
         self._project, self._wanted, self._progress = project, wanted, progress
         self.made: Counter[tuple[str, str]] = Counter()
         self._plan: Plan | None = None
-        self._number: int | None = None
+        self._known = 0
         self._answered: dict[str, frozenset[str]] = {}
         self._aside = _Aside(project)
 
     def plan(self) -> Plan:
         """The plan as of the last thing that was stored."""
         if self._plan is None:
+            self._known = writings_over(self._project.store)
             self._plan = self._project.plan(self._wanted, self._answered)
             if self._plan.damaged:
                 self._aside.move(
@@ -147,12 +148,12 @@ class _Execution:
         return worked
 
     def _written_by_others(self, lease: Lease) -> bool:
-        """Whether another one wrote since this command last did: then the plan may be out of date.
+        """Whether another one wrote since the plan was made: then it may be out of date.
 
         Nobody else writes while the lease is held, so a plan made now holds.
         """
-        before, self._number = self._number, lease.number
-        return before is not None and lease.number > before + 1
+        known, self._known = self._known, lease.number
+        return lease.number > known + 1
 
     def _todo(self, assets: tuple[str, ...]) -> list[Work]:
         plan = self.plan()

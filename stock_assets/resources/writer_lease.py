@@ -166,6 +166,18 @@ def writing(
     _leave(held)
 
 
+def writings_over(store: ObjectStore) -> int:
+    """How many writings of the dataset are over: the next lease has a higher number than that.
+
+    A plan that is made now knows of all these, and of no other for certain.
+    """
+    found = _found(store)
+    if found is None:
+        return 0
+    content, _ = found
+    return int(content["number"]) - (content.get("id") is not None)
+
+
 def _leave(held: _Held) -> None:
     with held.entering:
         held.count -= 1
