@@ -107,7 +107,8 @@ def test_a_revision_is_recorded_shown_and_reaches_the_features(tmp_path: Path):
         bars.with_columns(close=pl.when(is_it).then(203.5).otherwise("close")).write_parquet(
             tmp_path / "prices.parquet"
         )
-        materialise(project, ["raw_prices", "features"], date(2013, 1, 25), LAST, REFETCH_JOB)
+        materialise(project, ["raw_prices"], date(2013, 1, 25), LAST, REFETCH_JOB)
+        materialise(project, ["features"], date(2013, 1, 25), LAST)
         (row,) = stored(project, FIRST, LAST).filter(pl.col("revisions").list.len() > 0).to_dicts()
         assert (row["ticker"], row["session"], row["close"]) == ("IBM", date(2013, 1, 30), 203.5)
         (revision,) = row["revisions"]
