@@ -21,7 +21,7 @@ from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.object_store import ObjectStore, open_store
 from stock_assets_tests.backfilled import STORED_ASSETS
 
-_NOT_VALUES = ("fetched_at", "first_fetched_at", "mlflow_run_id", "mlflow_model_id")
+_NOT_VALUES = ("fetched_at", "first_fetched_at", "mlflow_run_id", "mlflow_model_id", "stamp")
 _OTHERS = "others.json"
 
 
