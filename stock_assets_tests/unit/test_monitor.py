@@ -320,6 +320,8 @@ def test_one_dashboard_shows_errors_and_one_operations() -> None:
         "Ticks that fail",
         "Turned on",
         "Failed runs",
+        "What is due",
+        "Oldest session of which something is due",
         "Runs",
         "Waiting in the queue",
         "Since the last tick",
@@ -346,7 +348,7 @@ def test_every_panel_query_and_variable_uses_the_provisioned_data_source() -> No
         *_targets(FORECASTS),
         *_targets(OPERATIONS),
     ]
-    assert len(users) == 2 + (9 + 13) + 1 + 20 + 14
+    assert len(users) == 2 + (9 + 15) + 1 + 20 + 16
     for user in users:
         assert user["datasource"] == expected, user
 
