@@ -20,13 +20,14 @@ def operations() -> object:
     built = board(
         "Operations",
         "stock-assets-operations",
-        "Runs, queue, daemons, schedules and sensors of Dagster, and alerts under way.",
+        "What is due; Dagster's runs, queue, daemons, schedules and sensors; alerts under way.",
         "now-7d",
     )
     return with_panels(built, _panels())
 
 
 def _panels() -> list[Panel]:
+    due = known("stock_assets_partitions")
     runs = known("stock_assets_dagster_runs")
     beats = known("stock_assets_dagster_daemon_heartbeat_timestamp_seconds")
     ticks = known("stock_assets_dagster_tick_timestamp_seconds")
@@ -56,6 +57,12 @@ def _panels() -> list[Panel]:
         number("Failed runs", "That the instance still knows, ever.").with_target(
             instant("A", f"max({known('stock_assets_dagster_failed_runs')})")
         ),
+        lines("What is due", "Keys of each asset. `stock-assets status` has the reasons.")
+        .with_target(series("A", f"{due} > 0", "{{dataset}} {{asset}} {{state}}"))
+        .min(0),
+        lines("Oldest session of which something is due", "Alert: SessionsDue. 0: nothing is due.")
+        .unit(Seconds)
+        .with_target(series("A", known("stock_assets_oldest_due_seconds"), "{{dataset}}")),
         lines("Runs", "Queued and under way. Alert: DagsterQueueStuck.")
         .with_target(series("A", runs, "{{status}}"))
         .min(0),

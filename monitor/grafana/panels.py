@@ -35,6 +35,7 @@ from grafana_foundation_sdk.models.dashboard import (
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from grafana_foundation_sdk.models.units import Seconds
 
+from stock_assets.alerting.due import DUE_METRICS
 from stock_assets.alerting.health import HEALTH_METRICS
 from stock_assets.resources.metrics import JOB, METRICS
 
@@ -87,8 +88,8 @@ def variable(label: str, chosen_by: str) -> QueryVariable:
 
 def known(name: str) -> str:
     """The metric's name, which must be one that somebody exposes."""
-    if name not in METRICS and name not in HEALTH_METRICS:
-        raise KeyError(f"{name} is neither in METRICS nor in HEALTH_METRICS")
+    if name not in {*METRICS, *HEALTH_METRICS, *DUE_METRICS}:
+        raise KeyError(f"{name} is in none of METRICS, HEALTH_METRICS and DUE_METRICS")
     return name
 
 

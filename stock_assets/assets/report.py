@@ -1,16 +1,20 @@
 """Group report: one page about the newest forecasts and how the past ones did."""
 
-from datetime import date
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 from pydantic import Field
 
 from stock_assets.asset_keys import Asset
 from stock_assets.assets.attributes import OWNERS, PAGE
+from stock_assets.assets.upkeep import NOTHING_IS_DUE, due_check
 from stock_assets.partitions import Partitions
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.object_store import ObjectStore
+from stock_assets.resources.prices import Prices
 from stock_assets.settings import Settings
+from stock_assets.standing import standing_of
 
 
 class ReportConfig(dg.Config):
@@ -27,6 +31,8 @@ def report_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsD
         kinds={"html", "s3"},
         owners=OWNERS,
         io_manager_key=PAGE,
+        check_specs=[NOTHING_IS_DUE],
+        dagster_type=dg.String,  # with a check Dagster would take it for an asset without a value
         # Whatever of them is stored is read, as the config says: none of it is one partition's.
         deps=[
             Asset.RAW_PRICES,
@@ -42,6 +48,7 @@ def report_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsD
         config: ReportConfig,
         object_store: dg.ResourceParam[ObjectStore],
         model_registry: dg.ResourceParam[ModelRegistry],
+        prices: dg.ResourceParam[Prices],
     ) -> dg.MaterializeResult:
         """One HTML page: verdict, next session, fans, scores, models, data. Opens without a net."""
         from stock_assets.report.page import render
@@ -53,6 +60,8 @@ def report_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsD
         rows = read_report(settings, object_store, model_registry, sessions, asked)
         said = verdict(rows)
         context.log.info(" ".join(said))
+        today = datetime.now(ZoneInfo(partitions.calendar.time_zone)).date()
+        found = standing_of(settings, partitions, object_store, prices.tickers, today)
         return dg.MaterializeResult(
             value=render(rows),
             metadata={
@@ -60,6 +69,7 @@ def report_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsD
                 "as_of_session": str(rows.newest["as_of_session"][0]),
                 "open": "the object in a browser, or `stock-assets report`",
             },
+            check_results=[due_check(found.status)],
         )
 
     return [forecast_report]

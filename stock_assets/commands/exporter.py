@@ -1,4 +1,4 @@
-"""`stock-assets exporter`: Dagster's health for Prometheus to scrape, until Ctrl-C."""
+"""`stock-assets exporter`: Dagster's health and what is due, for Prometheus, until Ctrl-C."""
 
 import threading
 
@@ -17,11 +17,13 @@ def serve_metrics(settings: Settings, host: str, port: int) -> None:
     """
     from prometheus_client import CollectorRegistry, start_http_server
 
+    from stock_assets.alerting.due import DueKeys
     from stock_assets.alerting.health import DagsterHealth
 
     with terminated_like_interrupted(), open_instance(settings) as instance:
         registry = CollectorRegistry()
         registry.register(DagsterHealth(instance, settings.dataset_name))
+        registry.register(DueKeys(instance, settings))
         server, thread = start_http_server(port, addr=host, registry=registry)
         click.echo(f"http://{host}:{port}/metrics (Ctrl-C ends it)", err=True)
         try:

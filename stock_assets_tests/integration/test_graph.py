@@ -203,6 +203,12 @@ def test_the_report_is_made_once_for_a_range_that_has_not_changed(project: Proje
     assert metadata["object"].value == f"{project.store.uri}/forecast_report/report.html"
     assert metadata["bytes"].value == len(page.rstrip()) + 1
     assert str(metadata["verdict"].value).count("\n") == 2
+    check = dg.AssetCheckKey(dg.AssetKey("forecast_report"), "nothing_is_due")
+    looked = project.instance.get_latest_asset_check_evaluation_record(check)
+    assert looked
+    assert looked.event
+    said = looked.event.get_dagster_event().asset_check_evaluation_data
+    assert (said.passed, said.description) == (True, "nothing is due")
     for damaged in (page[:-100], page.replace(b"Forecasts", b"Forebasts"), b"\xff"):
         project.store.put_many({"forecast_report/report.html": damaged})
         newest_report(project, asked, changed=False)

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
+from stock_assets.alerting.due import DUE_METRICS
 from stock_assets.alerting.health import HEALTH_METRICS
 from stock_assets.commands import monitor
 from stock_assets.commands.monitor import MonitorAddresses, prometheus_configuration
@@ -34,7 +35,7 @@ ALERTS = [
     for group in yaml.safe_load((MONITOR / "prometheus/rules.yaml").read_text())["groups"]
     for rule in group["rules"]
 ]
-EXPOSED = set(METRICS) | set(HEALTH_METRICS)
+EXPOSED = {*METRICS, *HEALTH_METRICS, *DUE_METRICS}
 RULE_TESTS = yaml.safe_load((MONITOR / "prometheus/rules_test.yaml").read_text())["tests"]
 DATA_SOURCES = yaml.safe_load(
     (MONITOR / "grafana/provisioning/datasources/prometheus.yaml").read_text()
@@ -258,6 +259,7 @@ def test_every_alert_says_what_happened_and_what_to_do() -> None:
         "DagsterSensorNotTicking",
         "DagsterTickFailed",
         "DagsterQueueStuck",
+        "SessionsDue",
         "AlertsNotDelivered",
         "ExporterDown",
     ]
@@ -318,6 +320,8 @@ def test_one_dashboard_shows_errors_and_one_operations() -> None:
         "Ticks that fail",
         "Turned on",
         "Failed runs",
+        "What is due",
+        "Oldest session of which something is due",
         "Runs",
         "Waiting in the queue",
         "Since the last tick",
@@ -344,7 +348,7 @@ def test_every_panel_query_and_variable_uses_the_provisioned_data_source() -> No
         *_targets(FORECASTS),
         *_targets(OPERATIONS),
     ]
-    assert len(users) == 2 + (9 + 13) + 1 + 20 + 14
+    assert len(users) == 2 + (9 + 15) + 1 + 20 + 16
     for user in users:
         assert user["datasource"] == expected, user
 

@@ -2,6 +2,9 @@
 
 from datetime import UTC, datetime
 
+import dagster as dg
+
+from stock_assets.assets.upkeep import due_check
 from stock_assets.commands.status import as_json, lines
 from stock_assets.planning.plan import Due, Plan, Stored
 from stock_assets.planning.stamp import Stamp
@@ -94,3 +97,23 @@ def test_versions_that_the_registry_lost_come_first():
     found = as_json(Standing(Plan({}), STORED, lost=[3, 4]), "sample")
     assert found["due"]
     assert lines(found)[-1].startswith("MLflow's registry lacks the stored versions 3, 4: the next")
+
+
+def test_the_page_warns_with_a_row_for_each_reason():
+    found = due_check(status_of(PLAN, STORED))
+    assert (found.check_name, found.passed) == ("nothing_is_due", False)
+    assert found.severity == dg.AssetCheckSeverity.WARN
+    assert found.description == (
+        "raw_prices: 1 damaged; features: 1 missing, 2 stale, 1 waiting; tuned_model: 1 missing"
+    )
+    rows = found.metadata["due"].records
+    assert rows[2].data == {
+        "asset": "features",
+        "state": "stale",
+        "reason": "made by other code",
+        "keys": 2,
+        "first": "2013-02-25",
+        "last": "2013-02-27",
+    }
+    whole = due_check(status_of(Plan({}), Stored({})))
+    assert (whole.passed, whole.description) == (True, "nothing is due")
