@@ -14,7 +14,7 @@ import polars as pl
 from stock_assets.asset_keys import Asset
 from stock_assets.forecasting.forecast_schema import RECORD_COLUMNS
 from stock_assets.forecasting.record import is_issued
-from stock_assets.planning.lineage import CHAMPIONS, ISSUED, PARAMS
+from stock_assets.planning.lineage import AND, CHAMPIONS, ISSUED, PARAMS
 from stock_assets.planning.stamp import digest
 
 _BESIDE = {
@@ -56,8 +56,13 @@ def stated_inputs(asset: str, value: Any) -> Mapping[str, str]:
     """Inputs that a value names itself: a version, the champions that it was held against."""
     # A month without a model was held against nobody.
     if asset == Asset.REGISTERED_VERSION and value.get("fingerprint"):
-        judges = value["held_against"]
-        return {CHAMPIONS: f"{judges['point'] or '-'}/{judges['intervals'] or '-'}"}
+        judges: list[str] = []
+        version: Any = value
+        while version:  # a month that was trained again has earlier ones
+            by = version["held_against"]
+            judges.insert(0, f"{by['point'] or '-'}/{by['intervals'] or '-'}")
+            version = version.get("earlier")
+        return {CHAMPIONS: AND.join(judges)}
     return {}
 
 
