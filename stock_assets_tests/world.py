@@ -142,9 +142,7 @@ class Worlds:
         patch.setattr("stock_assets.assets.studies.pictures_of", lambda *_: {})
         patch.setattr("stock_assets.deployment.price_source", lambda _: self.source)
         patch.setattr("stock_assets.resources.prices.price_source", lambda _: self.source)
-        patch.setattr(
-            "stock_assets.planning.lineage.source_hash", self.code.hash
-        )
+        patch.setattr("stock_assets.planning.lineage.source_hash", self.code.hash)
         patch.setattr(
             "stock_assets.assets.features.build_features",
             self.code.build_features,
