@@ -187,7 +187,7 @@ def _as_far_as_known(
     found = dict(expected)
     for key in expected.keys() & stamps.keys():
         unknown = {upstream for upstream, keys in gone.items() if key in keys}
-        for part in lineage.ranges(asset, key, stored.retrained.get(key)):
+        for part in lineage.ranges(asset, key, last_of(stored.retrained, key)):
             until = counts.get(part.upstream)
             if until and part.last >= part.first and until[part.last + 1] > until[part.first]:
                 unknown.add(part.upstream)
