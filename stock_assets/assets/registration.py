@@ -32,7 +32,7 @@ from stock_assets.forecasting.promotion import (
 from stock_assets.forecasting.study import MonthStudy, Study
 from stock_assets.forecasting.training import daily_losses
 from stock_assets.resources.model_registry import ModelRegistry
-from stock_assets.resources.stored_versions import EARLIER, earlier_version
+from stock_assets.resources.stored_versions import EARLIER, earlier_version, with_earlier
 
 
 def register_month(
@@ -51,6 +51,7 @@ def register_month(
         "settings": registry.settings,
     }
     if not isinstance(study, Study):
+        registry.supersede(study.month)
         point = intervals = GateDecision(False, f"no model: {study.reason}")
         none = dict.fromkeys(("version", *_OF_STUDY))
         return {**value, **none, **_verdicts(point, intervals, dict.fromkeys(PARTS))}
@@ -66,9 +67,10 @@ def register_month(
         if study.is_retrain
         else None
     )
+    beside = [one["version"] for one in with_earlier(before)]
     return {
         **value,
-        "version": registry.register(study, point, intervals),
+        "version": registry.register(study, point, intervals, beside),
         **{name: known[name] for name in _OF_STUDY},
         **_verdicts(point, intervals, champions),
         **({EARLIER: before} if before else {}),

@@ -135,6 +135,7 @@ class _Execution:
         worked = False
         while todo := self._todo(assets):
             worked = True
+            made: set[tuple[str, str]] = set()
             keys = [key for work in todo for key in work.keys]
             with self._progress.stage(name, f"{_counted(keys, assets)}: {todo[0].why}"):
                 report, done = self._progress.of(len(keys)), 0
@@ -142,8 +143,10 @@ class _Execution:
                     with self._project.writing() as lease:
                         if self._written_by_others(lease) or not self._do(work):
                             break
+                    made |= {(asset, key) for asset in work.assets for key in work.keys}
                     done += len(work.keys)
                     report(done)
+            self.made.update(made)
             self._plan = None
         return worked
 
@@ -158,11 +161,13 @@ class _Execution:
     def _todo(self, assets: tuple[str, ...]) -> list[Work]:
         plan = self.plan()
         todo = list(months_due(plan) if assets == MONTH_ASSETS else sessions_due(plan, assets[0]))
-        for work in todo:
-            for asset in work.assets:
-                for key in work.keys:
-                    if self.made[asset, key] >= _MOST_TIMES:
-                        self._refuse(asset, key)
+        for asset in assets:
+            # Who judges a month may change as often as one before it is judged anew.
+            months = self._wanted.of(asset) if asset == Asset.REGISTERED_VERSION else ()
+            most = max(_MOST_TIMES, len(months))
+            for key in plan.ready(asset):
+                if self.made[asset, key] >= most:
+                    self._refuse(asset, key)
         return [part for work in todo for part in self._parts(work)]
 
     def _parts(self, work: Work) -> Iterator[Work]:
@@ -207,7 +212,6 @@ class _Execution:
             asked = work.config.get(Asset.RAW_PRICES, {}).get("tickers", project.prices.tickers)
             for key in work.keys:
                 self._answered[key] = self._answered.get(key, frozenset()).union(asked)
-        self.made.update((asset, key) for asset in work.assets for key in work.keys)
         return True
 
     def _train_again(self, month: str) -> None:

@@ -45,6 +45,7 @@ VERSIONS, CHAMPIONS, LENDER = "versions", "champions", "lender"
 PARAMS, ASKED, THROUGH, ISSUED = "params", "asked", "through", "issued"
 """Marks: of a study its parameters, of prices the tickers asked for, of a set its retrain, of a
 forecast that it was issued and stays as it is."""
+AND = " & "
 _MODULO = 2**64
 
 Stamps = Mapping[str, Mapping[str, Stamp]]
@@ -141,7 +142,7 @@ class Lineage:
         keys: Sequence[str],
         stamps: Stamps,
         versions: Sequence[ModelVersion] = (),
-        through: Mapping[str, date] | None = None,
+        through: Mapping[str, Sequence[date]] | None = None,
     ) -> dict[str, Stamp]:
         """The stamps that objects made now would have, but for value and time.
 
@@ -150,7 +151,7 @@ class Lineage:
             keys: Its sessions or months.
             stamps: Of what is stored upstream.
             versions: In the registry; who serves or judges depends on them.
-            through: Of months that were trained again, the session through which.
+            through: Of months that were trained again, the sessions through which, ascending.
         """
         code, settings = self.code(asset), self.rules.settings.get(asset, {})
         retrained = through or {}
@@ -162,35 +163,36 @@ class Lineage:
         serving = _Serving(versions)
         found = {}
         for key in keys:
+            again = last_of(retrained, key)
             own = dict(settings)
             inputs = {
                 part.upstream: sums[part.upstream].digest(part.first, part.last)
-                for part in self.ranges(asset, key, retrained.get(key))
+                for part in self.ranges(asset, key, again)
             }
             if asset in (Asset.TRAIN_SET, Asset.TEST_SET):
-                own["data"] = self._data(asset, key, retrained.get(key))
+                own["data"] = self._data(asset, key, again)
             elif asset == Asset.TUNED_MODEL:
                 inputs = {
                     one: _value(stamps, one, key) for one in (Asset.TRAIN_SET, Asset.TEST_SET)
                 }
                 lender = stamps.get(Asset.TUNED_MODEL, {}).get(self.lender(key))
-                if lender and self._borrows(key, retrained.get(key)):
+                if lender and self.lender(key) != key:
                     inputs[LENDER] = lender.marks.get(PARAMS, "")
             elif asset == Asset.REGISTERED_VERSION:
                 inputs = {
                     one: _value(stamps, one, key) for one in (Asset.TUNED_MODEL, Asset.TEST_SET)
                 }
-                span = self.split(key, retrained.get(key))
                 study = stamps.get(Asset.TUNED_MODEL, {}).get(key)
-                if span and study and PARAMS in study.marks:
-                    inputs[CHAMPIONS] = serving.champions(span.trained_through)
+                if study and PARAMS in study.marks:
+                    # Of a month that was trained again, each of its versions has judges.
+                    spans = [self.split(key, one) for one in (None, *retrained.get(key, ()))]
+                    inputs[CHAMPIONS] = AND.join(
+                        serving.champions(span.trained_through) for span in spans if span
+                    )
             elif asset == Asset.DAILY_FORECAST:
                 inputs[VERSIONS] = serving.on(date.fromisoformat(key))
             found[key] = Stamp(code, own, inputs)
         return found
-
-    def _borrows(self, month: str, through: date | None) -> bool:
-        return through is not None or self.lender(month) != month
 
     def _data(self, asset: str, month: str, through: date | None) -> str:
         span = self.split(month, through)
@@ -202,6 +204,11 @@ class Lineage:
             else (span.test_first, span.trained_through)
         )
         return f"{first}..{last}"
+
+
+def last_of(retrained: Mapping[str, Sequence[date]], month: str) -> date | None:
+    """The session through which a month was trained last; None where that is its usual one."""
+    return next(reversed(retrained.get(month, ())), None)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from stock_assets.planning.lineage import (
     SESSION_ASSETS,
     VERSIONS,
     Lineage,
+    last_of,
 )
 from stock_assets.planning.stamp import Stamp
 
@@ -73,15 +74,15 @@ class Stored:
     `stamps`: by asset and key, of objects that can be read. `damaged`: by asset and key, what is
     wrong with those that can't. `asked`: the tickers that a session's prices were asked for.
     `issued`: sessions whose forecast was issued: they stay as they are. `retrained`: of months, the
-    session of their own through which they were trained again. `anew`: by asset, keys that someone
-    asked for anew, and since when (ISO 8601).
+    sessions of their own through which they were trained again, ascending. `anew`: by asset, keys
+    that someone asked for anew, and since when (ISO 8601).
     """
 
     stamps: Mapping[str, Mapping[str, Stamp]]
     damaged: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     asked: Mapping[str, frozenset[str]] = field(default_factory=dict)
     issued: frozenset[str] = frozenset()
-    retrained: Mapping[str, date] = field(default_factory=dict)
+    retrained: Mapping[str, Sequence[date]] = field(default_factory=dict)
     anew: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def with_asked(self, more: Mapping[str, frozenset[str]]) -> "Stored":
@@ -101,7 +102,7 @@ class Plan:
     """
 
     due: Mapping[str, Mapping[str, Due]]
-    retrained: Mapping[str, date] = field(default_factory=dict)
+    retrained: Mapping[str, Sequence[date]] = field(default_factory=dict)
     damaged: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
@@ -186,7 +187,7 @@ def _as_far_as_known(
     found = dict(expected)
     for key in expected.keys() & stamps.keys():
         unknown = {upstream for upstream, keys in gone.items() if key in keys}
-        for part in lineage.ranges(asset, key, stored.retrained.get(key)):
+        for part in lineage.ranges(asset, key, last_of(stored.retrained, key)):
             until = counts.get(part.upstream)
             if until and part.last >= part.first and until[part.last + 1] > until[part.first]:
                 unknown.add(part.upstream)
@@ -260,7 +261,7 @@ def _changed_input(
     known = stored.stamps.get(name, {})
     later = [
         one
-        for part in lineage.ranges(asset, key, stored.retrained.get(key))
+        for part in lineage.ranges(asset, key, last_of(stored.retrained, key))
         if part.upstream == name
         for one in lineage.sessions[part.first : part.last + 1]
         if one in known and known[one].made_at > stamp.made_at
@@ -294,7 +295,7 @@ def _waiting(
     }
     months = [one for one in lineage.upstream(asset) if one not in SESSION_ASSETS and one != asset]
     for key in keys:
-        for part in lineage.ranges(asset, key, stored.retrained.get(key)):
+        for part in lineage.ranges(asset, key, last_of(stored.retrained, key)):
             until = counts.get(part.upstream)
             if until and part.last >= part.first and until[part.last + 1] > until[part.first]:
                 first = next(

@@ -14,7 +14,7 @@ import polars as pl
 from stock_assets.asset_keys import Asset
 from stock_assets.forecasting.forecast_schema import RECORD_COLUMNS
 from stock_assets.forecasting.record import is_issued
-from stock_assets.planning.lineage import CHAMPIONS, ISSUED, PARAMS
+from stock_assets.planning.lineage import AND, CHAMPIONS, ISSUED, PARAMS
 from stock_assets.planning.stamp import digest
 
 _BESIDE = {
@@ -27,10 +27,15 @@ _BESIDE = {
 def value_digest(asset: str, value: Any) -> str:
     """Of a partition's value: a frame, or plain values."""
     if isinstance(value, pl.DataFrame):
-        buffer = io.BytesIO()
         held = value.select(pl.exclude(*_BESIDE.get(asset, ()))) if asset in _BESIDE else value
-        held.rechunk().write_ipc(buffer, compression="uncompressed")
-        return digest(buffer.getvalue())
+        lists = [name for name, dtype in held.schema.items() if isinstance(dtype, pl.List)]
+        if not lists:
+            return digest(_bytes(held))
+        # As they are, lists would tell what larger frame the rows were cut from.
+        items = (_bytes(held.select(pl.col(name).explode(empty_as_null=False))) for name in lists)
+        lengths = (held[name].list.len().cast(pl.Int64).fill_null(-1).to_numpy() for name in lists)
+        rest = _bytes(held.select(pl.exclude(*lists)))
+        return digest(rest, *items, *(one.tobytes() for one in lengths))
     if asset == Asset.TUNED_MODEL:
         # The same data, code and settings give the same study, wherever it is kept.
         return digest(str(value.get("fingerprint") or value.get("reason")))
@@ -41,6 +46,12 @@ def value_digest(asset: str, value: Any) -> str:
             default=str,
         )
     )
+
+
+def _bytes(rows: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    rows.rechunk().write_ipc(buffer, compression="uncompressed")
+    return buffer.getvalue()
 
 
 def marks_of(asset: str, value: Any) -> dict[str, str]:
@@ -56,8 +67,13 @@ def stated_inputs(asset: str, value: Any) -> Mapping[str, str]:
     """Inputs that a value names itself: a version, the champions that it was held against."""
     # A month without a model was held against nobody.
     if asset == Asset.REGISTERED_VERSION and value.get("fingerprint"):
-        judges = value["held_against"]
-        return {CHAMPIONS: f"{judges['point'] or '-'}/{judges['intervals'] or '-'}"}
+        judges: list[str] = []
+        version: Any = value
+        while version:  # a month that was trained again has earlier ones
+            by = version["held_against"]
+            judges.insert(0, f"{by['point'] or '-'}/{by['intervals'] or '-'}")
+            version = version.get("earlier")
+        return {CHAMPIONS: AND.join(judges)}
     return {}
 
 

@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
+from itertools import groupby
 from typing import Any
 
 from stock_assets.asset_keys import Asset
@@ -37,39 +39,41 @@ def sessions_due(plan: Plan, asset: str) -> Iterator[Work]:
 
 
 def months_due(plan: Plan) -> Iterator[Work]:
-    """The months that something can be made of now, those with the same assets together.
+    """The months that something can be made of now, neighbours with the same assets together.
 
     What is due for certain is made in the run that makes what it is made of. A month whose sessions
-    are due waits as a whole.
+    are due waits as a whole. Months come in order: earlier ones lend their parameters to later
+    ones, and judge them.
     """
     by_month: dict[str, dict[str, Due]] = {}
     for asset in MONTH_ASSETS:
         for month, due in plan.due.get(asset, {}).items():
             by_month.setdefault(month, {})[asset] = due
-    groups: dict[tuple[str, ...], list[str]] = {}
+    ready: list[tuple[str, tuple[str, ...]]] = []
     for month, of_month in sorted(by_month.items()):
         sets_wait = any(one.waits for asset, one in of_month.items() if asset in _SETS)
         if not sets_wait and any(not one.waits for one in of_month.values()):
-            assets = tuple(asset for asset, one in of_month.items() if not one.waits or one.certain)
-            groups.setdefault(assets, []).append(month)
-    for assets, months in groups.items():
+            assets = (asset for asset, one in of_month.items() if not one.waits or one.certain)
+            ready.append((month, tuple(assets)))
+    for (assets, retrains), group in groupby(
+        ready, key=lambda one: (one[1], tuple(plan.retrained.get(one[0], ())))
+    ):
+        months = [month for month, _ in group]
         reasons = _why(by_month[month][asset] for month in months for asset in assets)
-        plain = [month for month in months if month not in plan.retrained]
-        if plain:
-            yield Work(assets, plain, reasons)
-        for month in months:
-            if through := plan.retrained.get(month):
-                # The version through the session before the month serves the sessions up to it.
-                whole = Asset.TUNED_MODEL in assets
-                if whole:
-                    yield Work(MONTH_ASSETS, [month], reasons)
-                made = MONTH_ASSETS if whole else assets
-                config: dict[str, dict[str, Any]] = {
-                    asset: {"train_through": str(through)}
-                    for asset in (Asset.TRAIN_SET, Asset.TEST_SET)
-                    if asset in made
-                }
-                yield Work(made, [month], reasons, config)
+        if not retrains:
+            yield Work(assets, months, reasons)
+        elif {Asset.TUNED_MODEL, Asset.REGISTERED_VERSION} & set(assets):
+            # Its earlier versions serve the sessions up to each, and judge the next.
+            yield Work(MONTH_ASSETS, months, reasons)
+            for through in retrains:
+                yield Work(MONTH_ASSETS, months, reasons, _through(through, MONTH_ASSETS))
+        else:
+            yield Work(assets, months, reasons, _through(retrains[-1], assets))
+
+
+def _through(session: date, assets: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The config of a month's sets that reach up to a session of its own."""
+    return {asset: {"train_through": str(session)} for asset in _SETS if asset in assets}
 
 
 def _why(due: Iterable[Due]) -> str:

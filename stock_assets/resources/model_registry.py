@@ -1,6 +1,6 @@
 """MLflow's registry side: versions with their gate decision, and loading one to serve."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import date
 from typing import TYPE_CHECKING
@@ -65,7 +65,13 @@ class ModelRegistry:
         with self.opened() as registered, one_at_a_time(self._settings, "mlflow"):
             yield registered
 
-    def register(self, study: Study, point: GateDecision, intervals: GateDecision) -> int:
+    def register(
+        self,
+        study: Study,
+        point: GateDecision,
+        intervals: GateDecision,
+        beside: Collection[int] = (),
+    ) -> int:
         """The version of a study: made once, however often it is asked for, also at once.
 
         On one machine a lock lets one process in at a time. Machines that share a tracking server
@@ -75,6 +81,9 @@ class ModelRegistry:
             study: As it is stored.
             point: The gate's decision on its point forecasts.
             intervals: The same on its intervals.
+            beside: Versions that its month had before it was trained again, and that stay. Any
+                other of the month is superseded: what was made of older data or code must neither
+                serve nor judge.
 
         Returns:
             The version's number.
@@ -90,8 +99,15 @@ class ModelRegistry:
                 raise RegistryError(f"{self.name} lost the version of {study.month}; try again")
             version, *twins = made
             registered.delete(twins)
+            registered.supersede(study.month, but={int(version.version), *beside})
             self._judge(registered, version, study, point, intervals)
             return int(version.version)
+
+    def supersede(self, month: str) -> None:
+        """Lets no version of a month serve or judge that can't be trained any more."""
+        with self._alone() as registered:
+            if registered.supersede(month):
+                registered.point_aliases()
 
     def _judge(
         self,

@@ -3,7 +3,7 @@
 Who may write them when, and what was stored of them elsewhere, is `model_registry`'s.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stock_assets.errors import RegistryError
@@ -20,6 +20,7 @@ from stock_assets.resources.version_tags import (
     GATE_TAGS,
     KEY_TAG,
     REJECTED,
+    SUPERSEDED,
     as_version,
     settings_tags,
 )
@@ -58,6 +59,23 @@ class RegisteredVersions:
         """Own versions of one training, by number: more than one where machines made it at once."""
         found = [v for v in self.own() if v.tags.get(FINGERPRINT_TAG) == fingerprint]
         return sorted(found, key=lambda v: int(v.version))
+
+    def supersede(self, month: str, but: Collection[int] = ()) -> int:
+        """Own versions of a month are approved no more, but for some; how many were until now.
+
+        One that is found again, since its data or code came back, is judged and approved again.
+        """
+        others = [
+            version
+            for version in self.own()
+            if version.tags["month"] == month
+            and int(version.version) not in but
+            and {version.tags.get(tag) for tag in GATE_TAGS.values()} != {SUPERSEDED}
+        ]
+        for version in others:
+            for tag in GATE_TAGS.values():
+                self.client.set_model_version_tag(self.name, version.version, tag, SUPERSEDED)
+        return len(others)
 
     def create_name(self) -> None:
         """Lets versions be registered under the name."""

@@ -16,8 +16,15 @@ _ANEW = f"{_FOLDER}/anew-"
 
 
 def request_retrain(store: ObjectStore, month: str, through: date) -> None:
-    """A month's model is one with data through a session of the month, from now on."""
-    put_values(store, {f"{_RETRAIN}{month}.json": {"month": month, "through": str(through)}})
+    """A month's model is one with data through a session of the month, from now on.
+
+    Those through earlier sessions that were asked for before stay: they serve up to it.
+    """
+    known = requested(store, {})[0].get(month, ())
+    asked = [*(one for one in known if one < through), through]
+    put_values(
+        store, {f"{_RETRAIN}{month}.json": {"month": month, "through": list(map(str, asked))}}
+    )
 
 
 def request_anew(store: ObjectStore, keys: Mapping[str, Sequence[str]]) -> None:
@@ -30,8 +37,8 @@ def request_anew(store: ObjectStore, keys: Mapping[str, Sequence[str]]) -> None:
 
 def requested(
     store: ObjectStore, wanted: Mapping[str, Iterable[str]]
-) -> tuple[dict[str, date], dict[str, dict[str, str]]]:
-    """Months with the session through which they are trained again, and keys to make anew.
+) -> tuple[dict[str, tuple[date, ...]], dict[str, dict[str, str]]]:
+    """Months with the sessions through which they are trained again, and keys to make anew.
 
     The latter by asset, each with since when.
     """
@@ -43,7 +50,7 @@ def requested(
             store.set_aside(path)
         return requested(store, wanted)
     retrained = {
-        one["month"]: date.fromisoformat(one["through"])
+        one["month"]: tuple(map(date.fromisoformat, one["through"]))
         for path, one in values.items()
         if path.startswith(_RETRAIN)
     }

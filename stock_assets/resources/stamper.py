@@ -55,7 +55,7 @@ class Stamper:
             if upstream not in self._seen:
                 self.see(upstream, stored_partitions(self._store, upstream))
         through = {
-            key: date.fromisoformat(marks[THROUGH])
+            key: (date.fromisoformat(marks[THROUGH]),)
             for (of, key), marks in self._marks.items()
             if of == asset and THROUGH in marks
         }

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 GATE_TAGS: dict[Part, str] = {POINT: "gate", INTERVALS: "gate_intervals"}
 KEY_TAG, SETTINGS_TAG = "settings_key", "settings"
 _APPROVED, REJECTED = "approved", "rejected"
+SUPERSEDED = "superseded"
+"""By a version of the same month that was made of other data or code, or anew."""
 _PROMOTIONS_TAG = "promotions"
 _AUDIT_TAG = "audit_"
 
