@@ -25,6 +25,9 @@ class ReportConfig(dg.Config):
     tickers: list[str] = Field([], description="Default: all with a forecast.")
 
 
+_TEXT = dg.PythonObjectDagsterType(str, name="Page", description="A page as text.")
+
+
 def report_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDefinition]:
     @dg.asset(
         group_name="report",
@@ -32,7 +35,8 @@ def report_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsD
         owners=OWNERS,
         io_manager_key=PAGE,
         check_specs=[NOTHING_IS_DUE],
-        dagster_type=dg.String,  # with a check Dagster would take it for an asset without a value
+        # With a check Dagster would take it for an asset without a value.
+        dagster_type=_TEXT,
         # Whatever of them is stored is read, as the config says: none of it is one partition's.
         deps=[
             Asset.RAW_PRICES,
