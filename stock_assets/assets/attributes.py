@@ -15,6 +15,7 @@ FORECASTS = "forecast_io_manager"
 OWNERS = ["team:forecasting"]
 
 FRAME = dg.PythonObjectDagsterType(pl.DataFrame, name="Frame", description="A polars frame.")
+HTML = dg.PythonObjectDagsterType(str, name="Html", description="A page.")
 BY_MONTH = dg.PythonObjectDagsterType(
     OneByOne, name="ByMonth", description="A value per month, stored as each is made."
 )

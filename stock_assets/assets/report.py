@@ -7,7 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from stock_assets.asset_keys import Asset
-from stock_assets.assets.attributes import OWNERS, PAGE
+from stock_assets.assets.attributes import HTML, OWNERS, PAGE
 from stock_assets.assets.upkeep import NOTHING_IS_DUE, due_check
 from stock_assets.partitions import Partitions
 from stock_assets.resources.model_registry import ModelRegistry
@@ -25,9 +25,6 @@ class ReportConfig(dg.Config):
     tickers: list[str] = Field([], description="Default: all with a forecast.")
 
 
-_TEXT = dg.PythonObjectDagsterType(str, name="Page", description="A page as text.")
-
-
 def report_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDefinition]:
     @dg.asset(
         group_name="report",
@@ -35,8 +32,7 @@ def report_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsD
         owners=OWNERS,
         io_manager_key=PAGE,
         check_specs=[NOTHING_IS_DUE],
-        # With a check Dagster would take it for an asset without a value.
-        dagster_type=_TEXT,
+        dagster_type=HTML,  # with a check Dagster would take it for an asset without a value
         # Whatever of them is stored is read, as the config says: none of it is one partition's.
         deps=[
             Asset.RAW_PRICES,

@@ -103,7 +103,8 @@ class Lineage:
         """The month whose search a month uses; itself where it is searched."""
         return self.rules.months.lender(month)
 
-    def code(self, asset: str) -> str:
+    @staticmethod
+    def code(asset: str) -> str:
         """Hash of the code that computes an asset; empty for prices."""
         module = _MODULES.get(asset)
         return source_hash(f"stock_assets.forecasting.{module}") if module else ""

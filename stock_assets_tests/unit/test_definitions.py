@@ -9,6 +9,7 @@ import pytest
 
 from stock_assets.asset_keys import Asset
 from stock_assets.definitions import build_definitions
+from stock_assets.planning.lineage import IN_ORDER, Lineage
 from stock_assets.settings import Settings
 
 README = Path(__file__).parents[2] / "README.md"
@@ -41,6 +42,17 @@ def test_loading_the_definitions_loads_nothing_heavy():
 def test_each_asset_has_its_name_from_the_list(graph: Any):
     listed = {name for key, name in vars(Asset).items() if key.isupper()}
     assert {key.to_user_string() for key in graph.get_all_asset_keys()} == listed
+
+
+def test_dagster_knows_the_code_that_the_stamps_name(graph: Any):
+    versions = {
+        key.to_user_string(): graph.get(key).code_version for key in graph.get_all_asset_keys()
+    }
+    computed = set(IN_ORDER) - {Asset.RAW_PRICES}
+    assert {asset: Lineage.code(asset) for asset in computed} == {
+        asset: version for asset, version in versions.items() if version
+    }
+    assert all(len(Lineage.code(asset)) == 16 for asset in computed)
 
 
 def test_the_readmes_diagram_is_the_graph(graph: Any):
