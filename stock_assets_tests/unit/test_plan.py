@@ -1,4 +1,4 @@
-"""What is due of a store, and why, in words: stamps of what is stored against what is wanted."""
+"""What is due of a store, and why in words: stamps of what is stored against what is wanted."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
