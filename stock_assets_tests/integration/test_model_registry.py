@@ -57,6 +57,12 @@ def study(project: Project, month: str) -> Study:
     return Study.of(json.loads(project.store.get(f"tuned_model/month={month}/value.json")))
 
 
+def of_another_month(project: Project, fingerprint: str, through: date) -> Study:
+    found = study(project, "2013-02")
+    month = f"{through:%Y-%m}"
+    return replace(found, month=month, fingerprint=fingerprint, trained_through=through)
+
+
 def forecast_again(project: Project, session: str) -> dict[str, Any]:
     sessions = project.partitions.sessions.get_partition_keys()
     run_partitions(project, "daily_job", ["daily_forecast"], [session], sessions, 1)
@@ -109,7 +115,7 @@ def test_this_machines_database_is_read_as_mlflow_reads_it(
 
 def test_two_registrations_at_once_leave_one_version(project: Project, registry: ModelRegistry):
     old = date(2012, 1, 31)
-    new = replace(study(project, "2013-02"), fingerprint="raced", trained_through=old)
+    new = of_another_month(project, "raced", old)
     before = {v.version for v in registry.versions()}
     decisions = [GateDecision(False, "rejected: on purpose")] * 2
     others = [ModelRegistry(project.settings, project.store) for _ in range(4)]
@@ -124,7 +130,7 @@ def test_versions_made_at_once_by_two_machines_become_one(
 ):
     """Without the lock both may have created theirs: the next look keeps the lower number."""
     old = date(2012, 1, 31)
-    new = replace(study(project, "2013-02"), fingerprint="twins", trained_through=old)
+    new = of_another_month(project, "twins", old)
     before = {v.version for v in registry.versions()}
     with registry.opened() as registered:
         registered.create(new, registry.settings)
@@ -134,6 +140,41 @@ def test_versions_made_at_once_by_two_machines_become_one(
     kept = registry.register(new, *[GateDecision(False, "rejected: on purpose")] * 2)
     assert kept == min(twins)
     assert {v.version for v in registry.versions()} - before == {kept}
+
+
+def test_a_month_has_one_version_that_serves_and_those_of_its_retrains(
+    project: Project, registry: ModelRegistry
+):
+    through = date(2012, 2, 29)
+    approved = [GateDecision(True, "approved")] * 2
+
+    def serving() -> dict[str, tuple[bool, bool]]:
+        return {
+            one.fingerprint: (one.approved, one.intervals_approved)
+            for one in registry.versions()
+            if one.fingerprint.startswith("of ")
+        }
+
+    old, new = (of_another_month(project, f"of {name} prices", through) for name in ("old", "new"))
+    first = registry.register(old, *approved)
+    second = registry.register(new, GateDecision(False, "rejected"), GateDecision(True, "fine"))
+    assert serving() == {"of old prices": (False, False), "of new prices": (False, True)}
+    # The revision is taken back: the version of before serves again, under its number.
+    assert registry.register(old, *approved) == first
+    assert serving() == {"of old prices": (True, True), "of new prices": (False, False)}
+    again = replace(old, fingerprint="of a retrain", trained_through=date(2012, 3, 9))
+    registry.register(again, *approved, beside=[first])
+    assert serving() == {
+        "of old prices": (True, True),
+        "of new prices": (False, False),
+        "of a retrain": (True, True),
+    }
+    registry.supersede(old.month)  # it can't be trained any more
+    assert set(serving().values()) == {(False, False)}
+    with registry.opened() as registered:
+        for one in registered.every():
+            if int(one.version) >= min(first, second):
+                registered.delete([one])
 
 
 def test_a_promotion_changes_who_serves_from_now_on_and_nothing_before(

@@ -103,7 +103,7 @@ def poison_the_store(project: Project, after: date) -> None:
     study = Study.of(json.loads(store.get(studies[max(studies)].path)))
     later = XNYS.offset(after, 1)
     ModelRegistry(project.settings, store).register(
-        replace(study, trained_through=later, fingerprint="of a later day"),
+        replace(study, month="2099-01", trained_through=later, fingerprint="of a later day"),
         GateDecision(True, "approved"),
         GateDecision(True, "approved"),
     )
