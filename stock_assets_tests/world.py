@@ -35,13 +35,13 @@ from stock_assets.forecasting.tuning import TuningBudget
 from stock_assets.market.bars import by_ticker
 from stock_assets.market.sessions import ExchangeCalendar, load_calendar
 from stock_assets.planning.extent import extent
-from stock_assets.planning.lineage import IN_ORDER, MONTH_ASSETS, SESSION_ASSETS
+from stock_assets.planning.lineage import IN_ORDER, MONTH_ASSETS
 from stock_assets.planning.plan import Plan, Wanted
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.object_store import ObjectStore, open_store
 from stock_assets.resources.partition_objects import object_path
 from stock_assets.resources.prices import open_prices
-from stock_assets.resources.stored_state import listed_objects
+from stock_assets.resources.stored_state import listed_objects, stored_state
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import make_home
 from stock_assets_tests.simulated_prices import Law, simulated_bars
@@ -248,6 +248,14 @@ class World:
             with self.project() as project:
                 self.issued |= issued_of(project.store)
 
+    def made_at(self) -> dict[tuple[str, str], str]:
+        """When each object was made, by asset and key."""
+        with self.project() as project:
+            state = stored_state(project.store, Wanted({}), is_live=True)
+        return {
+            (a, key): stamp.made_at for a, of in state.stamps.items() for key, stamp in of.items()
+        }
+
     def path(self, asset: str, key: str) -> Path:
         return self.worlds.objects / self.name / object_path(asset, key)
 
@@ -340,6 +348,8 @@ def versions_by_number(project: Project) -> dict[int, str]:
 def _plain(value: Any, numbers: Mapping[int, str]) -> Any:
     if isinstance(value, str):
         return re.sub(r"version (\d+)", lambda match: numbers[int(match[1])], value)
+    if isinstance(value, list):
+        return [_plain(one, numbers) for one in value]
     if not isinstance(value, dict):
         return value
     return {
@@ -382,6 +392,3 @@ def refuse_other_than_from_nothing(world: World) -> None:
 
 def bars_of_the_world() -> pl.DataFrame:
     return simulated_bars(XNYS, FIRST, SESSIONS, 3, 5, Law(signal=0.6))
-
-
-ASSETS = (*SESSION_ASSETS, *MONTH_ASSETS)
