@@ -102,7 +102,7 @@ def test_months_of_other_settings_or_code_are_stale_and_say_why(folder: Path):
         family = project.settings.model_copy(update={"model_family": "random_walk"})
         due = replace(project, settings=family).plan(wanted).due
         assert due["tuned_model"]["2011-12"] == Due(
-            "stale", "made with model_family ridge, now random_walk"
+            "stale", "made with model_family ridge, now random_walk", certain=True
         )
         assert due["registered_version"]["2011-12"] == Due(
             "stale", "waits for the model of 2011-12", waits=True
@@ -112,7 +112,7 @@ def test_months_of_other_settings_or_code_are_stale_and_say_why(folder: Path):
         study["stamp"]["code"] = "of another release"
         project.store.put_encoded({path: study}, as_json)
         assert project.plan(wanted).due["tuned_model"] == {
-            "2011-12": Due("stale", "made by other code")
+            "2011-12": Due("stale", "made by other code", certain=True)
         }
 
 
