@@ -84,6 +84,10 @@ class Sequence(RuleBasedStateMachine):
                 self.world.up_to_date()
         self.worlds.source.down = False
 
+    @rule(days=st.integers(1, 3))
+    def the_machine_is_off(self, days: int) -> None:
+        self.worlds.newest = XNYS.offset(self.worlds.newest, days)
+
     @rule(index=INDEXES, ticker=st.sampled_from(["T000", "T001", "T002"]))
     def a_price_is_revised(self, index: int, ticker: str) -> None:
         session = self._session(index, date(2011, 10, 3))
@@ -123,7 +127,7 @@ class Sequence(RuleBasedStateMachine):
 
     @rule(index=INDEXES)
     def a_month_is_trained_again(self, index: int) -> None:
-        through = self._session(index)
+        through = self._session(index, date(2011, 12, 5))
         with suppress(StockAssetsError):
             self.world.materialise(MONTH_ASSETS, [month_key(through)], through)
 
@@ -145,8 +149,9 @@ class Sequence(RuleBasedStateMachine):
         index=INDEXES,
     )
     def the_page_makes_a_month(self, assets: tuple[str, ...], index: int) -> None:
+        session = self._session(index, date(2011, 11, 1))
         with suppress(StockAssetsError):
-            self.world.materialise(assets, [month_key(self._session(index))])
+            self.world.materialise(assets, [month_key(session)])
 
     @rule(
         asset=st.sampled_from([*SESSION_ASSETS, *MONTH_ASSETS]),

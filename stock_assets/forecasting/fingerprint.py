@@ -71,10 +71,24 @@ def _source(module: str) -> str:
 
 
 def _imported(tree: ast.Module) -> Iterator[str]:
-    """The core's modules that a source names in `from … import`, anywhere in it."""
+    """The core's modules that a source names in `from … import`, anywhere in it.
+
+    Raises:
+        ValueError: It names one in another way, and would be taken for one that it does not use.
+    """
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(_PURE):
-            yield str(node.module)
+        relative = False
+        if isinstance(node, ast.ImportFrom):
+            names, relative = [node.module or ""], bool(node.level)
+            if not relative and names[0].startswith(_PURE):
+                yield names[0]
+                continue
+        elif isinstance(node, ast.Import):
+            names = [one.name for one in node.names]
+        else:
+            continue
+        if relative or any(f"{name}.".startswith(_PURE) for name in names):
+            raise ValueError(f"line {node.lineno}: write `from package.module import …`")
 
 
 def bare_code(source: str, tree: ast.Module | None = None) -> str:
@@ -82,12 +96,14 @@ def bare_code(source: str, tree: ast.Module | None = None) -> str:
 
     `tree`: the same parsed, where somebody has done so.
     """
+    written = source.split("\n")  # as Python counts them: some letters break lines for others
     dropped = {
         line
         for node in ast.walk(tree or ast.parse(source))
         if isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Constant)
         and isinstance(node.value.value, str)
+        and not written[node.lineno - 1][: node.col_offset].strip()  # or code stands before it
         for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
     }
     comments = {
@@ -97,9 +113,7 @@ def bare_code(source: str, tree: ast.Module | None = None) -> str:
     }
     ends = dict(comments)  # a line has one comment at most, and it ends the line
     lines = (
-        line[: ends.get(number)]
-        for number, line in enumerate(source.splitlines(), 1)
-        if number not in dropped
+        line[: ends.get(number)] for number, line in enumerate(written, 1) if number not in dropped
     )
     return "\n".join(line.rstrip() for line in lines if line.strip())
 

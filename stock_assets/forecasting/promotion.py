@@ -41,6 +41,8 @@ class ModelVersion:
             anew, stay what they were.
         intervals_approved: Its intervals, by the gate.
         fingerprint: Of the training that it was made of.
+        month: Whose version it is. Of two that know the same data, that of the later month serves,
+            in whatever order they were registered.
     """
 
     trained_through: date
@@ -50,6 +52,7 @@ class ModelVersion:
     promotions: tuple[Promotion, ...] = ()
     intervals_approved: bool = False
     fingerprint: str = field(default="", compare=False)
+    month: str = field(default="", compare=False)
 
     def is_approved(self, part: Part) -> bool:
         return self.approved if part == POINT else self.intervals_approved
@@ -83,10 +86,10 @@ class Succession:
 
 def _able(
     versions: Iterable[ModelVersion], session: date, part: Part
-) -> list[tuple[Promotion, int, ModelVersion]]:
+) -> list[tuple[Promotion, tuple[str, int], ModelVersion]]:
     """What may serve a session, with when it came to do so: the greatest serves."""
     return [
-        (decided, version.version, version)
+        (decided, (version.month, version.version), version)
         for version in versions
         for decided in _decisions(version, part)
         if decided.after < session

@@ -45,9 +45,14 @@ class Range:
 
 
 def plan_range(
-    settings: Settings, partitions: Partitions, lineage: Lineage, first: date, last: date
+    settings: Settings,
+    partitions: Partitions,
+    lineage: Lineage,
+    first: date,
+    last: date,
+    also: Collection[str] = (),
 ) -> Range:
-    """What the target sessions from `first` to `last` need.
+    """What the target sessions from `first` to `last` need, and months that are wanted anyway.
 
     Raises:
         SettingsError: No session lies in the range, or the source has none of it.
@@ -68,7 +73,9 @@ def plan_range(
 
     forecasts = since(targets[0], settings.horizon)
     serving = {month_key(session) for session in forecasts}
-    months = tuple(lineage.rules.months.with_lenders(serving))
+    begin, end = month_key(partitions.first), max(serving)
+    wanted_months = serving | {month for month in also if begin <= month <= end}
+    months = tuple(lineage.rules.months.with_lenders(wanted_months))
     oldest = months_before(month_of(months[0]), settings.train_months)
     # Models learn from the months before, intervals from the sessions before.
     history = since(targets[0], settings.horizon + adaptive_history(settings.horizon))
@@ -83,6 +90,8 @@ def extent(
     stored: Mapping[str, Collection[str]],
 ) -> Range | None:
     """What a dataset ought to hold: all from its first stored forecast on, without a hole.
+
+    Versions of earlier months that are stored are among it, as they may judge those after them.
 
     Up to the newest session of a source that goes on, else up to the newest that anything is stored
     of. None where there is nothing to go by.
@@ -107,4 +116,5 @@ def extent(
         return None
     first = date.fromisoformat(min(forecasts)) if forecasts else last
     later = partitions.calendar.window_from(first, settings.horizon + 1)
-    return plan_range(settings, partitions, lineage, min(later[-1], last), last)
+    months = stored.get(Asset.REGISTERED_VERSION, ())
+    return plan_range(settings, partitions, lineage, min(later[-1], last), last, months)

@@ -70,6 +70,7 @@ def as_version(found: "MlflowVersion | RegisteredRow") -> ModelVersion:
         ),
         intervals_approved=intervals,
         fingerprint=found.tags.get(FINGERPRINT_TAG, ""),
+        month=found.tags.get("month", ""),
     )
 
 

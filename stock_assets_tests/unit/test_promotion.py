@@ -51,6 +51,15 @@ def test_of_two_trained_through_the_same_session_the_later_registered_serves():
     assert version_for(versions, date(2012, 10, 1)) == versions[1]
 
 
+def test_a_month_serves_before_a_retrain_of_the_month_before_that_knows_as_much():
+    october = replace(version(7, date(2012, 9, 28)), month="2012-10")
+    # Trained again through the last session of its month, and registered later.
+    september = replace(version(9, date(2012, 9, 28)), month="2012-09")
+    for versions in ([october, september], [september, october]):
+        assert version_for(versions, date(2012, 10, 1)) == october
+        assert Succession(versions, POINT).on(date(2012, 10, 1)) == october
+
+
 def test_a_promoted_version_serves_after_its_promotion_until_a_newer_one_is_approved():
     old, new = version(1, date(2012, 8, 31)), version(2, date(2012, 9, 28))
     promoted = replace(old, promotions=(Promotion(date(2012, 10, 10), "T10"),))
