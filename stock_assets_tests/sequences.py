@@ -199,7 +199,10 @@ class Sequence(RuleBasedStateMachine):
 @contextmanager
 def worlds_in(folder: Path) -> Iterator[Worlds]:
     with pytest.MonkeyPatch.context() as patch:
-        yield Worlds(folder, patch)
+        worlds = Worlds(folder, patch)
+        # Entered, or Dagster would look into the instance of a test before.
+        with worlds.instance:
+            yield worlds
 
 
 def run_sequences(worlds: Worlds, examples: int, steps: int, *, derandomize: bool) -> None:
