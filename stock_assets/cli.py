@@ -1,63 +1,26 @@
-"""The `stock-assets` command: reads arguments, calls `commands`, turns errors into one line.
+"""The `stock-assets` command: reads arguments and calls `commands`.
 
 Results go to standard output, progress and logs to standard error.
 """
 
-import json
 import os
 import sys
 import warnings
-from collections.abc import Callable
-from datetime import date, datetime
-from functools import wraps
+from datetime import datetime
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
 
 import click
 
-from stock_assets.backfill.interrupts import noted_interrupts
+from stock_assets.cli_options import (
+    DATE,
+    day,
+    print_found,
+    print_json,
+    range_options,
+    reported,
+    settings_of,
+)
 from stock_assets.environment import load_checkout_settings
-from stock_assets.errors import StockAssetsError
-from stock_assets.local.own_folder import refusal
-from stock_assets.settings import Settings
-
-P = ParamSpec("P")
-R = TypeVar("R")
-_DATE = click.DateTime(["%Y-%m-%d"])
-
-
-def _day(value: datetime | None) -> date | None:
-    return value.date() if value else None
-
-
-def _reported(command: Callable[P, R]) -> Callable[P, R]:
-    """Our own errors, and files that the system refuses, end in one line and exit code 1.
-
-    Also from within a Dagster step.
-    """
-
-    @wraps(command)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            with noted_interrupts():
-                return command(*args, **kwargs)
-        except StockAssetsError as error:
-            raise click.ClickException(str(error)) from error
-        except (
-            PermissionError,
-            FileExistsError,
-            NotADirectoryError,
-            IsADirectoryError,
-        ) as error:
-            raise click.ClickException(refusal(error)) from error
-        except KeyboardInterrupt:
-            raise click.ClickException("interrupted; what was stored stays, run again") from None
-
-    return wrapped
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    click.echo(json.dumps(value, default=str, allow_nan=False))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -69,29 +32,9 @@ def main() -> None:
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "500")
 
 
-def _range_options(command: Callable[P, R]) -> Callable[P, R]:
-    for option in (
-        click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output."),
-        click.option("--to", "last", type=_DATE, help="Last target session (default: the newest)."),
-        click.option(
-            "--from", "first", type=_DATE, help="First target session (default: six months)."
-        ),
-        click.option("--tickers", help="Comma-separated (default: the source's)."),
-        click.option("--source", help="sample, yahoo or files."),
-        click.option("--fresh", is_flag=True, help="Models, forecasts and scores anew."),
-    ):
-        command = option(command)
-    return command
-
-
-def _settings(source: str | None, tickers: str | None, family: str | None = None) -> Settings:
-    given = {"source": source, "tickers": tickers, "model_family": family}
-    return load_checkout_settings(**{name: value for name, value in given.items() if value})
-
-
 @main.command()
-@_range_options
-@_reported
+@range_options
+@reported
 def run(
     first: datetime | None,
     last: datetime | None,
@@ -105,9 +48,9 @@ def run(
     from stock_assets.commands.run import show
     from stock_assets.commands.tables import forecast_rows
 
-    result = run_range(_settings(source, tickers), _day(first), _day(last), fresh, report=True)
+    result = run_range(settings_of(source, tickers), day(first), day(last), fresh, report=True)
     if as_json:
-        _print_json(result | {"newest_forecasts": forecast_rows(result["newest_forecasts"])})
+        print_json(result | {"newest_forecasts": forecast_rows(result["newest_forecasts"])})
     else:
         show(result)
         click.echo(f"Report: {result['report']}")
@@ -115,9 +58,9 @@ def run(
 
 
 @main.command()
-@_range_options
+@range_options
 @click.option("--family", help="Point model; each has versions of its own.")
-@_reported
+@reported
 def backtest(
     first: datetime | None,
     last: datetime | None,
@@ -131,10 +74,10 @@ def backtest(
     from stock_assets.commands.run import run as run_range
     from stock_assets.commands.tables import print_table, score_lines, score_table
 
-    result = run_range(_settings(source, tickers, family), _day(first), _day(last), fresh)
+    result = run_range(settings_of(source, tickers, family), day(first), day(last), fresh)
     del result["newest_forecasts"]
     if as_json:
-        _print_json(result)
+        print_json(result)
         return
     print_table(score_table("month", result["by_month"]))
     print_table(score_table("ticker", result["by_ticker"]))
@@ -142,86 +85,74 @@ def backtest(
 
 
 @main.command()
-@click.option("--session", type=_DATE, help="Forecast from this session's close (default: newest).")
+@click.option("--session", type=DATE, help="Forecast from this session's close (default: newest).")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-@_reported
+@reported
 def forecast(session: datetime | None, as_json: bool) -> None:
     """The newest stored forecasts, as a table."""
     from stock_assets.commands.forecast import stored_forecasts
     from stock_assets.commands.tables import forecast_rows, forecast_table, print_table
 
-    forecasts = stored_forecasts(load_checkout_settings(), _day(session))
+    forecasts = stored_forecasts(load_checkout_settings(), day(session))
     if as_json:
-        _print_json({"forecasts": forecast_rows(forecasts)})
+        print_json({"forecasts": forecast_rows(forecasts)})
     else:
         print_table(forecast_table(forecasts))
 
 
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-@_reported
+@reported
 def status(as_json: bool) -> None:
     """What is stored and what is due, with reasons; what the next run will do. Changes nothing."""
     from stock_assets.commands.status import dataset_status, lines
 
     found = dataset_status(load_checkout_settings())
-    if as_json:
-        _print_json(found)
-    else:
-        click.echo("\n".join(lines(found)))
+    print_found(found, lines, as_json)
 
 
 @main.command()
 @click.option("--kept", help="The hash of a head that you kept: it must be there still.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-@_reported
+@reported
 def verify(kept: str | None, as_json: bool) -> None:
     """Whether issued forecasts are what was issued; exits with 1 where one is not."""
     from stock_assets.commands.verify import lines, verify_record
 
     found = verify_record(load_checkout_settings(), kept)
-    if as_json:
-        _print_json(found)
-    else:
-        click.echo("\n".join(lines(found)))
+    print_found(found, lines, as_json)
     if not found["ok"]:
         sys.exit(1)
 
 
 @main.command()
-@click.option("--at", "target", type=_DATE, required=True, help="The target session.")
+@click.option("--at", "target", type=DATE, required=True, help="The target session.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-@_reported
+@reported
 def served(target: datetime, as_json: bool) -> None:
     """Which versions' points and intervals users had for a session, by the record."""
     from stock_assets.commands.served import lines, served_at
 
     found = served_at(load_checkout_settings(), target.date())
-    if as_json:
-        _print_json(found)
-    else:
-        click.echo("\n".join(lines(found)))
+    print_found(found, lines, as_json)
 
 
 @main.command()
-@click.option("--from", "first", type=_DATE, help="First target session (default: of all).")
-@click.option("--to", "last", type=_DATE, help="Last target session (default: of all).")
+@click.option("--from", "first", type=DATE, help="First target session (default: of all).")
+@click.option("--to", "last", type=DATE, help="Last target session (default: of all).")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-@_reported
+@reported
 def reconcile(first: datetime | None, last: datetime | None, as_json: bool) -> None:
     """Issued forecasts beside hindsight: each difference with its cause."""
     from stock_assets.commands.reconcile import lines, reconcile_record
 
-    found = reconcile_record(load_checkout_settings(), _day(first), _day(last))
-    if as_json:
-        _print_json(found)
-    else:
-        click.echo("\n".join(lines(found)))
+    found = reconcile_record(load_checkout_settings(), day(first), day(last))
+    print_found(found, lines, as_json)
 
 
 @main.command()
-@click.option("--from", "first", type=_DATE, help="First target session (default: six months).")
-@click.option("--to", "last", type=_DATE, help="Last target session (default: the newest).")
+@click.option("--from", "first", type=DATE, help="First target session (default: six months).")
+@click.option("--to", "last", type=DATE, help="Last target session (default: the newest).")
 @click.option("--tickers", help="Comma-separated (default: all with a forecast).")
 @click.option(
     "-o",
@@ -229,7 +160,7 @@ def reconcile(first: datetime | None, last: datetime | None, as_json: bool) -> N
     type=click.Path(dir_okay=False, path_type=Path),
     help="Default: var/reports/<dataset>.html.",
 )
-@_reported
+@reported
 def report(
     first: datetime | None, last: datetime | None, tickers: str | None, output: Path | None
 ) -> None:
@@ -238,13 +169,13 @@ def report(
     from stock_assets.resources.report_rows import Asked
     from stock_assets.settings import distinct
 
-    asked = Asked(_day(first), _day(last), distinct((tickers or "").split(",")))
+    asked = Asked(day(first), day(last), distinct((tickers or "").split(",")))
     click.echo(write_report(load_checkout_settings(), asked, output))
 
 
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-@_reported
+@reported
 def doctor(as_json: bool) -> None:
     """Checks settings, source, store, registry, metrics, channels; exits with 1 if one is ill."""
     from stock_assets.commands.doctor import diagnose
@@ -252,7 +183,7 @@ def doctor(as_json: bool) -> None:
     findings = diagnose(load_checkout_settings())
     well = all(finding.ok for finding in findings)
     if as_json:
-        _print_json({"ok": well, "findings": [vars(finding) for finding in findings]})
+        print_json({"ok": well, "findings": [vars(finding) for finding in findings]})
     else:
         for finding in findings:
             click.echo(f"{'ok' if finding.ok else 'WRONG':<6} {finding.part:<9} {finding.detail}")
@@ -261,7 +192,7 @@ def doctor(as_json: bool) -> None:
 
 
 @main.command()
-@_reported
+@reported
 def mend() -> None:
     """Looks at every stored object; sets aside what is damaged and makes it again."""
     from stock_assets.commands.mend import mend as mend_objects
@@ -270,7 +201,7 @@ def mend() -> None:
 
 
 @main.command("notify-test")
-@_reported
+@reported
 def notify_test() -> None:
     """Sends a test message to every channel of STOCK_ASSETS_NOTIFY_URLS."""
     from stock_assets.commands.notify import send_test
@@ -281,7 +212,7 @@ def notify_test() -> None:
 
 @main.command()
 @click.argument("name", type=click.Choice(["prepare", "train", "register", "forecast", "evaluate"]))
-@_reported
+@reported
 def stage(name: str) -> None:
     """One stage by hand, for the newest session or month."""
     from stock_assets.commands.stage import run_stage
@@ -291,7 +222,7 @@ def stage(name: str) -> None:
 
 @main.command()
 @click.argument("version", type=int)
-@_reported
+@reported
 def promote(version: int) -> None:
     """Lets a version forecast from now on, until a newer one is approved."""
     from stock_assets.commands.promotion import promote_version
@@ -300,7 +231,7 @@ def promote(version: int) -> None:
 
 
 @main.command()
-@_reported
+@reported
 def rollback() -> None:
     """Takes back the version that came to serve last: those before it serve again."""
     from stock_assets.commands.promotion import roll_back
@@ -312,14 +243,14 @@ def rollback() -> None:
 @click.option("--keep-days", type=click.IntRange(1), default=90, show_default=True)
 @click.option("--dry-run", is_flag=True, help="Says what would go.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-@_reported
+@reported
 def prune(keep_days: int, dry_run: bool, as_json: bool) -> None:
     """Deletes logs of old runs, ticks, journals and damaged files that were moved aside."""
     from stock_assets.commands.prune import prune as prune_old
 
     found = prune_old(load_checkout_settings(), keep_days, dry_run=dry_run)
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
         click.echo(
             f"{'would delete' if dry_run else 'deleted'} of before {found['before']}: logs of"
@@ -329,7 +260,7 @@ def prune(keep_days: int, dry_run: bool, as_json: bool) -> None:
 
 
 @main.command()
-@_reported
+@reported
 def ui() -> None:
     """Dagster's and MLflow's pages on this machine, until Ctrl-C."""
     from stock_assets.commands.pages import serve_pages
@@ -340,7 +271,7 @@ def ui() -> None:
 @main.command()
 @click.option("--host", default="127.0.0.1", help="Address to listen on.", show_default=True)
 @click.option("--port", type=int, help="Default: STOCK_ASSETS_EXPORTER_PORT, 9108.")
-@_reported
+@reported
 def exporter(host: str, port: int | None) -> None:
     """Dagster's health for Prometheus to scrape, until Ctrl-C."""
     from stock_assets.commands.exporter import serve_metrics
@@ -350,7 +281,7 @@ def exporter(host: str, port: int | None) -> None:
 
 
 @main.command()
-@_reported
+@reported
 def monitor() -> None:
     """Prometheus, Pushgateway, Alertmanager and the exporter on this machine, until Ctrl-C."""
     from stock_assets.commands.monitor import serve_monitor
@@ -359,7 +290,7 @@ def monitor() -> None:
 
 
 @main.command()
-@_reported
+@reported
 def down() -> None:
     """Ends pages and monitor, and what a killed run, page or monitor left behind."""
     from stock_assets.commands.down import stop_all

@@ -67,7 +67,7 @@ def with_objects_mended(project: Project, work: Callable[[], T]) -> T:
     Raises:
         DamagedObjectError: Something that no asset is made of, or that is damaged again.
     """
-    aside = _Aside(project)
+    aside = Aside(project)
     while True:
         try:
             return work()
@@ -75,7 +75,7 @@ def with_objects_mended(project: Project, work: Callable[[], T]) -> T:
             aside.move(error.damaged)
 
 
-class _Aside:
+class Aside:
     """Moves damaged objects to where nothing is read from: they are missing from then on."""
 
     def __init__(self, project: Project) -> None:
@@ -106,7 +106,7 @@ class _Execution:
         self._plan: Plan | None = None
         self._known = 0
         self._answered: dict[str, frozenset[str]] = {}
-        self._aside = _Aside(project)
+        self._aside = Aside(project)
 
     def plan(self) -> Plan:
         """The plan as of the last thing that was stored."""
@@ -118,12 +118,9 @@ class _Execution:
                     {object_path(*key): why for key, why in self._plan.damaged.items()}
                 )
                 self._wanted = self._wanted.with_keys(self._project.lost)
-                return self.plan_anew()
+                self._plan = None
+                return self.plan()
         return self._plan
-
-    def plan_anew(self) -> Plan:
-        self._plan = None
-        return self.plan()
 
     def round(self) -> bool:
         """Every stage once; whether anything was made."""

@@ -26,12 +26,13 @@ from stock_assets.local.sqlite_files import refuse_unusable
 from stock_assets.partitions import Partitions, range_tags
 from stock_assets.planning.extent import Range, plan_range
 from stock_assets.planning.lineage import Lineage
-from stock_assets.planning.plan import Plan, Wanted
+from stock_assets.planning.plan import Plan, Wanted, make_plan
 from stock_assets.planning.work import neighbouring_ranges
-from stock_assets.resources.current_plan import current_plan
+from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.object_store import ObjectStore, open_store
 from stock_assets.resources.price_history import PriceHistory
 from stock_assets.resources.prices import Prices, open_prices
+from stock_assets.resources.stored_state import stored_state
 from stock_assets.resources.writer_lease import Lease, writing
 from stock_assets.settings import Settings
 
@@ -73,16 +74,10 @@ class Project:
 
         `answered`: by session, tickers whose prices are not asked for again.
         """
-        tickers = self.prices.tickers
-        return current_plan(
-            self.settings,
-            self.partitions,
-            self.lineage,
-            self.store,
-            tickers,
-            wanted,
-            answered=answered,
-        )
+        stored = stored_state(self.store, wanted, is_live=self.partitions.is_live)
+        stored = stored.with_asked(answered or {})
+        versions = ModelRegistry(self.settings, self.store).versions()
+        return make_plan(self.lineage, stored, wanted, versions, self.prices.tickers)
 
 
 def _say(what: str) -> None:

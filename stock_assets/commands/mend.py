@@ -6,13 +6,14 @@ found here alone.
 
 import sys
 
-from stock_assets.backfill.execution import bring_up_to_date, with_objects_mended
+from stock_assets.backfill.execution import Aside, bring_up_to_date, with_objects_mended
 from stock_assets.backfill.mended_models import mend_models
 from stock_assets.backfill.progress import Progress
 from stock_assets.backfill.project import open_project
 from stock_assets.errors import SourceError
 from stock_assets.planning.extent import extent
 from stock_assets.planning.lineage import IN_ORDER
+from stock_assets.planning.plan import Wanted
 from stock_assets.resources.damage import find_damaged
 from stock_assets.resources.stored_state import listed_objects
 from stock_assets.settings import Settings
@@ -24,15 +25,12 @@ def mend(settings: Settings) -> str:
         stored = listed_objects(project.store)
         wanted = extent(settings, project.partitions, project.lineage, stored)
         number, damaged = find_damaged(project.store, IN_ORDER)
-        for path in damaged:
-            aside = project.store.set_aside(path)
-            print(f"note: {path} is damaged: moved to {aside}, it is made again", file=sys.stderr)
+        Aside(project).move(damaged)
         progress = Progress()
 
         def mended() -> None:
             mend_models(project, progress)
-            if wanted:
-                bring_up_to_date(project, wanted.wanted(), progress)
+            bring_up_to_date(project, wanted.wanted() if wanted else Wanted({}), progress)
 
         try:
             with_objects_mended(project, mended)

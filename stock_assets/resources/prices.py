@@ -8,7 +8,6 @@ from datetime import date
 import polars as pl
 
 from stock_assets.errors import EmptyAnswerError, InvalidFileError, SettingsError, SourceError
-from stock_assets.market.bars import empty_bars
 from stock_assets.market.membership import Membership
 from stock_assets.market.off_session import (
     OFF_SESSION_SCHEMA,
@@ -74,17 +73,6 @@ class Prices:
                 f" {sessions[0]}..{sessions[-1]}{apart}; check the tickers and the range"
             )
         return Answer(wanted, failure, off_session)
-
-    def fetch_or_none(self, tickers: Sequence[str], sessions: Sequence[date]) -> pl.DataFrame:
-        """The same bars, or no rows where the source has none: tickers may be listed later.
-
-        Raises:
-            SourceError: The source did not say what it has.
-        """
-        try:
-            return self.fetch(tickers, sessions).bars
-        except EmptyAnswerError:
-            return empty_bars()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """What the plan needs to know of a store: the stamps of all objects, and what people asked for."""
 
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from stock_assets.asset_keys import Asset
@@ -25,7 +24,6 @@ def stored_state(
     wanted: Wanted | None = None,
     *,
     is_live: bool,
-    objects: Mapping[str, Mapping[str, StoredObject]] | None = None,
 ) -> Stored:
     """The state of a store.
 
@@ -33,7 +31,6 @@ def stored_state(
         store: Where.
         wanted: Keys that requests are looked up for; left out: all that are stored.
         is_live: Whether forecasts without a stamp may have been issued.
-        objects: A listing that was made before.
     """
     index = StampIndex(store)
 
@@ -41,8 +38,7 @@ def stored_state(
         # The server takes its time to list, which is enough to read the index meanwhile.
         with ThreadPoolExecutor(1) as pool:
             known = pool.submit(index.known, asset)
-            listed = objects[asset] if objects else stored_partitions(store, asset)
-            return index.look_up(asset, listed, known.result())
+            return index.look_up(asset, stored_partitions(store, asset), known.result())
 
     with ThreadPoolExecutor(len(IN_ORDER)) as pool:
         found = dict(zip(IN_ORDER, pool.map(look_up, IN_ORDER), strict=True))

@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 import urllib.parse
 import urllib.request
@@ -33,13 +32,14 @@ from stock_assets.commands.monitor import MonitorAddresses, monitor_folder, moni
 from stock_assets.definitions import build_definitions
 from stock_assets.forecasting.forecast import ServedModel
 from stock_assets.forecasting.promotion import ModelVersion
-from stock_assets.local.processes import running, stop_group
+from stock_assets.local.processes import running
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import CHECKOUT, QUICK, make_home
 from stock_assets_tests.dagster_runs import leave_run
 from stock_assets_tests.filled import fill
 from stock_assets_tests.loopback import Inbox, inbox
+from stock_assets_tests.services.daemon import binary, start_daemon
 from stock_assets_tests.services.queries import PANEL_QUERIES, RULES, selectors_of
 
 FIRST = date(2012, 3, 1)
@@ -216,7 +216,7 @@ def tell_the_story(
         old = sessions[sessions.index("2013-02-01") - 200 : sessions.index("2013-02-01")]
     world.live_day(CALM, worse=False)
     turn_sensor_on(world)
-    daemon = start_daemon(world, stack)
+    daemon = start_daemon(world.home, stack)
 
     def judged(session: str) -> Callable[[], bool]:
         return lambda: f'"newest_session":"{session}"' in cursor(world)
@@ -247,12 +247,12 @@ def tell_the_story(
         where = world.home / "monitor/alertmanager"
         again = running(f"{name}_again", command, monitor_folder(world.settings), {}, where)
         stack.enter_context(again)
-    daemon = start_daemon(world, stack)
+    daemon = start_daemon(world.home, stack)
     wait_until(judged(STILL), "the sensor did not go on")
     world.live_day(BETTER, worse=False)
     wait_until(judged(BETTER), "the sensor did not go on")
     kill(daemon)
-    daemon = start_daemon(world, stack)
+    daemon = start_daemon(world.home, stack)
     world.live_day(WELL, worse=False)
     wait_until(lambda: len(world.told) >= 2, "no recovery arrived at the webhook")
     wait_until(lambda: len(world.slack_titles) >= 2, "no recovery arrived at Slack")
@@ -276,27 +276,10 @@ def turn_sensor_on(world: World) -> None:
     )
 
 
-def start_daemon(world: World, stack: ExitStack) -> "subprocess.Popen[bytes]":
-    log = stack.enter_context((world.home / "daemon.log").open("ab"))
-    daemon = subprocess.Popen(
-        [binary("dagster-daemon"), "run", "-w", "workspace.yaml"],
-        cwd=world.home,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    stack.callback(stop_group, daemon.pid)
-    return daemon
-
-
 def kill(process: "subprocess.Popen[bytes]") -> None:
     """SIGKILL for it and all that it started."""
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-
-
-def binary(name: str) -> str:
-    return str(Path(sys.executable).with_name(name))
 
 
 def cursor(world: World) -> str:

@@ -7,7 +7,6 @@ their clock is moved from morning to morning, and the sample is a source that go
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -23,12 +22,12 @@ import pytest
 from stock_assets.backfill.execution import bring_up_to_date
 from stock_assets.backfill.progress import Progress
 from stock_assets.backfill.project import open_project
-from stock_assets.local.processes import stop_group
 from stock_assets.planning.lineage import SESSION_ASSETS
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import CHECKOUT, QUICK, make_home
 from stock_assets_tests.loopback import Inbox, inbox
 from stock_assets_tests.services import moved_clock
+from stock_assets_tests.services.daemon import binary, start_daemon
 
 FIRST, BEFORE = date(2012, 9, 4), date(2013, 2, 13)
 FAILED = ["2013-02-14", "2013-02-15", "2013-02-19"]  # Monday 18th was a holiday
@@ -95,22 +94,6 @@ class World:
                     return f'"newest_session":"{session}"' in cursor.replace(" ", "")
         return False
 
-    def start_daemon(self, stack: ExitStack) -> "subprocess.Popen[bytes]":
-        log = stack.enter_context((self.home / "daemon.log").open("ab"))
-        daemon = subprocess.Popen(
-            [binary("dagster-daemon"), "run", "-w", "workspace.yaml"],
-            cwd=self.home,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        stack.callback(stop_group, daemon.pid)
-        return daemon
-
-
-def binary(name: str) -> str:
-    return str(Path(sys.executable).with_name(name))
-
 
 def wait_until(condition: Callable[[], object], complaint: str) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -168,7 +151,7 @@ def tell_the_story(world: World, stack: ExitStack) -> None:
             timeout=120,
         )
     (world.home / "down").touch()
-    daemon = world.start_daemon(stack)
+    daemon = start_daemon(world.home, stack)
     wait_until(lambda: world.has_judged(str(BEFORE)), "the sensor did not judge")
     ticks = ("2013-02-15T06:30:01", "2013-02-15T07:00:01", "2013-02-16T06:30:01")
     for number, moment in enumerate((*ticks, "2013-02-20T06:30:01"), 1):
@@ -181,7 +164,7 @@ def tell_the_story(world: World, stack: ExitStack) -> None:
     (world.home / "down").unlink()
     world.seen["before"] = list(world.told)
     world.at("2013-02-22T06:40")
-    world.start_daemon(stack)
+    start_daemon(world.home, stack)
     wait_until(lambda: world.runs("SUCCESS"), "no run succeeded")
     wait_until(lambda: len(world.told) == 2, "nobody was told that it is over")
     world.at("2013-02-22T09:30:01")
