@@ -15,6 +15,9 @@ CHECKOUT = Path(__file__).parents[1]
 
 # Once, before anything draws: matplotlib would keep its list of fonts in the home folder.
 os.environ.setdefault("MPLCONFIGDIR", str(CHECKOUT / "var" / "matplotlib"))
+# Before a test imports MLflow, which would else write an identity into the home folder.
+_NO_TELEMETRY = "MLFLOW_DISABLE_TELEMETRY"
+os.environ[_NO_TELEMETRY] = "true"
 
 # Small enough for seconds, large enough that every part does its work.
 QUICK = {
@@ -32,6 +35,8 @@ QUICK = {
 def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No setting of the developer's machine reaches a test."""
     for name in os.environ:
+        if name == _NO_TELEMETRY:
+            continue
         if name.startswith(("STOCK_ASSETS_", "DAGSTER_", "MLFLOW_", "AWS_")):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
