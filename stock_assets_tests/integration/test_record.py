@@ -7,6 +7,7 @@ import io
 import json
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -30,17 +31,27 @@ from stock_assets_tests.simulated_prices import simulated_bars
 
 XNYS = load_calendar("XNYS")
 TICKERS = 3
+# Random walks and the normal distribution are all it takes.
+NOTHING_TRAINED = {"min_train_sessions": 1000}
 
 
 class Live:
     """A dataset of files that go on, with its last four sessions issued and the one before not."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        newest: date | None = None,
+        history: int = 110,
+        **given: Any,
+    ) -> None:
+        """The newest session left out: of today. `given`: settings."""
         self.prices = folder / "prices.parquet"
         self.objects = folder / "objects" / "live"
         self.home = make_home(folder / "home")
-        first = XNYS.offset(XNYS.last_before(datetime.now(UTC).date()), -110)
-        simulated_bars(XNYS, str(first), 111, TICKERS, 5).write_parquet(self.prices)
+        last = newest or XNYS.last_before(datetime.now(UTC).date())
+        first = XNYS.offset(last, -history)
+        simulated_bars(XNYS, str(first), history + 1, TICKERS, 5).write_parquet(self.prices)
         self.settings = Settings(
             home=self.home,
             store_uri=f"file://{folder / 'objects'}",
@@ -48,8 +59,8 @@ class Live:
             dataset="live",
             files_uri=str(self.prices),
             first_session=first,
-            # No month can be trained: random walks and the normal distribution are all it takes.
-            **QUICK | {"min_train_sessions": 1000},
+            last_session=newest,
+            **QUICK | (given or NOTHING_TRAINED),
         )
         self.newest = load_partitions(self.settings).newest
         self.sessions = [
@@ -73,10 +84,9 @@ class Live:
             run_partitions(project, DAILY_JOB, assets, self.sessions, keys, 100)
 
     def says(self, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> dict[str, object]:
-        given = self.settings.model_dump(include={"store_uri", "source", "dataset", "files_uri"})
-        for name, value in (given | {"first_session": self.settings.first_session}).items():
+        given = self.settings.model_dump(exclude_defaults=True, exclude={"home"})
+        for name, value in given.items():
             monkeypatch.setenv(f"STOCK_ASSETS_{name.upper()}", str(value))
-        monkeypatch.setenv("STOCK_ASSETS_MIN_TRAIN_SESSIONS", "1000")
         monkeypatch.chdir(self.home)
         done = CliRunner().invoke(main, [*arguments, "--json"])
         assert done.exit_code == 0, done.output
@@ -87,8 +97,13 @@ class Live:
 
 @pytest.fixture
 def live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Live:
+    return going_on(monkeypatch, tmp_path)
+
+
+def going_on(monkeypatch: pytest.MonkeyPatch, folder: Path, *given: Any, **settings: Any) -> Live:
+    """A `Live` on the morning before the second session from its end opened."""
     monkeypatch.setattr(FilesSource, "last_session", lambda _: None)
-    made = Live(tmp_path)
+    made = Live(folder, *given, **settings)
     coming = XNYS.offset(made.newest, -2)
 
     def opens_at(_: ExchangeCalendar, session: date) -> datetime:

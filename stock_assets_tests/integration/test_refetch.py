@@ -1,6 +1,7 @@
 """A price that the source revised: what the schedules make again of it, and what they do not."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -8,9 +9,7 @@ import pytest
 
 from stock_assets.backfill.project import open_project
 from stock_assets.commands.run import run
-from stock_assets_tests.integration.test_record import XNYS, Live, live, revise
-
-__all__ = ["live"]
+from stock_assets_tests.integration.test_record import XNYS, Live, going_on, revise
 
 
 def tick(of: Live, schedule: str) -> list[tuple[set[str], str, str]]:
@@ -39,12 +38,16 @@ def tick(of: Live, schedule: str) -> list[tuple[set[str], str, str]]:
 
 
 def test_a_revised_price_makes_again_the_features_and_scores_that_hold_it_and_nothing_else(
-    live: Live,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ):
+    """With months that were trained on sessions before the revised one: they stay as they are."""
+    settings = {"train_months": 3, "min_train_sessions": 30, "retune_months": 1}
+    live = going_on(monkeypatch, tmp_path, date(2013, 2, 20), 160, **settings)
     run(live.settings, XNYS.offset(live.newest, -3), live.newest)
     assert tick(live, "daily") == []
     before = everything(live)
+    assert "registered_version/month=2013-02/value.json" in before
     assert tick(live, "refetch") == [({"raw_prices"}, live.sessions[0], live.sessions[-1])]
     assert tick(live, "daily") == []  # the source said what it had said
 
