@@ -89,6 +89,10 @@ class Page:
     def type(self, text: str) -> None:
         self.call("Input.insertText", text=text)
 
+    def seen(self) -> bytes:
+        """What fits the window, as a PNG; lists that only draw what fits it stay as they are."""
+        return base64.b64decode(self.call("Page.captureScreenshot")["data"])
+
     def picture(self, height: int | None = None) -> bytes:
         """The whole page, or its top, as a PNG."""
         size = self.call("Page.getLayoutMetrics")["cssContentSize"]
