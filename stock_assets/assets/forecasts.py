@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from stock_assets.asset_keys import Asset
+from stock_assets.asset_keys import Asset, asset_key
 from stock_assets.assets.attributes import FORECASTS, by_session, preview, show_each, show_newest
 from stock_assets.assets.live_metrics import CHECKS, publish_scores
 from stock_assets.forecasting.evaluation import (
@@ -119,7 +119,7 @@ def _daily_forecast(settings: Settings, partitions: Partitions) -> dg.AssetsDefi
                     "intervals_version",
                 )
             ),
-            report=dg.MetadataValue.asset(dg.AssetKey(Asset.FORECAST_REPORT)),
+            report=dg.MetadataValue.asset(asset_key(settings.dataset_name, Asset.FORECAST_REPORT)),
         )
         show_each(context, _by_session(value))
         return dg.MaterializeResult(

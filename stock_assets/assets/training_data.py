@@ -13,6 +13,7 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
+from stock_assets.asset_keys import asset_name
 from stock_assets.assets.attributes import PARQUET, by_month, show_each
 from stock_assets.deployment import training_months
 from stock_assets.errors import SettingsError
@@ -119,7 +120,7 @@ def training_data_assets(settings: Settings, partitions: Partitions) -> list[dg.
                     )
                 extents[month] = _extent(rows)
                 if config.train_through:
-                    asset = context.asset_key.to_user_string()
+                    asset = asset_name(context.asset_key)
                     stamper.mark(asset, month, **{THROUGH: str(through)})
                 yield month, rows
             show_each(context, extents)

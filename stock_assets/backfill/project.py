@@ -14,6 +14,7 @@ import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 from yaml import YAMLError
 
+from stock_assets.asset_keys import asset_key
 from stock_assets.automation.jobs import COMMAND_TAG, DATASET_TAG
 from stock_assets.backfill.interrupts import noted_interrupts
 from stock_assets.backfill.killed import living_command
@@ -220,6 +221,7 @@ def _run_range(
     last: str,
     config: Mapping[str, Mapping[str, Any]],
 ) -> None:
+    dataset = project.settings.dataset_name
     try:
         job.execute_in_process(
             instance=project.instance,
@@ -229,11 +231,11 @@ def _run_range(
                 "loggers": {"console": {}},
                 "ops": {asset: {"config": dict(given)} for asset, given in config.items()},
             },
-            asset_selection=[dg.AssetKey(asset) for asset in assets],
+            asset_selection=[asset_key(dataset, asset) for asset in assets],
             tags={
                 **range_tags(first, last),
                 COMMAND_TAG: project.command,
-                DATASET_TAG: project.settings.dataset_name,
+                DATASET_TAG: dataset,
             },
         )
     except DagsterAssetCheckFailedError as error:

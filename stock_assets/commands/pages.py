@@ -14,6 +14,8 @@ from types import FrameType
 
 import click
 
+from stock_assets.backfill.killed import restore_history
+from stock_assets.backfill.project import open_instance
 from stock_assets.errors import LocalStackError
 from stock_assets.local.postgres import shown
 from stock_assets.local.processes import HOST, accepts, free_port, running
@@ -39,6 +41,8 @@ def serve_pages(settings: Settings) -> None:
     with terminated_like_interrupted(), ExitStack() as stack:
         store = stack.enter_context(open_store(settings))
         click.echo("starting the pages; this takes half a minute …", err=True)
+        with open_instance(settings) as instance:
+            restore_history(instance, store, settings.dataset_name)
         pages: dict[str, Page] = {}
         if not is_tracking_server(tracking_uri(settings)):
             pages["MLflow"] = stack.enter_context(_mlflow(settings, store))

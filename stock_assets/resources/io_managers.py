@@ -14,6 +14,7 @@ from typing import Any, get_origin
 import dagster as dg
 import polars as pl
 
+from stock_assets.asset_keys import asset_name
 from stock_assets.errors import MissingPartitionsError, PartitionMismatchError
 from stock_assets.local.dagster_private.runs import (
     ASSET_PARTITION_RANGE_END_TAG,
@@ -123,7 +124,7 @@ class _PartitionedIOManager(dg.IOManager):
         return value
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
-        asset = context.asset_key.to_python_identifier()
+        asset = asset_name(context.asset_key)
         metadata = context.definition_metadata
         keys = list(context.asset_partition_keys)
         by = metadata[PARTITIONED_BY]
@@ -197,7 +198,7 @@ class _PartitionedIOManager(dg.IOManager):
         return {}
 
     def load_input(self, context: dg.InputContext) -> Any:
-        asset = context.asset_key.to_python_identifier()
+        asset = asset_name(context.asset_key)
         upstream = context.upstream_output
         described = upstream.definition_metadata if upstream else {}
         if context.dagster_type.typing_type is StoredPartitions:

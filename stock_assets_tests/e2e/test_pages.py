@@ -187,7 +187,10 @@ def june(*days: int) -> list[str]:
 
 def _launched(port: int, assets: list[str], sessions: list[str]) -> str:
     """The name of a backfill, launched as the page's button does."""
-    given = {"partitionNames": sessions, "assetSelection": [{"path": [name]} for name in assets]}
+    given = {
+        "partitionNames": sessions,
+        "assetSelection": [{"path": ["sample", name]} for name in assets],
+    }
     return str(ask(port, LAUNCH, p=given)["launchPartitionBackfill"]["backfillId"])
 
 
