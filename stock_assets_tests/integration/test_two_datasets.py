@@ -85,9 +85,15 @@ def test_neither_shows_a_check_of_the_other(pair: Pair):
             assert {run.tags[DATASET_TAG] for run in runs if run} == {settings.dataset_name}
 
 
-def test_every_run_tells_its_dataset(pair: Pair):
+def test_every_run_is_shown_and_tells_its_dataset(pair: Pair):
     with open_project(pair.two) as project:
         runs = project.instance.get_runs()
+        # As a job's page looks for them, and as the timeline places them.
+        of_page = {".dagster/repository": "__repository__@stock_assets"}
+        listed = project.instance.get_runs(dg.RunsFilter(job_name=DAILY_JOB, tags=of_page))
+    assert [run.run_id for run in listed] == [run.run_id for run in runs]
+    origins = [run.remote_job_origin for run in runs]
+    assert {(o.location_name, o.job_name) for o in origins if o} == {("stock_assets", DAILY_JOB)}
     told = [(run.tags[DATASET_TAG], is_of_dataset(run, "two")) for run in runs]
     assert told == [("two", True), ("one.v-2", False), ("one.v-2", False)]
     # A run that the page started has no tag; its assets tell.
