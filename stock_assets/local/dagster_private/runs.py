@@ -7,8 +7,8 @@ The public way that is missing:
 - `AssetCheckEvaluationPlanned`, `AssetCheckExecutionRecordStatus`: rows of checks are written by a
   storage alone, and ours cuts them short (`dagster_storage`);
 - `DagsterAssetCheckFailedError`: what a blocking check raises is not exported;
-- `RemoteJobOrigin` and its parts: `execute_in_process` gives a run no origin, without which the page
-  shows it neither among its job's runs nor on the timeline (`command_runs`);
+- `RemoteJobOrigin` and its parts: `execute_in_process` gives a run no origin, without which the
+  page shows it neither among its job's runs nor on the timeline (`command_runs`);
 - `UnresolvedAssetJobDefinition`: what `define_asset_job` returns has no other name;
 - `ConfigurableClassData`, `UserConfigSchema`: a storage of one's own may be named in dagster.yaml,
   but the types of the methods that it must have are not exported.
