@@ -4,7 +4,10 @@ An asset's own function bears its name, and so do the parameters by which others
 finds them by these. Plain strings, because Dagster writes no enum into its database.
 """
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from dagster import AssetKey
 
 
 class Asset:
@@ -23,3 +26,19 @@ class Asset:
 
 HINDSIGHT_FORECAST: Final = "hindsight_forecast"
 """Where forecasts of issued sessions lie that were made again. It is no asset of its own."""
+
+
+def asset_key(dataset: str, asset: str) -> "AssetKey":
+    """By what Dagster knows an asset of a dataset: `sample/features`.
+
+    Several datasets may share an instance, and none may show another one's state. Stores have a
+    folder per dataset, so objects and all that speaks of them keep the bare name.
+    """
+    from dagster import AssetKey
+
+    return AssetKey([dataset, asset])
+
+
+def asset_name(key: "AssetKey") -> str:
+    """The bare name of an asset, whatever its dataset."""
+    return key.path[-1]

@@ -40,12 +40,12 @@ def build_definitions(
         resource_overrides: Other resources by key, for tests.
     """
     partitions = load_partitions(settings)
-    jobs = all_jobs(partitions)
+    jobs = all_jobs(settings, partitions)
     return dg.Definitions(
         assets=all_assets(settings, partitions),
         jobs=jobs,
         schedules=all_schedules(jobs, settings, partitions),
-        sensors=[rmse_sensor(settings, partitions), report_sensor(jobs)],
+        sensors=[rmse_sensor(settings, partitions), report_sensor(settings, jobs)],
         resources={**build_resources(settings, partitions), **(resource_overrides or {})},
         loggers={"console": console_logger},
         executor=dg.in_process_executor,

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import polars as pl
 
+from stock_assets.asset_keys import asset_key
 from stock_assets.backfill.project import open_project
 from stock_assets.planning.stamp import STAMP_FIELD
 from stock_assets.resources.model_registry import ModelRegistry
@@ -187,5 +187,7 @@ def assert_nothing_twice_or_open(settings: Settings) -> None:
             assert version["mlflow_run_id"] == study["mlflow_run_id"]
         assert [r.run_id for r in project.instance.get_runs() if not r.is_finished] == []
         for asset in STORED_ASSETS:
-            known = project.instance.get_materialized_partitions(dg.AssetKey(asset))
+            known = project.instance.get_materialized_partitions(
+                asset_key(settings.dataset_name, asset)
+            )
             assert known == stored_partitions(project.store, asset).keys(), asset

@@ -14,12 +14,11 @@ from typing import Protocol
 import dagster as dg
 
 from stock_assets.alerting.patience import next_try
-from stock_assets.asset_keys import Asset
+from stock_assets.asset_keys import Asset, asset_key
 from stock_assets.errors import NotificationError, SettingsError
 from stock_assets.monitoring.messages import Pending
 from stock_assets.resources.notifier import Message
 
-FORECAST_RMSE = dg.AssetKey(Asset.FORECAST_RMSE)
 ALERT, ALERT_ID, CHANNEL = "alert", "alert_id", "channel"
 PAGE_ONLY = "this page alone: STOCK_ASSETS_NOTIFY_URLS is not set"
 SEEN_AFTER = 3
@@ -117,6 +116,11 @@ class _Post:
         return all(channel.name in told for channel in missing), reasons
 
 
+def _recorded_at(message: Pending) -> dg.AssetKey:
+    """Of the message's own dataset: it may have outlived the one that is judged now."""
+    return asset_key(message.dataset, Asset.FORECAST_RMSE)
+
+
 def _later(message: Pending, now: float) -> Pending:
     due = next_try(now, _FIRST_WAIT, message.attempts)
     return replace(message, attempts=message.attempts + 1, not_before=due)
@@ -125,7 +129,7 @@ def _later(message: Pending, now: float) -> Pending:
 def _told(instance: dg.DagsterInstance, message: Pending) -> set[str]:
     """The channels that are recorded to have taken a message."""
     found = instance.fetch_observations(
-        dg.AssetRecordsFilter(asset_key=FORECAST_RMSE, asset_partitions=[message.session]),
+        dg.AssetRecordsFilter(asset_key=_recorded_at(message), asset_partitions=[message.session]),
         limit=1000,
     )
     told = set()
@@ -140,7 +144,7 @@ def _told(instance: dg.DagsterInstance, message: Pending) -> set[str]:
 def _record(instance: dg.DagsterInstance, message: Pending, channel: str) -> None:
     instance.report_runless_asset_event(
         dg.AssetObservation(
-            asset_key=FORECAST_RMSE,
+            asset_key=_recorded_at(message),
             partition=message.session,
             description=message.title,
             metadata={
@@ -159,7 +163,7 @@ def _show_failure(
     if before.attempts < SEEN_AFTER <= after.attempts:
         instance.report_runless_asset_event(
             dg.AssetObservation(
-                asset_key=FORECAST_RMSE,
+                asset_key=_recorded_at(after),
                 partition=after.session,
                 description=f"NOT DELIVERED after {after.attempts} attempts, which go on:"
                 f" {after.title}",

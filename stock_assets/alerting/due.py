@@ -15,7 +15,12 @@ import dagster as dg
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from stock_assets.automation.jobs import DAILY_ASSETS, DATASET_TAG, MONTHLY_ASSETS
+from stock_assets.automation.jobs import (
+    DAILY_ASSETS,
+    MONTHLY_ASSETS,
+    assets_asked_of,
+    is_of_dataset,
+)
 from stock_assets.deployment import load_partitions
 from stock_assets.local.dagster_private.runs import (
     ASSET_PARTITION_RANGE_END_TAG,
@@ -113,7 +118,7 @@ class DueKeys(Collector):
     def _newest_runs(self) -> list[dg.DagsterRun]:
         mine = self._settings.dataset_name
         runs = self._instance.get_runs(limit=_RUNS)
-        return [run for run in runs if run.tags.get(DATASET_TAG, mine) == mine]
+        return [run for run in runs if is_of_dataset(run, mine)]
 
 
 def failed_keys(status: Status, runs: Iterable[dg.DagsterRun]) -> Mapping[str, int]:
@@ -133,12 +138,9 @@ def failed_keys(status: Status, runs: Iterable[dg.DagsterRun]) -> Mapping[str, i
         last = run.tags.get(ASSET_PARTITION_RANGE_END_TAG, only)
         if not first:
             continue
-        chosen = run.asset_selection
-        names = (
-            {key.to_user_string() for key in chosen}
-            if chosen
-            else {*(DAILY_ASSETS if len(first) > len("2013-02") else MONTHLY_ASSETS)}
-        )
+        names = assets_asked_of(run) or {
+            *(DAILY_ASSETS if len(first) > len("2013-02") else MONTHLY_ASSETS)
+        }
         for asset in names & left.keys():
             of_run = {key for key in left[asset] if first <= key <= last}
             left[asset] -= of_run

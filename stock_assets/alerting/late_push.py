@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import dagster as dg
 
-from stock_assets.alerting.delivery import FORECAST_RMSE
 from stock_assets.alerting.memory import UnpushedMetrics
 from stock_assets.alerting.patience import next_try
+from stock_assets.asset_keys import Asset, asset_key
 from stock_assets.assets.live_metrics import metrics_check
 from stock_assets.monitoring.live_scores import LiveScore
 from stock_assets.resources.metrics import MetricsGateway
@@ -41,7 +41,7 @@ def push_again(
     result = metrics_check(None, score.session, metrics)
     instance.report_runless_asset_event(
         dg.AssetCheckEvaluation(
-            asset_key=FORECAST_RMSE,
+            asset_key=asset_key(score.dataset, Asset.FORECAST_RMSE),
             check_name=str(result.check_name),
             passed=True,
             severity=result.severity,

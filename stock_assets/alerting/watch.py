@@ -6,12 +6,11 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from stock_assets.alerting.delivery import FORECAST_RMSE
 from stock_assets.alerting.late_push import push_again
 from stock_assets.alerting.memory import Memory, UnpushedMetrics
-from stock_assets.asset_keys import Asset
+from stock_assets.asset_keys import Asset, asset_key
 from stock_assets.assets.live_metrics import LIVE_SCORE, recent_sessions
-from stock_assets.automation.jobs import MONTHLY_JOB
+from stock_assets.automation.jobs import MONTHLY_JOB, is_of_dataset
 from stock_assets.automation.under_way import UNFINISHED
 from stock_assets.market.months import month_key
 from stock_assets.monitoring.absence import Absence, Due, due_session, notice, sessions_after
@@ -28,7 +27,6 @@ from stock_assets.resources.alert_settings import rules_of, thresholds_of
 from stock_assets.resources.metrics import MetricsGateway
 from stock_assets.settings import Settings
 
-DAILY_FORECAST = dg.AssetKey(Asset.DAILY_FORECAST)
 RETRAIN_TAGS = {"reason": "rmse_breach"}
 _LONGEST_RETRAIN = timedelta(days=1)
 _PAGE, _PAGES_PER_TICK = 1000, 10
@@ -49,6 +47,8 @@ class Watch:
         self._instance = instance
         self._now = now
         self._thresholds = thresholds_of(settings)
+        self._rmse = asset_key(settings.dataset_name, Asset.FORECAST_RMSE)
+        self._forecasts = asset_key(settings.dataset_name, Asset.DAILY_FORECAST)
 
     def new_scores(self, memory: Memory) -> tuple[Memory, list[LiveScore]]:
         """The scores of sessions that are news, ascending, each session once.
@@ -63,7 +63,7 @@ class Watch:
         while pages < _PAGES_PER_TICK:
             pages += 1
             page = self._instance.fetch_materializations(
-                dg.AssetRecordsFilter(asset_key=FORECAST_RMSE, after_storage_id=after),
+                dg.AssetRecordsFilter(asset_key=self._rmse, after_storage_id=after),
                 limit=_PAGE,
                 # An asset sensor would deliver only the last of several between two ticks.
                 ascending=not first_look,
@@ -115,16 +115,16 @@ class Watch:
         rest = self._settings.retrain_cooldown_sessions
         if memory.retrained and self._sessions_after(memory.retrained, session) < rest:
             return f"the last one was asked for {memory.retrained}, less than {rest} sessions ago"
-        running = self._instance.get_runs(
+        found = self._instance.get_runs(
             dg.RunsFilter(
                 job_name=MONTHLY_JOB,
                 tags=RETRAIN_TAGS,
                 statuses=UNFINISHED,
                 # A run whose machine died stays "started" for good, and must not block all others.
                 created_after=(self._now - _LONGEST_RETRAIN).astimezone(UTC),
-            ),
-            limit=1,
+            )
         )
+        running = [run for run in found if is_of_dataset(run, self._settings.dataset_name)]
         return f"run {running[0].run_id[:8]} is not over" if running else None
 
     def retrain(self, memory: Memory) -> tuple[Memory, dg.RunRequest | None]:
@@ -152,7 +152,7 @@ class Watch:
         if not scored or session is None:
             return memory
         forecast = self._instance.fetch_materializations(
-            dg.AssetRecordsFilter(asset_key=DAILY_FORECAST, asset_partitions=[session]), limit=1
+            dg.AssetRecordsFilter(asset_key=self._forecasts, asset_partitions=[session]), limit=1
         )
         due = Due(session, self._sessions_after(scored, session), bool(forecast.records))
         state, event, reasons = notice(memory.absence, due, self._settings.most_unscored_sessions)
@@ -189,7 +189,7 @@ class Watch:
 
     def _stored_score(self, session: str) -> LiveScore | None:
         found = self._instance.fetch_materializations(
-            dg.AssetRecordsFilter(asset_key=FORECAST_RMSE, asset_partitions=[session]), limit=1
+            dg.AssetRecordsFilter(asset_key=self._rmse, asset_partitions=[session]), limit=1
         )
         return self._score_of(found.records[0].asset_materialization) if found.records else None
 

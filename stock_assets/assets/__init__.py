@@ -1,7 +1,14 @@
-"""The graph. An asset takes its inputs, calls the domain, returns value and metadata."""
+"""The graph. An asset takes its inputs, calls the domain, returns value and metadata.
+
+The assets are written with their bare names; their keys get the dataset in one place, here, and
+their operations keep the bare names, by which run configuration and log lines call them.
+"""
+
+from collections.abc import Iterable
 
 import dagster as dg
 
+from stock_assets.asset_keys import asset_key, asset_name
 from stock_assets.assets.features import feature_assets
 from stock_assets.assets.forecasts import forecast_assets
 from stock_assets.assets.market_data import market_data_assets
@@ -23,9 +30,16 @@ def all_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDefi
         *forecast_assets(settings, partitions),
         *report_assets(settings, partitions),
     ]
-    return list(dg.map_asset_specs(_with_code, assets))
+    return of_dataset(settings.dataset_name, dg.map_asset_specs(_with_code, assets))
 
 
 def _with_code(spec: dg.AssetSpec) -> dg.AssetSpec:
     # What is stale partition by partition the plan tells; Dagster's page knows no such thing.
-    return spec.replace_attributes(code_version=Lineage.code(spec.key.to_user_string()) or None)
+    return spec.replace_attributes(code_version=Lineage.code(asset_name(spec.key)) or None)
+
+
+def of_dataset(dataset: str, assets: Iterable[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
+    """The same with the dataset in the key of each asset, edge and check."""
+    assets = list(assets)
+    keys = {key: asset_key(dataset, asset_name(key)) for one in assets for key in one.keys}
+    return [one.with_attributes(asset_key_replacements=keys) for one in assets]

@@ -1,12 +1,14 @@
 """What all assets of a kind share: how they are keyed, stored, owned and backfilled."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
+from stock_assets.market.bars import PRICES
 from stock_assets.partitions import Partitions
+from stock_assets.report.numbers import price
 from stock_assets.resources.io_managers import COLUMN_SCHEMA, PARTITION_COLUMN, PARTITIONED_BY
 from stock_assets.resources.one_by_one import OneByOne
 
@@ -23,14 +25,13 @@ BY_MONTH = dg.PythonObjectDagsterType(
 
 def by_session(
     partitions: Partitions,
-    schema: Mapping[str, pl.DataType] | None = None,
+    schema: dg.TableSchema,
     column: str = "session",
 ) -> dict[str, Any]:
     """Arguments of an asset with one Parquet object per session; `column` holds the session.
 
-    A `schema` given here is shown once, with the asset, not with each partition's event.
+    Its columns stand with the asset alone: a partition's event that had them would hide these.
     """
-    columns = [dg.TableColumn(name, str(dtype)) for name, dtype in (schema or {}).items()]
     return {
         "partitions_def": partitions.sessions,
         "backfill_policy": dg.BackfillPolicy.multi_run(partitions.sessions_per_run),
@@ -40,20 +41,25 @@ def by_session(
         "metadata": {
             PARTITIONED_BY: "session",
             PARTITION_COLUMN: column,
-            **({COLUMN_SCHEMA: dg.TableSchema(columns)} if columns else {}),
+            COLUMN_SCHEMA: schema,
         },
     }
 
 
-def by_month(partitions: Partitions, io_manager: str) -> dict[str, Any]:
-    """Arguments of an asset with one object per month, whose value is `OneByOne`."""
+def by_month(
+    partitions: Partitions, io_manager: str, schema: dg.TableSchema | None = None
+) -> dict[str, Any]:
+    """Arguments of an asset with one object per month, whose value is `OneByOne`.
+
+    `schema`: of frames.
+    """
     return {
         "partitions_def": partitions.months,
         "backfill_policy": dg.BackfillPolicy.multi_run(partitions.months_per_run),
         "io_manager_key": io_manager,
         "dagster_type": BY_MONTH,
         "owners": OWNERS,
-        "metadata": {PARTITIONED_BY: "month"},
+        "metadata": {PARTITIONED_BY: "month", **({COLUMN_SCHEMA: schema} if schema else {})},
     }
 
 
@@ -63,25 +69,40 @@ def show_newest(context: dg.AssetExecutionContext, **metadata: Any) -> None:
 
 
 def show_each(context: dg.AssetExecutionContext, metadata: Mapping[str, Mapping[str, Any]]) -> None:
-    """Each partition's own numbers by its key; None is left out.
+    """Each partition's own numbers and tables by its key; None is left out.
 
-    The page plots them for the newest 120 days of the calendar: of a source that has ended, none.
+    What is given as metadata of the result would stand in every partition's event, a run's totals
+    among them. The page plots numbers for the newest 120 days of the calendar: of a source that has
+    ended, none. Four digits are more than any of them means.
     """
     for key, values in metadata.items():
-        known = {name: value for name, value in values.items() if value is not None}
+        known = {
+            name: float(f"{value:.4g}") if isinstance(value, float) else value
+            for name, value in values.items()
+            if value is not None
+        }
         context.add_asset_metadata(known, partition_key=key)
+
+
+def by_key(frame: pl.DataFrame, column: str, keys: Iterable[str]) -> dict[str, pl.DataFrame]:
+    """The rows of each partition; none for a key that no row is of."""
+    parts = frame.partition_by(column, as_dict=True, maintain_order=True)
+    found = {str(key): part for (key,), part in parts.items()}
+    return {key: found.get(key, frame.clear()) for key in keys}
 
 
 def preview(frame: pl.DataFrame, rows: int = 12) -> dg.MarkdownMetadataValue:
     """The last rows of a frame as a table for the page."""
     shown = frame.tail(rows)
 
-    def text(value: Any) -> str:
-        return f"{value:.6g}" if isinstance(value, float) else str("" if value is None else value)
+    def text(column: str, value: Any) -> str:
+        if isinstance(value, float):
+            return price(value) if column.endswith("_usd") or column in PRICES else f"{value:.4g}"
+        return str("" if value is None else value)
 
     lines = [
         " | ".join(shown.columns),
         " | ".join("---" for _ in shown.columns),
-        *(" | ".join(map(text, row)) for row in shown.iter_rows()),
+        *(" | ".join(map(text, shown.columns, row)) for row in shown.iter_rows()),
     ]
     return dg.MetadataValue.md("\n".join(f"| {line} |" for line in lines))

@@ -4,8 +4,9 @@ import dagster as dg
 import polars as pl
 
 from stock_assets.asset_keys import Asset
-from stock_assets.assets.attributes import by_session, preview, show_newest
+from stock_assets.assets.attributes import by_key, by_session, preview, show_each
 from stock_assets.assets.bar_checks import FEATURE_CHECKS, check_plausibility
+from stock_assets.assets.columns import table_schema
 from stock_assets.forecasting.features import (
     BAR_SESSIONS,
     FEATURE_SCHEMA,
@@ -21,7 +22,7 @@ from stock_assets.settings import Settings
 
 def feature_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDefinition]:
     @dg.asset(
-        **by_session(partitions, FEATURE_SCHEMA),
+        **by_session(partitions, table_schema(FEATURE_SCHEMA)),
         group_name="features",
         kinds={"parquet", "s3", "polars"},
         ins={"raw_prices": dg.AssetIn(metadata={HISTORY: BAR_SESSIONS})},
@@ -46,14 +47,18 @@ def feature_assets(settings: Settings, partitions: Partitions) -> list[dg.Assets
         value = build_features(judged, partitions.calendar, membership).filter(wanted)
         incomplete = value["volatility_1d"].null_count()
         context.log.info(f"{value.height} rows, {incomplete} with too little history")
-        newest = value.filter(pl.col("session") == sessions[-1])
-        show_newest(context, newest_rows=preview(newest.select("ticker", "session", *FEATURES[:8])))
+        show_each(
+            context,
+            {
+                key: {
+                    "rows_with_too_little_history": own["volatility_1d"].null_count(),
+                    "features": preview(own.select("ticker", *FEATURES[:8])),
+                }
+                for key, own in by_key(value, "session", context.partition_keys).items()
+            },
+        )
         return dg.MaterializeResult(
             value=value,
-            metadata={
-                "features": len(FEATURES),
-                "rows_with_too_little_history": incomplete,
-            },
             check_results=check_plausibility(judged.filter(wanted)),
         )
 

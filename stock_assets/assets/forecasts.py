@@ -1,5 +1,6 @@
 """Group forecasts: a later session's close with intervals, and how past forecasts did."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any
@@ -7,8 +8,16 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from stock_assets.asset_keys import Asset
-from stock_assets.assets.attributes import FORECASTS, by_session, preview, show_each, show_newest
+from stock_assets.asset_keys import Asset, asset_key
+from stock_assets.assets.attributes import (
+    FORECASTS,
+    by_key,
+    by_session,
+    preview,
+    show_each,
+    show_newest,
+)
+from stock_assets.assets.columns import table_schema
 from stock_assets.assets.live_metrics import CHECKS, publish_scores
 from stock_assets.forecasting.evaluation import (
     SCORE_SCHEMA,
@@ -47,7 +56,7 @@ def _daily_forecast(settings: Settings, partitions: Partitions) -> dg.AssetsDefi
     history = adaptive_history(horizon)
 
     @dg.asset(
-        **by_session(partitions, FORECAST_SCHEMA, column="as_of_session")
+        **by_session(partitions, table_schema(FORECAST_SCHEMA), column="as_of_session")
         | {"io_manager_key": FORECASTS},
         group_name="forecasts",
         kinds={"parquet", "s3", "scikitlearn"},
@@ -103,25 +112,11 @@ def _daily_forecast(settings: Settings, partitions: Partitions) -> dg.AssetsDefi
             f"{value.height} forecasts, versions {served},"
             f" {(value['model'] == RANDOM_WALK).sum()} by the random walk"
         )
-        newest = value.filter(pl.col("as_of_session") == sessions[-1])
         show_newest(
             context,
-            newest_forecasts=preview(
-                newest.select(
-                    "ticker",
-                    "target_session",
-                    "close_usd",
-                    "forecast_close_usd",
-                    "lower_95_usd",
-                    "upper_95_usd",
-                    "model",
-                    "model_version",
-                    "intervals_version",
-                )
-            ),
-            report=dg.MetadataValue.asset(dg.AssetKey(Asset.FORECAST_REPORT)),
+            report=dg.MetadataValue.asset(asset_key(settings.dataset_name, Asset.FORECAST_REPORT)),
         )
-        show_each(context, _by_session(value))
+        show_each(context, _by_session(value, context.partition_keys))
         return dg.MaterializeResult(
             value=mark_issued(value, calendar, datetime.now(UTC), is_live=partitions.is_live)
         )
@@ -129,14 +124,39 @@ def _daily_forecast(settings: Settings, partitions: Partitions) -> dg.AssetsDefi
     return daily_forecast
 
 
-def _by_session(forecasts: pl.DataFrame) -> dict[str, dict[str, Any]]:
-    """How many forecasts each session has, and in how many of them no model of ours had a part."""
-    counted = forecasts.group_by(session=pl.col("as_of_session").cast(pl.String)).agg(
-        forecasts=pl.len(),
-        by_random_walk=(pl.col("model") == RANDOM_WALK).sum(),
-        without_a_version=pl.col("is_fallback").sum(),
-    )
-    return {row.pop("session"): row for row in counted.iter_rows(named=True)}
+_SHOWN_FORECAST = (
+    "ticker",
+    "target_session",
+    "close_usd",
+    "forecast_close_usd",
+    "lower_95_usd",
+    "upper_95_usd",
+    "model",
+    "model_version",
+    "intervals_version",
+)
+_SHOWN_SCORE = (
+    "ticker",
+    "realised_return",
+    "error_return",
+    "error_usd",
+    "covered_95",
+    "rolling_rmse_return",
+    "rolling_rmse_return_random_walk",
+)
+
+
+def _by_session(forecasts: pl.DataFrame, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Each session's forecasts, and in how many of them no model of ours had a part."""
+    return {
+        key: {
+            "forecasts": own.height,
+            "by_random_walk": (own["model"] == RANDOM_WALK).sum(),
+            "without_a_version": own["is_fallback"].sum(),
+            "own_forecasts": preview(own.select(*_SHOWN_FORECAST)),
+        }
+        for key, own in by_key(forecasts, "as_of_session", keys).items()
+    }
 
 
 def _with_history(features: pl.DataFrame, sessions: list[date], history: int) -> pl.DataFrame:
@@ -150,7 +170,7 @@ def _forecast_rmse(settings: Settings, partitions: Partitions) -> dg.AssetsDefin
     window, horizon = settings.rmse_window, settings.horizon
 
     @dg.asset(
-        **by_session(partitions, SCORE_SCHEMA),
+        **by_session(partitions, table_schema(SCORE_SCHEMA, scores=True)),
         group_name="forecasts",
         kinds={"parquet", "s3", "prometheus"},
         ins={
@@ -197,19 +217,6 @@ def _forecast_rmse(settings: Settings, partitions: Partitions) -> dg.AssetsDefin
             ).filter(pl.col("session").is_in(sessions))
         newest = scores.filter(is_scored() & (pl.col("session") == sessions[-1]))
         checks = publish_scores(context, metrics, settings, partitions, scores)
-        show_newest(
-            context,
-            scores=preview(
-                newest.select(
-                    "ticker",
-                    "realised_return",
-                    "error_return",
-                    "error_usd",
-                    "rolling_rmse_return",
-                    "rolling_rmse_return_random_walk",
-                )
-            ),
-        )
         show_each(context, _errors_by_session(scores))
         return dg.MaterializeResult(
             value=scores,
@@ -244,4 +251,8 @@ def _errors_by_session(scores: pl.DataFrame) -> dict[str, dict[str, Any]]:
         worst_rolling_rmse_return=pl.col("rolling_rmse_return").max(),
         unscored_forecasts=pl.when(unscored > 0).then(unscored),
     )
-    return {row.pop("session"): row for row in pooled.iter_rows(named=True)}
+    numbers = {row.pop("session"): row for row in pooled.iter_rows(named=True)}
+    return {
+        key: {**numbers[key], "own_scores": preview(own.select(*_SHOWN_SCORE))}
+        for key, own in by_key(scores, "session", numbers).items()
+    }

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import dagster as dg
 import polars as pl
 from pydantic import Field
 
 from stock_assets.asset_keys import Asset
-from stock_assets.assets.attributes import by_session, preview, show_newest
+from stock_assets.assets.attributes import by_key, by_session, preview, show_each
 from stock_assets.assets.bar_checks import PRICE_CHECKS, check_prices
+from stock_assets.assets.columns import table_schema
 from stock_assets.market.bars import BAR_SCHEMA
 from stock_assets.market.revisions import STORED_SCHEMA, merge_bars, stored_form
 from stock_assets.partitions import Partitions, session_of
@@ -32,7 +34,7 @@ class PriceFetch(dg.Config):
 
 
 def market_data_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
-    arguments = by_session(partitions, STORED_SCHEMA)
+    arguments = by_session(partitions, table_schema(STORED_SCHEMA))
     # A live source's session without any bar is due, not empty: it is not stored as if it were.
     arguments["metadata"] |= {EMPTY_IS_MISSING: partitions.is_live}
 
@@ -94,14 +96,9 @@ def market_data_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
             f"{fetched.height} bars of {fetched['ticker'].n_unique()} tickers fetched,"
             f" {merged.revised.height} values revised"
         )
-        newest = merged.bars.filter(pl.col("session") == pl.col("session").max())
-        show_newest(context, newest_bars=preview(newest.select(*BAR_SCHEMA)))
+        show_each(context, _own_bars(merged.bars, fetched, context.partition_keys))
         return dg.MaterializeResult(
             value=merged.bars,
-            metadata={
-                "bars_fetched": fetched.height,
-                "bars_kept": merged.bars.height - fetched.height,
-            },
             check_results=check_prices(
                 merged,
                 answer,
@@ -113,3 +110,19 @@ def market_data_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
         )
 
     return [raw_prices]
+
+
+def _own_bars(
+    bars: pl.DataFrame, fetched: pl.DataFrame, keys: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Each session's bars, and how many of them the source gave just now."""
+    given = dict(fetched.group_by(pl.col("session").cast(pl.String)).len().iter_rows())
+    return {
+        key: {
+            "bars_fetched": given.get(key, 0),
+            "bars_kept": own.height - given.get(key, 0),
+            "quarantined": own["quarantine_reason"].count(),
+            "bars": preview(own.select(*BAR_SCHEMA)),
+        }
+        for key, own in by_key(bars, "session", keys).items()
+    }

@@ -13,7 +13,9 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
+from stock_assets.asset_keys import asset_name
 from stock_assets.assets.attributes import PARQUET, by_month, show_each
+from stock_assets.assets.columns import table_schema
 from stock_assets.deployment import training_months
 from stock_assets.errors import SettingsError
 from stock_assets.forecasting.splits import (
@@ -85,7 +87,7 @@ def training_data_assets(settings: Settings, partitions: Partitions) -> list[dg.
         start_offset=-1, end_offset=-1, allow_nonexistent_upstream_partitions=True
     )
     arguments = {
-        **by_month(partitions, PARQUET),
+        **by_month(partitions, PARQUET, table_schema(LABELLED_SCHEMA)),
         "group_name": "training",
         "kinds": {"parquet", "s3", "polars"},
         # The month before is what Dagster orders by; what is read goes back further.
@@ -119,7 +121,7 @@ def training_data_assets(settings: Settings, partitions: Partitions) -> list[dg.
                     )
                 extents[month] = _extent(rows)
                 if config.train_through:
-                    asset = context.asset_key.to_user_string()
+                    asset = asset_name(context.asset_key)
                     stamper.mark(asset, month, **{THROUGH: str(through)})
                 yield month, rows
             show_each(context, extents)
@@ -169,7 +171,6 @@ def _extent(rows: pl.DataFrame) -> dict[str, Any]:
         "last_label_session": rows["label_session"].max(),
     }
     return {
-        "dagster/row_count": rows.height,
         "tickers": rows["ticker"].n_unique(),
         **{name: day and str(day) for name, day in spans.items()},
     }

@@ -4,9 +4,10 @@ import warnings
 
 import dagster as dg
 
-from stock_assets.asset_keys import Asset
+from stock_assets.asset_keys import Asset, asset_key, asset_name
 from stock_assets.local.dagster_private.runs import UnresolvedAssetJobDefinition
 from stock_assets.partitions import Partitions
+from stock_assets.settings import Settings
 
 DAILY_ASSETS = (Asset.RAW_PRICES, Asset.FEATURES, Asset.FORECAST_RMSE, Asset.DAILY_FORECAST)
 MONTHLY_ASSETS = (Asset.TRAIN_SET, Asset.TEST_SET, Asset.TUNED_MODEL, Asset.REGISTERED_VERSION)
@@ -17,36 +18,48 @@ COMMAND_TAG = "stock_assets/command"
 """Of runs inside a command: which."""
 DATASET_TAG = "stock_assets/dataset"
 """Several deployments may share an instance of Dagster."""
+SOURCE_TAG = "stock_assets/source"
+"""Where the prices of a run's dataset come from."""
 TICK_TAG = "stock_assets/tick"
 """Of a schedule: what one tick asked for is made in that order (`dagster.yaml`)."""
 WHY_TAG = "stock_assets/why"
 """Why a schedule asked for a run."""
 
 
-def all_jobs(partitions: Partitions) -> list[UnresolvedAssetJobDefinition]:
-    """The four jobs."""
+def all_jobs(settings: Settings, partitions: Partitions) -> list[UnresolvedAssetJobDefinition]:
+    """The four jobs. Their runs say whose prices they are about."""
+    dataset = settings.dataset_name
+    tags = {DATASET_TAG: dataset, SOURCE_TAG: settings.source}
+
+    def selected(*assets: str) -> dg.AssetSelection:
+        return dg.AssetSelection.assets(*(asset_key(dataset, asset) for asset in assets))
+
     return [
         _job(
             DAILY_JOB,
-            DAILY_ASSETS,
+            selected(*DAILY_ASSETS),
             partitions.sessions,
+            tags,
             "A session's prices, features, errors of past forecasts, new forecasts.",
         ),
         _job(
             MONTHLY_JOB,
-            MONTHLY_ASSETS,
+            selected(*MONTHLY_ASSETS),
             partitions.months,
+            tags,
             "A month's data, its tuned model, and the version that it becomes.",
         ),
         _job(
             REFETCH_JOB,
-            REFETCH_ASSETS,
+            selected(*REFETCH_ASSETS),
             partitions.sessions,
+            tags,
             "Prices of past sessions once more, to see what the source revised.",
         ),
         dg.define_asset_job(
             REPORT_JOB,
-            selection=dg.AssetSelection.assets(Asset.FORECAST_REPORT),
+            selection=selected(Asset.FORECAST_REPORT),
+            tags=tags,
             executor_def=dg.in_process_executor,
             description="The report, made of what is stored.",
         ),
@@ -55,8 +68,9 @@ def all_jobs(partitions: Partitions) -> list[UnresolvedAssetJobDefinition]:
 
 def _job(
     name: str,
-    assets: tuple[str, ...],
+    selection: dg.AssetSelection,
     partitions_def: dg.TimeWindowPartitionsDefinition,
+    tags: dict[str, str],
     description: str,
 ) -> UnresolvedAssetJobDefinition:
     with warnings.catch_warnings():
@@ -65,8 +79,20 @@ def _job(
         warnings.filterwarnings("ignore", message="Parameter `partitions_def`")
         return dg.define_asset_job(
             name,
-            selection=dg.AssetSelection.assets(*assets),
+            selection=selection,
+            tags=tags,
             partitions_def=partitions_def,
             executor_def=dg.in_process_executor,
             description=description,
         )
+
+
+def is_of_dataset(run: dg.DagsterRun, dataset: str) -> bool:
+    """Whether a run is about a dataset, by its tag or its assets; one that says nothing is."""
+    named = {key.path[0] for key in run.asset_selection or () if len(key.path) > 1}
+    return run.tags.get(DATASET_TAG, dataset) == dataset and named <= {dataset}
+
+
+def assets_asked_of(run: dg.DagsterRun) -> set[str]:
+    """The bare names of the assets that a run was asked for; none where it was its job's all."""
+    return {asset_name(key) for key in run.asset_selection or ()}

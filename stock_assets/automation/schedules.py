@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from stock_assets.asset_keys import Asset
+from stock_assets.asset_keys import Asset, asset_key
 from stock_assets.automation.due_now import due_now, waiting_months
 from stock_assets.automation.jobs import (
     DAILY_JOB,
@@ -189,7 +189,7 @@ def _request(work: Work, tick: str, number: int, dataset: str) -> dg.RunRequest:
     return dg.RunRequest(
         # Of the tick: one that is killed and repeated asks for the same runs.
         run_key=f"{tick} {number}",
-        asset_selection=[dg.AssetKey(asset) for asset in work.assets],
+        asset_selection=[asset_key(dataset, asset) for asset in work.assets],
         run_config={"ops": {name: {"config": dict(given)} for name, given in work.config.items()}},
         tags={
             **range_tags(work.keys[0], work.keys[-1]),

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 
-from stock_assets.automation.jobs import COMMAND_TAG, DATASET_TAG
+from stock_assets.automation.jobs import COMMAND_TAG, assets_asked_of, is_of_dataset
 
 UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,
@@ -31,16 +31,17 @@ def run_under_way(
 
     Args:
         instance: Where runs are looked up.
-        dataset: Runs that say they are of another one are none of ours.
+        dataset: Runs of another one are none of ours.
         jobs: Whose runs count.
         assets: Runs that were asked for one of these count too, as are those of the page.
         now: The time by the clock.
     """
     since = now - _LONGEST_SILENCE
     for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED, updated_after=since)):
-        asked = {key.to_user_string() for key in run.asset_selection or ()}
-        is_ours = run.tags.get(DATASET_TAG, dataset) == dataset
-        if is_ours and (run.job_name in jobs or COMMAND_TAG in run.tags or asked & set(assets)):
+        concerns_us = (
+            run.job_name in jobs or COMMAND_TAG in run.tags or assets_asked_of(run) & set(assets)
+        )
+        if concerns_us and is_of_dataset(run, dataset):
             by = "of a command" if COMMAND_TAG in run.tags else f"of {run.job_name}"
             return f"run {run.run_id[:8]} {by}"
     return None

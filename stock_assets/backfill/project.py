@@ -14,7 +14,9 @@ import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 from yaml import YAMLError
 
-from stock_assets.automation.jobs import COMMAND_TAG, DATASET_TAG
+from stock_assets.asset_keys import asset_key
+from stock_assets.automation.jobs import COMMAND_TAG
+from stock_assets.backfill.command_runs import execute_job
 from stock_assets.backfill.interrupts import noted_interrupts
 from stock_assets.backfill.killed import living_command
 from stock_assets.definitions import build_definitions
@@ -220,21 +222,19 @@ def _run_range(
     last: str,
     config: Mapping[str, Mapping[str, Any]],
 ) -> None:
+    dataset = project.settings.dataset_name
     try:
-        job.execute_in_process(
-            instance=project.instance,
+        execute_job(
+            project.instance,
+            job,
+            {**range_tags(first, last), COMMAND_TAG: project.command},
             run_config={
                 # Without a logger named here Dagster prints every event; ours prints what
                 # assets say.
                 "loggers": {"console": {}},
                 "ops": {asset: {"config": dict(given)} for asset, given in config.items()},
             },
-            asset_selection=[dg.AssetKey(asset) for asset in assets],
-            tags={
-                **range_tags(first, last),
-                COMMAND_TAG: project.command,
-                DATASET_TAG: project.settings.dataset_name,
-            },
+            asset_selection=[asset_key(dataset, asset) for asset in assets],
         )
     except DagsterAssetCheckFailedError as error:
         raise BlockingCheckError(

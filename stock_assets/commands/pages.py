@@ -14,6 +14,9 @@ from types import FrameType
 
 import click
 
+from stock_assets.backfill.command_runs import LOCATION
+from stock_assets.backfill.killed import restore_history
+from stock_assets.backfill.project import open_instance
 from stock_assets.errors import LocalStackError
 from stock_assets.local.postgres import shown
 from stock_assets.local.processes import HOST, accepts, free_port, running
@@ -39,6 +42,8 @@ def serve_pages(settings: Settings) -> None:
     with terminated_like_interrupted(), ExitStack() as stack:
         store = stack.enter_context(open_store(settings))
         click.echo("starting the pages; this takes half a minute …", err=True)
+        with open_instance(settings) as instance:
+            restore_history(instance, store, settings.dataset_name)
         pages: dict[str, Page] = {}
         if not is_tracking_server(tracking_uri(settings)):
             pages["MLflow"] = stack.enter_context(_mlflow(settings, store))
@@ -96,7 +101,7 @@ def _dagster(settings: Settings) -> Iterator[dict[str, Page]]:
             return stack.enter_context(running(name, list(command), folder, environment, home))
 
         code = ["--module-name", "stock_assets.definitions", "--working-directory", str(home)]
-        code += ["--location-name", "stock_assets", "--log-level", "warning", "--socket", socket]
+        code += ["--location-name", LOCATION, "--log-level", "warning", "--socket", socket]
         pages: dict[str, Page] = {
             "Code": (socket, start("code", _binary("dagster"), "code-server", "start", *code))
         }
@@ -109,7 +114,7 @@ def _dagster(settings: Settings) -> Iterator[dict[str, Page]]:
 
 
 def _write_workspace(file: Path, socket: str) -> None:
-    location = {"grpc_server": {"location_name": "stock_assets", "socket": socket}}
+    location = {"grpc_server": {"location_name": LOCATION, "socket": socket}}
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps({"load_from": [location]}))
 

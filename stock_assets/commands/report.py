@@ -5,6 +5,7 @@ from pathlib import Path
 
 from stock_assets.asset_keys import Asset
 from stock_assets.automation.jobs import COMMAND_TAG, REPORT_JOB
+from stock_assets.backfill.command_runs import execute_job
 from stock_assets.backfill.project import Project
 from stock_assets.deployment import load_partitions
 from stock_assets.errors import DamagedObjectError, SettingsError
@@ -61,14 +62,15 @@ def newest_report(project: Project, asked: Asked, changed: bool) -> Path:
             "last": str(asked.last or ""),
             "tickers": list(asked.tickers),
         }
-        project.definitions.resolve_job_def(REPORT_JOB).execute_in_process(
-            instance=project.instance,
+        execute_job(
+            project.instance,
+            project.definitions.resolve_job_def(REPORT_JOB),
+            {COMMAND_TAG: project.command},
             run_config={
                 # The command has said all of it already.
                 "loggers": {"console": {"config": {"log_level": "WARNING"}}},
                 "ops": {Asset.FORECAST_REPORT: {"config": config}},
             },
-            tags={COMMAND_TAG: project.command},
         )
         page = store.get(key)
     return _written(page, default_file(project.settings))

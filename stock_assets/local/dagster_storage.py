@@ -69,15 +69,15 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
     def _store_asset_check_evaluation_planned(
         self, event: EventLogEntry, event_id: int | None
     ) -> None:
-        """A row per partition, as Dagster's own; the row alone says which partition it is of.
+        """One row a run and check: that of the result to come.
 
-        The event names the partitions of all rows, with their definition and all its holidays. In
-        each row, a backfill's cost would grow with the square of its years. It stays whole in the
-        run's log.
+        Dagster plans a row per partition, though a result is of the run and names none: its row was
+        added beside those, and they stood on the page as never executed for ever, 250 for each
+        check of a backfill's run. The event, which names the partitions with their definition and
+        all its holidays, stays whole in the run's log.
         """
         dagster_event = event.get_dagster_event()
         planned = cast("AssetCheckEvaluationPlanned", dagster_event.event_specific_data)
-        subset = planned.partitions_subset
         of_a_row = AssetCheckEvaluationPlanned(
             asset_key=planned.asset_key, check_name=planned.check_name
         )
@@ -91,11 +91,8 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
             "evaluation_event_timestamp": self._event_insert_timestamp(event),  # type: ignore[no-untyped-call]
             "evaluation_event_storage_id": event_id,
         }
-        keys = subset.get_partition_keys() if subset else [None]
         with self.index_connection() as connection:
-            connection.execute(
-                AssetCheckExecutionsTable.insert(), [{**row, "partition": key} for key in keys]
-            )
+            connection.execute(AssetCheckExecutionsTable.insert(), row)
 
     def _of_batch(self, shard: str) -> AbstractContextManager[Connection] | None:
         """The batch's connection to a database; None outside of one."""

@@ -41,6 +41,11 @@ class Pending:
     attempts: int = 0
     not_before: float = 0.0
 
+    @property
+    def dataset(self) -> str:
+        """Whose errors or forecasts it is about."""
+        return self.id.partition("/")[0]
+
 
 def breach_message(score: LiveScore, thresholds: Thresholds, next_step: str) -> Pending:
     """What is above its threshold, and what is done about it."""

@@ -14,6 +14,7 @@ from typing import Any, get_origin
 import dagster as dg
 import polars as pl
 
+from stock_assets.asset_keys import asset_name
 from stock_assets.errors import MissingPartitionsError, PartitionMismatchError
 from stock_assets.local.dagster_private.runs import (
     ASSET_PARTITION_RANGE_END_TAG,
@@ -123,7 +124,7 @@ class _PartitionedIOManager(dg.IOManager):
         return value
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
-        asset = context.asset_key.to_python_identifier()
+        asset = asset_name(context.asset_key)
         metadata = context.definition_metadata
         keys = list(context.asset_partition_keys)
         by = metadata[PARTITIONED_BY]
@@ -139,10 +140,9 @@ class _PartitionedIOManager(dg.IOManager):
         if metadata.get(EMPTY_IS_MISSING):
             values = {key: value for key, value in values.items() if len(value)}
         self.store_values(context, asset, by, values)
-        described = self.describe(values)
-        if COLUMN_SCHEMA in metadata:
-            described.pop(COLUMN_SCHEMA, None)  # the page finds it with the asset
-        context.add_output_metadata({**self._where(asset, by, keys), **described})
+        self._show_each(
+            context, {key: self._shown(asset, by, key, value) for key, value in values.items()}
+        )
 
     def store_values(
         self,
@@ -166,16 +166,28 @@ class _PartitionedIOManager(dg.IOManager):
             entries = {key: (stored[path].tag, stamps[key]) for key, path in paths.items()}
             self.stamper.stored(asset, entries)
 
-    def _where(self, asset: str, by: str, keys: list[str]) -> dict[str, dg.PathMetadataValue]:
-        """Every partition's event repeats it, so it names none of many."""
-        key = keys[0] if len(keys) == 1 else "*"
+    def _shown(self, asset: str, by: str, key: str, value: Any) -> dict[str, Any]:
+        """What the page shows of a partition: where it lies, and what it is."""
         path = partition_object(asset, by, key, self.file)
-        return {"object": dg.MetadataValue.path(f"{self.store.uri}/{path}")}
+        return {
+            "object": dg.MetadataValue.path(f"{self.store.uri}/{path}"),
+            **self.describe(value),
+        }
+
+    @staticmethod
+    def _show_each(context: dg.OutputContext, shown: Mapping[str, Mapping[str, Any]]) -> None:
+        """With each partition's event its own: what is added to an output is in all of them."""
+        if len(context.asset_partition_keys) == 1:
+            for values in shown.values():
+                context.add_output_metadata(values)
+            return
+        for key, values in shown.items():
+            context.step_context.add_asset_metadata(values, partition_key=key)
 
     def _store_one_by_one(
         self, context: dg.OutputContext, obj: OneByOne, asset: str, by: str, keys: list[str]
     ) -> None:
-        left = set(keys)
+        left, shown = set(keys), {}
         # The next value is made while one is stored, and no more than these two are in memory.
         with ThreadPoolExecutor(1) as writer:
             stored: Future[None] | None = None
@@ -183,6 +195,7 @@ class _PartitionedIOManager(dg.IOManager):
                 if key not in left:
                     raise PartitionMismatchError(f"{asset}: {key} is no partition of the run")
                 left.remove(key)
+                shown[key] = self._shown(asset, by, key, value)
                 if stored:
                     stored.result()
                 stored = writer.submit(self.store_values, context, asset, by, {key: value})
@@ -190,14 +203,14 @@ class _PartitionedIOManager(dg.IOManager):
                 stored.result()
         if left:
             raise PartitionMismatchError(f"{asset}: no value for {', '.join(sorted(left)[:5])}")
-        context.add_output_metadata(self._where(asset, by, keys))
+        self._show_each(context, shown)
 
-    def describe(self, values: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
-        """Metadata of an output."""
+    def describe(self, value: Any) -> dict[str, Any]:  # noqa: ARG002
+        """Metadata of a partition, by its value."""
         return {}
 
     def load_input(self, context: dg.InputContext) -> Any:
-        asset = context.asset_key.to_python_identifier()
+        asset = asset_name(context.asset_key)
         upstream = context.upstream_output
         described = upstream.definition_metadata if upstream else {}
         if context.dagster_type.typing_type is StoredPartitions:
@@ -272,21 +285,8 @@ class ParquetIOManager(_PartitionedIOManager):
         # A partition without rows is stored as such: it was looked at and there was nothing.
         return {**dict.fromkeys(keys, empty), **parts}
 
-    def describe(self, values: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
-        rows = [frame.height for frame in values.values()]
-        if not rows:
-            return {"partitions_in_run": 0, "rows_in_run": 0}
-        any_frame = next(iter(values.values()))
-        described: dict[str, Any] = {
-            COLUMN_SCHEMA: dg.TableSchema(
-                [dg.TableColumn(n, str(t)) for n, t in any_frame.schema.items()]
-            )
-        }
-        if len(rows) == 1:
-            described["dagster/row_count"] = rows[0]
-        else:
-            described |= {"partitions_in_run": len(rows), "rows_in_run": sum(rows)}
-        return described
+    def describe(self, value: pl.DataFrame) -> dict[str, Any]:
+        return {"dagster/row_count": value.height}
 
 
 class JsonIOManager(_PartitionedIOManager):

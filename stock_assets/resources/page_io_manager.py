@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from stock_assets.asset_keys import asset_name
 from stock_assets.resources.object_store import ObjectStore
 
 PAGE_FILE = "report.html"
@@ -19,7 +20,7 @@ class PageIOManager(dg.IOManager):
         self._store = store
 
     def handle_output(self, context: dg.OutputContext, obj: str) -> None:
-        path, page = page_object(context.asset_key.to_python_identifier()), f"{obj}\n".encode()
+        path, page = page_object(asset_name(context.asset_key)), f"{obj}\n".encode()
         # With its checksum, as blanks after the page.
         self._store.put_encoded({path: page}, bytes)
         context.add_output_metadata(
@@ -27,4 +28,4 @@ class PageIOManager(dg.IOManager):
         )
 
     def load_input(self, context: dg.InputContext) -> str:
-        return self._store.get(page_object(context.asset_key.to_python_identifier())).decode()
+        return self._store.get(page_object(asset_name(context.asset_key))).decode()

@@ -8,6 +8,8 @@ from typing import Any
 
 import dagster as dg
 
+from stock_assets.asset_keys import asset_name
+from stock_assets.assets import of_dataset
 from stock_assets.automation.jobs import all_jobs
 from stock_assets.backfill.project import Project
 
@@ -17,7 +19,7 @@ def hollow_definitions(project: Project) -> dg.Definitions:
     graph = project.definitions.resolve_asset_graph()
     checks: dict[dg.AssetKey, list[dg.AssetCheckSpec]] = {}
     for key in graph.asset_check_keys:
-        spec = dg.AssetCheckSpec(key.name, asset=key.asset_key)
+        spec = dg.AssetCheckSpec(key.name, asset=asset_name(key.asset_key))
         checks.setdefault(key.asset_key, []).append(spec)
     mappings = {
         (node.key, parent): node.partition_mappings.get(parent)
@@ -29,11 +31,11 @@ def hollow_definitions(project: Project) -> dg.Definitions:
         specs = checks.get(node.key, [])
 
         @dg.asset(
-            key=node.key,
+            name=asset_name(node.key),
             partitions_def=node.partitions_def,
             backfill_policy=node.backfill_policy,
             deps=[
-                dg.AssetDep(parent, partition_mapping=mappings[node.key, parent])
+                dg.AssetDep(asset_name(parent), partition_mapping=mappings[node.key, parent])
                 for parent in sorted(node.parent_keys)
             ],
             check_specs=specs,
@@ -50,10 +52,10 @@ def hollow_definitions(project: Project) -> dg.Definitions:
 
         return empty
 
-    assets = [hollow(node) for node in graph.asset_nodes]
+    assets = of_dataset(project.settings.dataset_name, [hollow(node) for node in graph.asset_nodes])
     return dg.Definitions(
         assets,
-        jobs=all_jobs(project.partitions),
+        jobs=all_jobs(project.settings, project.partitions),
         executor=dg.in_process_executor,
         loggers=project.definitions.loggers,
     )

@@ -17,7 +17,10 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from stock_assets.automation.jobs import DAILY_JOB
+from stock_assets.backfill.project import open_project, run_partitions
 from stock_assets.local.processes import free_port
+from stock_assets.settings import Settings
 from stock_assets_tests.conftest import CHECKOUT, make_home
 from stock_assets_tests.e2e.test_command_line import COMMAND, environment, left_running
 
@@ -67,8 +70,18 @@ def checkout(folder: Path) -> Path:
     return home
 
 
+SEEN = """
+{ repositoryOrError(repositorySelector: {
+    repositoryName: "__repository__", repositoryLocationName: "stock_assets" }) {
+  ... on Repository { jobs { name runs(limit: 5) { id } } } }
+  runsOrError(limit: 5) { ... on Runs { results {
+    id status repositoryOrigin { repositoryName repositoryLocationName } tags { key value } } } } }
+"""
+
+
 def test_both_pages_answer_until_ctrl_c_and_nothing_survives(tmp_path: Path):
     home = checkout(tmp_path / "home")
+    run = _run_of_a_command(home)
     ports = {"dagster_port": free_port(23_000), "mlflow_port": free_port(25_000)}
     process = subprocess.Popen(
         [COMMAND, "ui"],
@@ -90,12 +103,36 @@ def test_both_pages_answer_until_ctrl_c_and_nothing_survives(tmp_path: Path):
         assert f"MLflow   http://127.0.0.1:{ports['mlflow_port']}" in said
         assert "dagster_version" in page(f"http://127.0.0.1:{ports['dagster_port']}/server_info")
         assert "MLflow" in page(f"http://127.0.0.1:{ports['mlflow_port']}")
+        _assert_a_commands_run_is_seen(ask(ports["dagster_port"], SEEN), run)
         _assert_other_sites_are_refused(ports["dagster_port"])
     finally:
         os.killpg(process.pid, signal.SIGINT)
         process.communicate(timeout=60)
     assert process.returncode == 0
     assert left_running(home) == []
+
+
+def _run_of_a_command(home: Path) -> str:
+    """The number of the run in which a command fetched a session's prices."""
+    settings = Settings(home=home, store_uri=f"file://{home / 'objects'}")
+    with open_project(settings) as project:
+        sessions = project.partitions.sessions.get_partition_keys()
+        run_partitions(project, DAILY_JOB, ["raw_prices"], sessions[-1:], sessions, 1)
+        return project.instance.get_runs()[0].run_id
+
+
+def _assert_a_commands_run_is_seen(seen: dict[str, Any], run: str) -> None:
+    """Among its job's runs, and with the place that the timeline puts it by."""
+    jobs = {job["name"]: job["runs"] for job in seen["repositoryOrError"]["jobs"]}
+    assert (jobs["daily_job"], jobs["monthly_job"]) == ([{"id": run}], [])
+    (listed,) = seen["runsOrError"]["results"]
+    assert (listed["id"], listed["status"]) == (run, "SUCCESS")
+    assert listed["repositoryOrigin"] == {
+        "repositoryName": "__repository__",
+        "repositoryLocationName": "stock_assets",
+    }
+    tags = {tag["key"]: tag["value"] for tag in listed["tags"]}
+    assert tags["stock_assets/dataset"] == tags["stock_assets/source"] == "sample"
 
 
 def _assert_other_sites_are_refused(port: int) -> None:
@@ -187,7 +224,10 @@ def june(*days: int) -> list[str]:
 
 def _launched(port: int, assets: list[str], sessions: list[str]) -> str:
     """The name of a backfill, launched as the page's button does."""
-    given = {"partitionNames": sessions, "assetSelection": [{"path": [name]} for name in assets]}
+    given = {
+        "partitionNames": sessions,
+        "assetSelection": [{"path": ["sample", name]} for name in assets],
+    }
     return str(ask(port, LAUNCH, p=given)["launchPartitionBackfill"]["backfillId"])
 
 

@@ -12,7 +12,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from stock_assets.asset_keys import Asset
+from stock_assets.asset_keys import Asset, asset_key
 from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_ASSETS, MONTHLY_JOB
 from stock_assets.backfill.project import Project, open_project, run_partitions
 from stock_assets.errors import MissingPartitionsError
@@ -78,7 +78,9 @@ def test_months_without_history_say_so_and_the_others_go_on(folder: Path):
         trained = read_rows(project.store, [train_sets["2012-01"]])
         assert rows.is_empty()
         assert rows.schema == trained.schema
-        event = project.instance.get_latest_materialization_event(dg.AssetKey("tuned_model"))
+        event = project.instance.get_latest_materialization_event(
+            asset_key(project.settings.dataset_name, "tuned_model")
+        )
         assert event.asset_materialization.metadata["skipped_months"].value == 6
         materialise(project, DAILY_JOB, ("daily_forecast",), sessions)
         forecasts = read_rows(
@@ -139,7 +141,9 @@ def test_a_month_whose_prices_never_move_has_a_version_and_no_skill(folder: Path
         same = "forecasts what the random walk forecasts"
         worse = "loss where the random walk has none"
         assert (same if study["family"] == "random_walk" else worse) in version["reason"]
-        event = project.instance.get_latest_materialization_event(dg.AssetKey("tuned_model"))
+        event = project.instance.get_latest_materialization_event(
+            asset_key(project.settings.dataset_name, "tuned_model")
+        )
         shown = event.asset_materialization.metadata
         assert shown["test_rmse_return_random_walk"].value == 0.0
         assert "test_skill" not in shown

@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 import pytest
 import sqlalchemy
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._serdes import serialize_value
 from sqlalchemy.engine import Engine
@@ -107,10 +108,16 @@ def test_a_batch_leaves_the_events_that_dagsters_own_storage_leaves(tmp_path: Pa
     for storage in (OWN, BATCHING):
         with instance(tmp_path / storage, storage) as opened:
             found[storage] = seen(opened, materialise(opened))
+    checks = {storage: seen.pop("checks") for storage, seen in found.items()}
     assert found[BATCHING] == found[OWN]
     assert found[BATCHING]["planned_and_made"] == set(KEYS)
     assert found[BATCHING]["materialisations"] == [*KEYS, KEYS[3]]
     assert found[BATCHING]["latest"] == KEYS[3]
+    # A result of each run. Dagster's own has besides a row per key that no result ever reaches.
+    done = ("None", AssetCheckExecutionRecordStatus.SUCCEEDED)
+    assert checks[BATCHING] == [done] * 2
+    planned = [(key, AssetCheckExecutionRecordStatus.PLANNED) for key in [*KEYS, KEYS[3]]]
+    assert checks[OWN] == sorted([done, done, *planned])
 
 
 def test_checks_of_a_failed_run_are_known_as_not_executed(tmp_path: Path):
@@ -125,8 +132,9 @@ def test_checks_of_a_failed_run_are_known_as_not_executed(tmp_path: Path):
                 (str(record.partition), record.run_id == run_id, record.status) for record in checks
             )
             texts[storage] = {len(serialize_value(record.event)) for record in checks}
-    assert found[BATCHING] == found[OWN]
-    assert [partition for partition, _, _ in found[BATCHING]] == KEYS
+    planned = AssetCheckExecutionRecordStatus.PLANNED
+    assert found[OWN] == [(key, True, planned) for key in KEYS]
+    assert found[BATCHING] == [("None", True, planned)]
     # A row of Dagster's own names all partitions of the run.
     assert max(texts[BATCHING]) < min(texts[OWN])
 

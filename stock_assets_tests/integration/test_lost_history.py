@@ -1,8 +1,8 @@
 """Dagster's files damaged: named before anything runs, and all is known again without them."""
 
-import dagster as dg
 import pytest
 
+from stock_assets.asset_keys import asset_key
 from stock_assets.backfill.project import open_project
 from stock_assets.commands.doctor import diagnose
 from stock_assets.errors import DatabaseFileError
@@ -14,7 +14,7 @@ SESSIONS = ("2013-02-28", "2013-03-01")
 
 def known(settings: Settings) -> set[str]:
     with open_project(settings) as project:
-        return set(project.instance.get_materialized_partitions(dg.AssetKey("features")))
+        return set(project.instance.get_materialized_partitions(asset_key("sample", "features")))
 
 
 @pytest.mark.parametrize("name", ["history/runs.db", "history/runs/index.db"])

@@ -9,11 +9,11 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import polars as pl
 import pytest
 from click.testing import CliRunner
 
+from stock_assets.asset_keys import asset_key
 from stock_assets.assets.live_metrics import LIVE_SCORE
 from stock_assets.automation.jobs import DAILY_ASSETS, DAILY_JOB
 from stock_assets.backfill.project import open_project, run_partitions
@@ -136,7 +136,9 @@ def says_who_served(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     found = live.says(monkeypatch, "served", "--at", live.issued[0])
     assert (found["record"], found["issued_at"]) == ("hindsight", None)
     with open_project(live.settings) as project:
-        event = project.instance.get_latest_materialization_event(dg.AssetKey("forecast_rmse"))
+        event = project.instance.get_latest_materialization_event(
+            asset_key("live", "forecast_rmse")
+        )
     assert event
     assert event.asset_materialization
     score = LiveScore.of(event.asset_materialization.metadata[LIVE_SCORE].value)

@@ -14,7 +14,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from stock_assets.asset_keys import Asset
+from stock_assets.asset_keys import Asset, asset_key
 from stock_assets.automation.jobs import DAILY_JOB, REFETCH_JOB
 from stock_assets.backfill.execution import bring_up_to_date
 from stock_assets.backfill.progress import Progress
@@ -81,7 +81,7 @@ def stored(project: Project, first: date, last: date, asset: str = "raw_prices")
 
 def check(project: Project, asset: str, name: str) -> dg.AssetCheckEvaluation:
     """The newest evaluation of a check."""
-    key = dg.AssetCheckKey(dg.AssetKey(asset), name)
+    key = dg.AssetCheckKey(asset_key(project.settings.dataset_name, asset), name)
     records = project.instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
     event = records[0].event.dagster_event
     assert event

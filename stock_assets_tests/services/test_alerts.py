@@ -25,7 +25,7 @@ import numpy as np
 import pytest
 import yaml
 
-from stock_assets.asset_keys import Asset
+from stock_assets.asset_keys import Asset, asset_key
 from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_ASSETS, MONTHLY_JOB
 from stock_assets.backfill.project import Project, open_project, run_partitions
 from stock_assets.commands.monitor import MonitorAddresses, monitor_folder, monitor_stack
@@ -299,7 +299,7 @@ def cursor_position(world: World) -> int:
 
 def newest_event(world: World) -> int:
     with open_instance(world) as instance:
-        found = instance.fetch_materializations(dg.AssetKey("forecast_rmse"), limit=1)
+        found = instance.fetch_materializations(asset_key("sample", "forecast_rmse"), limit=1)
     return found.records[0].storage_id
 
 
@@ -361,7 +361,7 @@ def test_a_backfill_of_200_old_sessions_tells_nobody_and_pushes_nothing(world: W
 
 def test_the_page_shows_each_alert_once(world: World) -> None:
     with open_instance(world) as instance:
-        found = instance.fetch_observations(dg.AssetKey("forecast_rmse"), limit=100).records  # type: ignore[arg-type]
+        found = instance.fetch_observations(asset_key("sample", "forecast_rmse"), limit=100).records  # type: ignore[arg-type]
     events = [record.event_log_entry.asset_observation for record in found]
     assert [(e.partition, e.metadata["alert"].value) for e in events if e] == [
         (WELL, "recovery"),

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import pytest
 
+from stock_assets.asset_keys import asset_key
 from stock_assets.backfill.execution import bring_up_to_date
 from stock_assets.backfill.progress import Progress
 from stock_assets.backfill.project import open_project
@@ -190,7 +191,9 @@ def test_the_next_good_tick_makes_all_sessions_in_one_run(world: World):
 def test_each_session_is_made_once(world: World):
     with world.instance() as instance:
         for asset in SESSION_ASSETS:
-            records = instance.fetch_materializations(dg.AssetKey(asset), limit=1000).records
+            records = instance.fetch_materializations(
+                asset_key("sample", asset), limit=1000
+            ).records
             made = Counter(record.partition_key for record in records)
             assert {key: made[key] for key in FAILED + OFF} == dict.fromkeys(FAILED + OFF, 1)
             assert set(made.values()) == {1}

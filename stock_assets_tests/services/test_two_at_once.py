@@ -11,6 +11,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from stock_assets.asset_keys import asset_key
 from stock_assets.backfill.project import open_project
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.settings import Settings
@@ -56,7 +57,7 @@ def test_nothing_is_made_twice_and_nothing_is_lost(tmp_path: Path, monkeypatch: 
     assert "Traceback" not in said, said
     with dg.DagsterInstance.from_config(str(shared)) as instance:
         for asset in STORED_ASSETS:
-            found = instance.fetch_materializations(dg.AssetKey(asset), limit=1000).records
+            found = instance.fetch_materializations(asset_key("sample", asset), limit=1000).records
             assert set(Counter(one.partition_key for one in found).values()) == {1}, asset
         assert [run.status for run in instance.get_runs() if not run.is_finished] == []
     monkeypatch.delenv("DAGSTER_HOME")

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from stock_assets.asset_keys import Asset
+from stock_assets.asset_keys import Asset, asset_key, asset_name
 from stock_assets.definitions import build_definitions
 from stock_assets.planning.lineage import IN_ORDER, Lineage
 from stock_assets.settings import Settings
@@ -41,13 +41,12 @@ def test_loading_the_definitions_loads_nothing_heavy():
 
 def test_each_asset_has_its_name_from_the_list(graph: Any):
     listed = {name for key, name in vars(Asset).items() if key.isupper()}
-    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == listed
+    assert {asset_name(key) for key in graph.get_all_asset_keys()} == listed
+    assert {key.path[0] for key in graph.get_all_asset_keys()} == {"sample"}
 
 
 def test_dagster_knows_the_code_that_the_stamps_name(graph: Any):
-    versions = {
-        key.to_user_string(): graph.get(key).code_version for key in graph.get_all_asset_keys()
-    }
+    versions = {asset_name(key): graph.get(key).code_version for key in graph.get_all_asset_keys()}
     computed = set(IN_ORDER) - {Asset.RAW_PRICES}
     assert {asset: Lineage.code(asset) for asset in computed} == {
         asset: version for asset, version in versions.items() if version
@@ -60,7 +59,7 @@ def test_the_readmes_diagram_is_the_graph(graph: Any):
     assert block, "README has no mermaid diagram"
     drawn = set(re.findall(r"^\s*(\w+)(?:\[[^\]]*\])? --> (\w+)", block.group(1), re.MULTILINE))
     real = {
-        (parent.to_user_string(), key.to_user_string())
+        (asset_name(parent), asset_name(key))
         for key in graph.get_all_asset_keys()
         for parent in graph.get(key).parent_keys
     }
@@ -73,7 +72,7 @@ def test_every_asset_is_described_owned_grouped_and_backfilled_in_few_runs(graph
         assert node.description, key
         assert node.owners == ["team:forecasting"], key
         assert node.kinds, key
-        if key == dg.AssetKey("forecast_report"):
+        if key == asset_key("sample", "forecast_report"):
             assert (node.group_name, node.partitions_def) == ("report", None)
             continue
         assert node.group_name in {"market_data", "features", "training", "forecasts"}, key
@@ -88,10 +87,13 @@ def test_the_yahoo_and_files_sources_load_too(tmp_path: Path):
         "ticker,session,open,high,low,close,volume,dividend,split_ratio\n"
         "A,2020-01-02,1,1,1,1,1,0,1\nA,2020-03-02,1,1,1,1,1,0,1\n"
     )
-    files = build_definitions(Settings(source="files", files_uri=str(file)))
-    sessions = files.resolve_asset_graph().get(dg.AssetKey("raw_prices")).partitions_def
+    named = Settings(source="files", files_uri=str(file))
+    files = build_definitions(named)
+    sessions = (
+        files.resolve_asset_graph().get(asset_key(named.dataset_name, "raw_prices")).partitions_def
+    )
     assert sessions is not None
     keys = sessions.get_partition_keys()
     assert (keys[0], keys[-1]) == ("2020-01-02", "2020-03-02")
     yahoo = build_definitions(Settings(source="yahoo"))
-    assert yahoo.resolve_asset_graph().get(dg.AssetKey("tuned_model")).is_partitioned
+    assert yahoo.resolve_asset_graph().get(asset_key("yahoo", "tuned_model")).is_partitioned

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import dagster as dg
 import pytest
 
-from stock_assets.alerting.delivery import FORECAST_RMSE, PAGE_ONLY, deliver
+from stock_assets.alerting.delivery import PAGE_ONLY, deliver
+from stock_assets.asset_keys import Asset, asset_key
 from stock_assets.errors import NotificationError, SettingsError
 from stock_assets.monitoring.messages import Pending
 from stock_assets.resources.notifier import Message
@@ -37,6 +38,9 @@ class Stands:
 
     def channels(self) -> list[Stand]:
         return self.stands
+
+
+FORECAST_RMSE = asset_key("sample", Asset.FORECAST_RMSE)
 
 
 @pytest.fixture

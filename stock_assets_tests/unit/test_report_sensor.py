@@ -1,4 +1,4 @@
-"""After a daily run the report is made anew; after the runs of a backfill it is not."""
+"""After a daily run the report is made anew; a backfill's runs and those of others make none."""
 
 import dagster as dg
 import pytest
@@ -7,7 +7,15 @@ from stock_assets.definitions import build_definitions
 from stock_assets.settings import Settings
 
 
-@pytest.mark.parametrize(("tags", "asked"), [({}, 1), ({"dagster/backfill": "abc"}, 0)])
+@pytest.mark.parametrize(
+    ("tags", "asked"),
+    [
+        ({}, 1),
+        ({"dagster/backfill": "abc"}, 0),
+        ({"stock_assets/command": "abc"}, 0),
+        ({"stock_assets/dataset": "another"}, 0),
+    ],
+)
 def test_the_report_follows_a_daily_run(tags: dict[str, str], asked: int):
     definitions = build_definitions(Settings())
     sensor = definitions.resolve_sensor_def("report_after_daily")

@@ -17,6 +17,7 @@ from dagster._core.definitions.schedule_definition import ScheduleExecutionData
 from dagster._utils.schedules import schedule_execution_time_iterator
 from obstore.store import MemoryStore
 
+from stock_assets.asset_keys import asset_key, asset_name
 from stock_assets.automation import due_now
 from stock_assets.definitions import build_definitions
 from stock_assets.deployment import lineage_of, load_partitions
@@ -64,7 +65,7 @@ class Live:
         assert found.run_requests or found.skip_message
         return [
             (
-                {key.to_user_string() for key in request.asset_selection or []},
+                {asset_name(key) for key in request.asset_selection or []},
                 request.tags["dagster/asset_partition_range_start"],
                 request.tags["dagster/asset_partition_range_end"],
             )
@@ -188,7 +189,7 @@ def test_a_session_without_data_is_tried_again_alone_while_the_others_go_on(live
 def test_a_damaged_object_is_made_again_and_what_is_made_of_it_after_that(live: Live):
     live.damage("features", "2013-02-20")
     (run,) = live.tick("daily", "2013-02-22T07:00").run_requests or []
-    assert [key.to_user_string() for key in run.asset_selection or []] == ["features"]
+    assert run.asset_selection == [asset_key("sample", "features")]
     assert run.tags["dagster/asset_partition_range_start"] == "2013-02-20"
     assert run.tags["stock_assets/why"].startswith("damaged: ")
 
@@ -299,7 +300,7 @@ def test_refetch_asks_for_the_prices_of_the_last_five_sessions_in_one_run(
 ):
     assert live.asked("refetch", f"{morning}T07:30") == [(set(), first, last)]
     job = live.definitions.resolve_job_def("refetch_job")
-    assert {key.to_user_string() for key in job.asset_layer.selected_asset_keys} == {"raw_prices"}
+    assert job.asset_layer.selected_asset_keys == {asset_key("sample", "raw_prices")}
 
 
 def test_schedules_are_in_exchange_time_and_off_until_turned_on(live: Live):

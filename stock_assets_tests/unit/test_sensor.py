@@ -10,6 +10,7 @@ import pytest
 
 from stock_assets.alerting.memory import read_memory
 from stock_assets.alerting.sensor import rmse_sensor
+from stock_assets.asset_keys import asset_key
 from stock_assets.definitions import build_definitions
 from stock_assets.deployment import load_partitions
 from stock_assets.monitoring.live_scores import LiveScore, TickerScore
@@ -21,7 +22,7 @@ from stock_assets.settings import Settings
 from stock_assets_tests.unit.test_delivery import Stand, Stands
 
 SETTINGS = Settings(rmse_threshold=0.02, rmse_recovery_sessions=2)
-RMSE, FORECAST = dg.AssetKey("forecast_rmse"), dg.AssetKey("daily_forecast")
+RMSE, FORECAST = asset_key("sample", "forecast_rmse"), asset_key("sample", "daily_forecast")
 # The sample's last sessions.
 DAYS = ["2013-02-22", "2013-02-25", "2013-02-26", "2013-02-27", "2013-02-28", "2013-03-01"]
 
@@ -54,7 +55,8 @@ class Desk:
             TickerScore(rmse, 0.02),
             **more,
         )
-        self.happened(RMSE, session, {"live_score": dg.MetadataValue.json(score.as_json())})
+        told = {"live_score": dg.MetadataValue.json(score.as_json())}
+        self.happened(asset_key(dataset, "forecast_rmse"), session, told)
 
     def happened(
         self, asset: dg.AssetKey, session: str, metadata: dict[str, Any] | None = None

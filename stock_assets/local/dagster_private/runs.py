@@ -7,6 +7,8 @@ The public way that is missing:
 - `AssetCheckEvaluationPlanned`, `AssetCheckExecutionRecordStatus`: rows of checks are written by a
   storage alone, and ours cuts them short (`dagster_storage`);
 - `DagsterAssetCheckFailedError`: what a blocking check raises is not exported;
+- `RemoteJobOrigin` and its parts: `execute_in_process` gives a run no origin, without which the
+  page shows it neither among its job's runs nor on the timeline (`command_runs`);
 - `UnresolvedAssetJobDefinition`: what `define_asset_job` returns has no other name;
 - `ConfigurableClassData`, `UserConfigSchema`: a storage of one's own may be named in dagster.yaml,
   but the types of the methods that it must have are not exported.
@@ -20,11 +22,17 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from dagster._core.errors import DagsterAssetCheckFailedError
 from dagster._core.events import DagsterEventBatchMetadata, StepMaterializationData
 from dagster._core.instance.utils import RUNLESS_JOB_NAME, RUNLESS_RUN_ID
+from dagster._core.remote_origin import (
+    RegisteredCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
     BACKFILL_ID_TAG,
+    MAX_RETRIES_TAG,
     PARTITION_NAME_TAG,
 )
 from dagster._serdes import ConfigurableClassData
@@ -33,6 +41,7 @@ __all__ = [
     "ASSET_PARTITION_RANGE_END_TAG",
     "ASSET_PARTITION_RANGE_START_TAG",
     "BACKFILL_ID_TAG",
+    "MAX_RETRIES_TAG",
     "PARTITION_NAME_TAG",
     "RUNLESS_JOB_NAME",
     "RUNLESS_RUN_ID",
@@ -41,6 +50,9 @@ __all__ = [
     "ConfigurableClassData",
     "DagsterAssetCheckFailedError",
     "DagsterEventBatchMetadata",
+    "RegisteredCodeLocationOrigin",
+    "RemoteJobOrigin",
+    "RemoteRepositoryOrigin",
     "StepMaterializationData",
     "UnresolvedAssetJobDefinition",
     "UserConfigSchema",
