@@ -436,7 +436,7 @@ def test_months_without_history_are_left_to_the_random_walk(tmp_path: Path):
         **QUICK,
     )
     with open_project(settings) as project:
-        bring_up_to_date(project, project.range_of(date(2013, 1, 3), LAST).wanted(), Progress())
+        bring_up_to_date(project, project.range_of(date(2013, 1, 31), LAST).wanted(), Progress())
         stored = stored_partitions(project.store, "daily_forecast")
         rows = read_rows(project.store, list(stored.values()))
     assert rows["model"].unique().to_list() == ["random_walk"]
