@@ -240,7 +240,13 @@ def rollback() -> None:
 
 
 @main.command()
-@click.option("--keep-days", type=click.IntRange(1), default=90, show_default=True)
+@click.option(
+    "--keep-days",
+    type=click.IntRange(1),
+    default=90,
+    show_default=True,
+    help="Deletes what is older than this many days.",
+)
 @click.option("--dry-run", is_flag=True, help="Says what would go.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @reported

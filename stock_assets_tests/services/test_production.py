@@ -53,7 +53,7 @@ class Production:
         ]
 
     def machine(self, name: str, **settings: object) -> tuple[Path, dict[str, str]]:
-        """A checkout and an environment as the page wants them, with real names for its examples."""
+        """A checkout and an environment as the page wants them, with real names for examples."""
         home, variables = checkout(self.folder / name), documented_blocks()[0]
         (home / "dagster.yaml").unlink()
         connection = self.store.connection
