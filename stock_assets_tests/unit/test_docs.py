@@ -12,7 +12,14 @@ import pytest
 from stock_assets.cli import main
 from stock_assets.environment import load_settings
 from stock_assets_tests.conftest import CHECKOUT
-from stock_assets_tests.documented import README, commands, pages, shell_blocks
+from stock_assets_tests.documented import (
+    README,
+    SETTINGS,
+    commands,
+    pages,
+    settings_page,
+    shell_blocks,
+)
 
 TESTS = CHECKOUT / "stock_assets_tests"
 PAGES = [*pages(), CHECKOUT / "monitor" / "README.md", CHECKOUT / "CHANGELOG.md"]
@@ -178,6 +185,11 @@ def test_lines_for_the_settings_are_settings(page: Path, tmp_path: Path):
     if settings.notify_urls_file:
         assert settings.notify_urls_file.stat().st_mode & 0o077 == 0
         assert len(settings.notification_urls) == 1
+
+
+def test_the_page_of_settings_has_every_setting_with_its_meaning():
+    assert "None" not in settings_page()
+    assert SETTINGS.read_text(encoding="utf-8") == settings_page()
 
 
 def test_the_layers_are_those_that_lint_enforces():

@@ -23,7 +23,7 @@ def test_every_link_of_the_source_leads_to_a_file_in_it(source: Path):
         text = re.sub(r"^ *```.*?^ *```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
         links = re.findall(r"\]\((?![a-z]+:|#)([^)\s#]+)", text)
         assert [link for link in links if not (source / link).is_file()] == [], page.name
-    assert (source / "files/stock_assets/settings.py").is_file()
+    assert (source / "files/dagster.yaml").is_file()
     assert "](data.md)" in (source / "index.md").read_text()
 
 
