@@ -196,7 +196,7 @@ def test_the_layers_are_those_that_lint_enforces():
     contracts = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]["importlinter"]
     layers = [name for layer in contracts["contracts"][0]["layers"] for name in layer.split(" | ")]
     page = (CHECKOUT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    table = page.split("| floor | holds |")[1].split("\n\n")[0]
+    table = page.split("| layer | holds |")[1].split("\n\n")[0]
     said = [cell for row in table.splitlines()[2:] for cell in _CODE.findall(row.split("|")[1])]
     named = [f"stock_assets.{cell.removesuffix('.py').rstrip('/')}" for cell in said]
     assert sorted(named) == sorted(layers)
