@@ -17,6 +17,7 @@ POLICY = (
     "default-src 'self' data: blob: 'unsafe-inline'; connect-src 'self' data: blob:;"
     " form-action 'none'; base-uri 'self'"
 )
+_STYLE = "<style>td:first-child code{white-space:nowrap}</style>"  # names stay whole
 _LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)\s#]+)")
 _DIAGRAM = re.compile(r"^```mermaid\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FETCHED = re.compile(r"<(?:script|img|iframe|source)\b[^>]*\bsrc=.?https?:|<link\b[^>]*https?:")
@@ -77,7 +78,7 @@ def keep_to_itself(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     if found := _FETCHED.search(text):
         sys.exit(f"{page.name} fetches from elsewhere: {found[0]}")
-    policy = f'<head><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+    policy = f'<head><meta http-equiv="Content-Security-Policy" content="{POLICY}">{_STYLE}'
     page.write_text(text.replace("<head>", policy, 1), encoding="utf-8")
 
 
