@@ -47,15 +47,19 @@ def typed(home: Path, line: str, **settings: object) -> subprocess.Popen[str]:
 def serve_and_interrupt(process: subprocess.Popen[str]) -> None:
     said = []
     assert process.stdout
-    for line in process.stdout:
-        said.append(line)
-        if "Ctrl-C" in line:
-            break
-    time.sleep(0.5)
-    assert process.poll() is None, "".join(said)
-    os.killpg(process.pid, signal.SIGINT)
-    process.communicate(timeout=90)
-    assert process.returncode == 0, "".join(said)
+    try:
+        for line in process.stdout:
+            said.append(line)
+            if "Ctrl-C" in line:
+                break
+        time.sleep(0.5)
+        assert process.poll() is None, "".join(said)
+        os.killpg(process.pid, signal.SIGINT)
+        said.append(process.communicate(timeout=90)[0])
+        assert process.returncode == 0, "".join(said)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.mark.timeout(1800)
