@@ -62,7 +62,7 @@ def serve_and_interrupt(process: subprocess.Popen[str]) -> None:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(2700)
 def test_every_command_does_what_it_says(tmp_path: Path):
     """In one checkout, the page of commands first: it begins with the run that others show."""
     home = checkout(tmp_path / "home")
