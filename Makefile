@@ -10,13 +10,15 @@ INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
 BENCH_VENV := .venv-bench
 BENCH_INSTALLED := $(BENCH_VENV)/.installed
+DOCS_VENV := .venv-docs
+DOCS_INSTALLED := $(DOCS_VENV)/.installed
 CASES ?=
 QUICK ?=
 # Tests that start processes of their own share two cores badly beyond this.
 TEST_WORKERS ?= 2
 
 .PHONY: help setup run ui monitor down prepare train register forecast evaluate doctor \
-	test test-services lint format bench lock screenshots calendars clean
+	test test-services lint format docs bench lock screenshots calendars clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -65,7 +67,7 @@ doctor: $(INSTALLED) ## Check settings, source, store, registry, metrics
 test: $(INSTALLED) ## Every test that needs nothing but Python packages
 	@$(BIN)/python -m pytest stock_assets_tests --ignore stock_assets_tests/services --numprocesses $(TEST_WORKERS) --dist loadfile
 
-test-services: $(INSTALLED) ## Tests against Debian's servers and Chromium (see README)
+test-services: $(INSTALLED) ## Tests against Debian's servers and Chromium (see docs/commands.md)
 	@$(BIN)/python -m pytest stock_assets_tests/services
 
 lint: $(INSTALLED) ## Style, types, layers
@@ -78,6 +80,16 @@ format: $(INSTALLED) ## Format and sort imports
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format .
 
+docs: $(DOCS_INSTALLED) ## The site of README and docs, with strict links, into var/site
+	@PYTHONPATH=. $(DOCS_VENV)/bin/python -m stock_assets_tests.docs_site
+
+$(DOCS_INSTALLED): requirements-docs.lock
+	@echo "Setting up $(DOCS_VENV) (once; some seconds) …"
+	@$(PYTHON) -m venv $(DOCS_VENV)
+	@$(DOCS_VENV)/bin/python -m pip --disable-pip-version-check --no-input install --quiet \
+		--require-hashes --requirement requirements-docs.lock
+	@touch $@
+
 bench: $(BENCH_INSTALLED) ## Speed and forecasts beside their rivals, into docs (CASES=features,judging QUICK=1)
 	@PYTHONPATH=. $(BENCH_VENV)/bin/python -W ignore -m stock_assets_tests.benchmarks --cases "$(CASES)" $(if $(QUICK),--quick)
 
@@ -89,13 +101,16 @@ $(BENCH_INSTALLED): requirements-bench.lock
 		--require-hashes --requirement requirements-bench.lock
 	@touch $@
 
-lock: ## Resolve requirements.lock anew (needs uv)
+lock: ## Resolve the lock files anew (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header --no-annotate --no-strip-extras --extra dev --extra postgres pyproject.toml \
 		--output-file requirements.lock
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header --no-annotate --no-strip-extras --constraints requirements.lock pyproject.toml \
 		stock_assets_tests/benchmarks/requirements.in --output-file requirements-bench.lock
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --no-annotate --no-strip-extras requirements-docs.in \
+		--output-file requirements-docs.lock
 
 screenshots: $(INSTALLED) ## README's pictures, from what `make run` has left (needs Debian's chromium)
 	@$(BIN)/python -m stock_assets_tests.screenshots
@@ -105,4 +120,4 @@ calendars: $(INSTALLED) ## Regenerate the packaged session tables
 
 clean: ## Remove the environment and all local state (var/)
 	@if [ -x $(BIN)/stock-assets ]; then $(BIN)/stock-assets down; fi
-	@rm -rf $(VENV) $(BENCH_VENV) var .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(BENCH_VENV) $(DOCS_VENV) var .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -3,6 +3,7 @@
 Results go to standard output, progress and logs to standard error.
 """
 
+import errno
 import os
 import sys
 import warnings
@@ -25,7 +26,7 @@ from stock_assets.environment import load_checkout_settings
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 def main() -> None:
-    """Daily stock forecasts as Dagster assets. Settings: STOCK_ASSETS_* or .env, see README."""
+    """Daily stock forecasts as Dagster assets. docs/settings.md lists the settings."""
     # Dagster marks parts that we use as beta; one line per part and process hides real warnings.
     warnings.filterwarnings("ignore", message=r".*is currently in (beta|preview)")
     # Fewer, larger writes to Dagster's database: a fifth less time per partition.
@@ -43,7 +44,7 @@ def run(
     as_json: bool,
     fresh: bool,
 ) -> None:
-    """The main job over a range of sessions: prices, features, models, forecasts, RMSE."""
+    """Makes what is due of a range: prices, features, models, forecasts, errors; and a report."""
     from stock_assets.commands.run import run as run_range
     from stock_assets.commands.run import show
     from stock_assets.commands.tables import forecast_rows
@@ -59,7 +60,7 @@ def run(
 
 @main.command()
 @range_options
-@click.option("--family", help="Point model; each has versions of its own.")
+@click.option("--family", help="Point model, such as ridge; each has versions of its own.")
 @reported
 def backtest(
     first: datetime | None,
@@ -70,7 +71,7 @@ def backtest(
     fresh: bool,
     family: str | None,
 ) -> None:
-    """Backfills forecasts and RMSE over a range and prints the scores. Reads what exists."""
+    """Makes what is due of a range and prints its scores by month and ticker."""
     from stock_assets.commands.run import run as run_range
     from stock_assets.commands.tables import print_table, score_lines, score_table
 
@@ -112,7 +113,7 @@ def status(as_json: bool) -> None:
 
 
 @main.command()
-@click.option("--kept", help="The hash of a head that you kept: it must be there still.")
+@click.option("--kept", help="A hash that `verify` printed before: it must be there still.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @reported
 def verify(kept: str | None, as_json: bool) -> None:
@@ -151,14 +152,14 @@ def reconcile(first: datetime | None, last: datetime | None, as_json: bool) -> N
 
 
 @main.command()
-@click.option("--from", "first", type=DATE, help="First target session (default: six months).")
+@click.option("--from", "first", type=DATE, help="First target session (default: six months back).")
 @click.option("--to", "last", type=DATE, help="Last target session (default: the newest).")
 @click.option("--tickers", help="Comma-separated (default: all with a forecast).")
 @click.option(
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Default: var/reports/<dataset>.html.",
+    help="File to write (default: var/reports/<dataset>.html).",
 )
 @reported
 def report(
@@ -177,7 +178,7 @@ def report(
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @reported
 def doctor(as_json: bool) -> None:
-    """Checks settings, source, store, registry, metrics, channels; exits with 1 if one is ill."""
+    """Checks settings, source, store, registry, metrics, channels; exits with 1 if one fails."""
     from stock_assets.commands.doctor import diagnose
 
     findings = diagnose(load_checkout_settings())
@@ -233,15 +234,21 @@ def promote(version: int) -> None:
 @main.command()
 @reported
 def rollback() -> None:
-    """Takes back the version that came to serve last: those before it serve again."""
+    """Takes back the version that came to serve last; the one before it serves again."""
     from stock_assets.commands.promotion import roll_back
 
     click.echo(roll_back(load_checkout_settings()))
 
 
 @main.command()
-@click.option("--keep-days", type=click.IntRange(1), default=90, show_default=True)
-@click.option("--dry-run", is_flag=True, help="Says what would go.")
+@click.option(
+    "--keep-days",
+    type=click.IntRange(1),
+    default=90,
+    show_default=True,
+    help="Deletes what is older than this many days.",
+)
+@click.option("--dry-run", is_flag=True, help="Says what would be deleted, and deletes nothing.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @reported
 def prune(keep_days: int, dry_run: bool, as_json: bool) -> None:
@@ -270,14 +277,22 @@ def ui() -> None:
 
 @main.command()
 @click.option("--host", default="127.0.0.1", help="Address to listen on.", show_default=True)
-@click.option("--port", type=int, help="Default: STOCK_ASSETS_EXPORTER_PORT, 9108.")
+@click.option(
+    "--port", type=int, help="Port to listen on (default: STOCK_ASSETS_EXPORTER_PORT, 9108)."
+)
 @reported
 def exporter(host: str, port: int | None) -> None:
     """Dagster's health for Prometheus to scrape, until Ctrl-C."""
     from stock_assets.commands.exporter import serve_metrics
 
     settings = load_checkout_settings()
-    serve_metrics(settings, host, port or settings.exporter_port)
+    port = port or settings.exporter_port
+    try:
+        serve_metrics(settings, host, port)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise click.ClickException(f"{host}:{port} is taken; give another with --port") from error
 
 
 @main.command()

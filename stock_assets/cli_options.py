@@ -68,11 +68,11 @@ def range_options(command: Callable[P, R]) -> Callable[P, R]:
         click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output."),
         click.option("--to", "last", type=DATE, help="Last target session (default: the newest)."),
         click.option(
-            "--from", "first", type=DATE, help="First target session (default: six months)."
+            "--from", "first", type=DATE, help="First target session (default: six months back)."
         ),
-        click.option("--tickers", help="Comma-separated (default: the source's)."),
+        click.option("--tickers", help="Comma-separated (default: of the settings or the source)."),
         click.option("--source", help="sample, yahoo or files."),
-        click.option("--fresh", is_flag=True, help="Models, forecasts and scores anew."),
+        click.option("--fresh", is_flag=True, help="Makes models, forecasts and scores again."),
     ):
         command = option(command)
     return command

@@ -58,14 +58,20 @@ class Settings(BaseSettings):
     )
 
     # --- prices
-    source: SourceName = Field("sample", description="Where prices come from.")
+    source: SourceName = Field(
+        "sample", description="Where prices come from: sample, yahoo or files."
+    )
     tickers: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Comma-separated; empty: those of the file below, or the source's own."
+        (),
+        description="Tickers, comma-separated; unset: those of the file of tickers, else the"
+        " source's own.",
     )
     tickers_file: Path | None = Field(
-        None, description="One ticker per line; what follows a # is left out."
+        None, description="A file with one ticker per line; what follows a # is left out."
     )
-    files_uri: str | None = Field(None, description="Of the files source: file, folder, s3://…")
+    files_uri: str | None = Field(
+        None, description="Of the files source: a file, a folder, or an s3:// prefix."
+    )
     members_uri: str | None = Field(
         None,
         description="Of the files source: a CSV or Parquet file (ticker, first, last) of who was a"
@@ -80,26 +86,40 @@ class Settings(BaseSettings):
 
     # --- storage
     home: Path = Field(
-        default_factory=Path.cwd, description="Folder of the checkout; state lives in its var/."
+        default_factory=Path.cwd,
+        description="Folder of the checkout; its var/ holds all state. Default: the current one.",
     )
     store_uri: str | None = Field(
         None, description="s3://bucket/prefix or file:///folder; unset: the local SeaweedFS."
     )
-    s3_endpoint_url: str | None = Field(None, description="Of an S3 server other than AWS.")
-    s3_region: str = "us-east-1"
-    s3_access_key_id: str | None = Field(None, description="Unset: AWS's usual chain.")
-    s3_secret_access_key: SecretStr | None = None
+    s3_endpoint_url: str | None = Field(None, description="Address of an S3 server other than AWS.")
+    s3_region: str = Field("us-east-1", description="Region of the bucket.")
+    s3_access_key_id: str | None = Field(
+        None, description="Access key; unset: AWS's usual chain of credentials."
+    )
+    s3_secret_access_key: SecretStr | None = Field(
+        None, description="Secret key; unset: AWS's usual chain of credentials."
+    )
     read_cache_gb: float = Field(
-        4, ge=0, description="Of disk under var/ for copies that make long ranges quick to read."
+        4,
+        ge=0,
+        description="Gigabytes of disk under var/ for copies of what was read, which make long"
+        " ranges quick to read; 0: none.",
     )
     local_s3_port: int = Field(8333, ge=1024, le=55000, description="Preferred port of SeaweedFS.")
-    dagster_port: int = Field(3000, description="Preferred port of `make ui`; the next if taken.")
-    mlflow_port: int = Field(5000, description="The same for MLflow's page.")
+    dagster_port: int = Field(
+        3000, description="Preferred port of Dagster's page; the next free one if it is taken."
+    )
+    mlflow_port: int = Field(
+        5000, description="Preferred port of MLflow's page; the next free one if it is taken."
+    )
     mlflow_tracking_uri: SecretStr | None = Field(
         None, description="A tracking server or postgresql://…; unset: SQLite under var/."
     )
     mlflow_artifact_uri: str | None = Field(
-        None, description="Unset: in the object store, or where a tracking server keeps them."
+        None,
+        description="Where MLflow keeps files; unset: in the object store, or where a tracking"
+        " server keeps them.",
     )
 
     # --- forecasts
@@ -114,26 +134,28 @@ class Settings(BaseSettings):
     # --- training
     train_months: int = Field(36, ge=3, description="Calendar months of history a model sees.")
     min_train_sessions: int = Field(
-        120, ge=30, description="Months with fewer before them are left to the random walk."
+        120, ge=30, description="A month with fewer sessions before it is left to the random walk."
     )
     test_sessions: int = Field(30, ge=5, description="Held-out sessions before a month starts.")
     model_family: FamilyName = Field(
-        "extra_trees", description="The point model; lightgbm wants the system's libgomp."
+        "extra_trees",
+        description="The point model: extra_trees, random_forest, lightgbm (needs the system's"
+        " libgomp), hist_gradient_boosting, ridge or random_walk.",
     )
     retune_months: int = Field(
-        3, ge=1, description="Months between searches; those between use the last one's parameters."
+        3, ge=1, description="Months from a search to the next; those between use its parameters."
     )
     studies_folder: Path | None = Field(
-        None, description="Of the searches' journals, which resume; unset: var/studies."
+        None, description="Folder of the searches' journals, which resume; unset: var/studies."
     )
     tuning_trials: int = Field(
         4, ge=1, description="Trials of a search; at most one per 10,000 rows to train on."
     )
-    tuning_folds: int = Field(4, ge=2)
+    tuning_folds: int = Field(4, ge=2, description="Walk-forward folds of a search.")
     tuning_trees: int = Field(40, ge=1, description="Trees per forest while searching.")
     trees: int = Field(200, ge=1, description="Trees of the forest that serves.")
     sample_cap: int = Field(5_000, ge=100, description="Rows that each tree may draw.")
-    seed: int = 20_130_301
+    seed: int = Field(20_130_301, description="Seed of everything that is drawn at random.")
 
     # --- runs over ranges: what one failure can lose, and what must fit into memory at once
     sessions_per_run: int = Field(
@@ -143,7 +165,7 @@ class Settings(BaseSettings):
         5, ge=1, description="The newest sessions that the schedule `refetch` fetches again."
     )
     months_per_run: int = Field(
-        12, ge=1, description="The same of months; each is stored when it is done."
+        12, ge=1, description="Months of one run of a backfill; each is stored when it is done."
     )
 
     # --- promotion and alerts
@@ -159,20 +181,28 @@ class Settings(BaseSettings):
         # A random walk's error grows with the square root of the horizon.
         default_factory=lambda known: 0.04 * math.sqrt(known.get("horizon", 1)),
         gt=0,
-        description="Rolling RMSE (log return) of a ticker above which people are told; default:"
+        description="Rolling RMSE (log return) of a ticker above which an alert is sent; default:"
         " 0.04 times the square root of the horizon.",
     )
     rmse_threshold_usd: float | None = Field(
-        None, gt=0, description="The same in dollars per share; unset: nobody watches dollars."
+        None, gt=0, description="Such a limit in dollars per share; unset: dollars are not watched."
     )
     rmse_threshold_ratio: float | None = Field(
-        1.1, gt=0, description="The same as a multiple of the random walk's over the same window."
+        1.1,
+        gt=0,
+        description="Such a limit as a multiple of the random walk's RMSE over the same window.",
     )
     rmse_threshold_by_ticker: ByTicker = Field(
-        {}, description="Instead of that for all: AAPL=0.05,^GSPC=0.02; POOLED: all tickers as one."
+        {},
+        description="Limits of some tickers instead of that for all: AAPL=0.05,^GSPC=0.02; POOLED"
+        " means all tickers as one.",
     )
-    rmse_threshold_usd_by_ticker: ByTicker = Field({}, description="The same in dollars.")
-    rmse_threshold_ratio_by_ticker: ByTicker = Field({}, description="The same as a multiple.")
+    rmse_threshold_usd_by_ticker: ByTicker = Field(
+        {}, description="Limits of some tickers in dollars."
+    )
+    rmse_threshold_ratio_by_ticker: ByTicker = Field(
+        {}, description="Limits of some tickers as a multiple of the random walk's."
+    )
     rmse_hysteresis: float = Field(
         0.1, ge=0, lt=1, description="A breach is over this share below its threshold."
     )
@@ -190,17 +220,23 @@ class Settings(BaseSettings):
         " source's forecasts from it are due.",
     )
     most_unscored_sessions: int = Field(
-        2, ge=0, description="Due sessions that may lack an RMSE before people are told."
+        2, ge=0, description="Due sessions that may lack an RMSE before an alert is sent."
     )
-    sensor_interval_seconds: int = Field(30, ge=1, description="Between two looks of the sensor.")
+    sensor_interval_seconds: int = Field(
+        30, ge=1, description="Seconds between two looks of the sensor."
+    )
     notify_urls: SecretStr | None = Field(
-        None, description="Whom to tell: apprise URLs, comma-separated. Unset: only the page."
+        None,
+        description="Where messages go: apprise URLs, comma-separated; unset: only Dagster's page.",
     )
     notify_urls_file: Path | None = Field(
-        None, description="The same from a file, one per line; a line that starts with # is none."
+        None,
+        description="A file of such URLs, one per line; a line that starts with # is a comment.",
     )
     exporter_port: int = Field(9108, description="Preferred port of `stock-assets exporter`.")
-    pushgateway_url: str | None = Field(None, description="Metrics are pushed there when set.")
+    pushgateway_url: str | None = Field(
+        None, description="Pushgateway that metrics are pushed to; unset: none."
+    )
 
     @field_validator("tickers", mode="before")
     @classmethod

@@ -1,6 +1,6 @@
 """`stock-assets exporter`: Dagster's health and what is due, for Prometheus, until Ctrl-C."""
 
-import threading
+import time
 
 import click
 
@@ -27,7 +27,9 @@ def serve_metrics(settings: Settings, host: str, port: int) -> None:
         server, thread = start_http_server(port, addr=host, registry=registry)
         click.echo(f"http://{host}:{port}/metrics (Ctrl-C ends it)", err=True)
         try:
-            threading.Event().wait()
+            # Polars has system calls go on after Ctrl-C: a wait without an end would not notice.
+            while True:
+                time.sleep(1)
         except KeyboardInterrupt:
             server.shutdown()
             thread.join()

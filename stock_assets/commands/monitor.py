@@ -58,7 +58,10 @@ def serve_monitor(settings: Settings) -> None:
         if settings.pushgateway_url != url:
             click.echo(f"Metrics go there with STOCK_ASSETS_PUSHGATEWAY_URL={url} in .env")
         if not (settings.home / "monitor/alertmanager/slack_url").is_file():
-            click.echo("Nobody is told yet: monitor/alertmanager/slack_url is not there (README).")
+            click.echo(
+                "No alert is sent yet: monitor/alertmanager/slack_url is not there"
+                " (docs/monitoring.md)."
+            )
         click.echo("Ctrl-C ends all.")
         try:
             while True:

@@ -21,7 +21,7 @@ def send_test(settings: Settings) -> list[str]:
     channels = Notifier(settings).channels()
     if not channels:
         raise SettingsError(
-            "nobody to tell: set STOCK_ASSETS_NOTIFY_URLS or STOCK_ASSETS_NOTIFY_URLS_FILE"
+            "no alert channel is set: set STOCK_ASSETS_NOTIFY_URLS or STOCK_ASSETS_NOTIFY_URLS_FILE"
         )
     taken, failures = [], []
     for channel in channels:

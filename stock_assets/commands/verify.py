@@ -71,8 +71,8 @@ def lines(found: dict[str, Any]) -> list[str]:
         f"{', '.join(finding['sessions'][:5]) or 'the record'}: {finding['what']}"
         for finding in found["findings"]
     ]
-    if not found["issued"] and not said:
-        return ["no forecast was issued: only those of a source that goes on are"]
+    if not found["issued"]:
+        return said or ["no forecast was issued: only those of a source that goes on are"]
     said.append(f"{found['issued']} sessions were issued, the last {found['last_session']}")
     if beyond := found["beyond_head"]:
         said.append(

@@ -1,4 +1,4 @@
-"""Dagster's PostgreSQL storage, for `storage: custom:` in dagster.yaml; see README, "Production".
+"""Dagster's PostgreSQL storage, for `storage: custom:` in dagster.yaml; see docs/deploy.md.
 
 With `storage: postgres:` a plain `postgresql://` asks for a driver that is not installed, and two
 machines that start at once on an empty database run the same migrations into each other.

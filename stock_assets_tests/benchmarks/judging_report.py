@@ -104,7 +104,7 @@ def _rivals(best: Mapping[str, Found]) -> list[str]:
     found = best["rivals"]
     own = found["laws"]["ours"]
     lines = [
-        "| law | CRPS, ours / its | DM t | 95 % interval score, ours / its | DM t"
+        "| method | CRPS, ours / its | DM t | 95 % interval score, ours / its | DM t"
         " | coverage 50 / 80 / 95 |",
         "| --- | --- | --- | --- | --- | --- |",
     ]

@@ -1,4 +1,4 @@
-"""README's part on production, word by word: PostgreSQL, an own S3 server, two machines."""
+"""docs/deploy.md on production, word by word: PostgreSQL, an own S3 server, two machines."""
 
 import json
 import os
@@ -27,9 +27,10 @@ SHORT = {
 SECRETS = (PASSWORD, PASSWORD.partition("@")[0])  # whole, and what no escaping changes
 
 
-def readme_blocks() -> tuple[str, str]:
-    """The variables and the dagster.yaml of README's part on production."""
-    part = (CHECKOUT / "README.md").read_text(encoding="utf-8").split("\n**Production.**")[1]
+def documented_blocks() -> tuple[str, str]:
+    """The variables and the dagster.yaml of docs/deploy.md."""
+    page = (CHECKOUT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    part = page.split("\n## Production\n")[1]
     return part.split("```sh\n")[1].split("```")[0], part.split("```yaml\n")[1].split("```")[0]
 
 
@@ -52,8 +53,8 @@ class Production:
         ]
 
     def machine(self, name: str, **settings: object) -> tuple[Path, dict[str, str]]:
-        """A checkout and an environment as README wants them, with real names for its examples."""
-        home, variables = checkout(self.folder / name), readme_blocks()[0]
+        """A checkout and an environment as the page wants them, with real names for examples."""
+        home, variables = checkout(self.folder / name), documented_blocks()[0]
         (home / "dagster.yaml").unlink()
         connection = self.store.connection
         assert connection
@@ -70,7 +71,7 @@ class Production:
             variables = variables.replace(example, real)
         (home / "dagster").mkdir()
         (home / "dagster/dagster.yaml").write_text(
-            readme_blocks()[1].replace("your-bucket", self.bucket)
+            documented_blocks()[1].replace("your-bucket", self.bucket)
         )
         exported = subprocess.run(
             ["bash", "-euc", f"{variables}\nenv -0"], capture_output=True, text=True, check=True
@@ -108,9 +109,9 @@ def assert_secret(text: str) -> None:
     assert [secret for secret in SECRETS if secret in text] == []
 
 
-def test_readme_has_the_limits_of_our_own_dagster_yaml():
+def test_the_page_has_the_limits_of_our_own_dagster_yaml():
     ours = yaml.safe_load((CHECKOUT / "dagster.yaml").read_text())
-    theirs = yaml.safe_load(readme_blocks()[1])
+    theirs = yaml.safe_load(documented_blocks()[1])
     assert theirs["run_coordinator"] == ours["run_coordinator"]
     assert theirs["telemetry"] == ours["telemetry"]
 

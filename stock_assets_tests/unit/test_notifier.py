@@ -143,4 +143,4 @@ def test_a_test_message_is_sent_by_command(
     assert "Error: JSON 1: answered with HTTP 403; check the URL of that position" in told.output
     monkeypatch.delenv("STOCK_ASSETS_NOTIFY_URLS")
     told = CliRunner().invoke(main, ["notify-test"])
-    assert "nobody to tell: set STOCK_ASSETS_NOTIFY_URLS" in told.output
+    assert "no alert channel is set: set STOCK_ASSETS_NOTIFY_URLS" in told.output

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from stock_assets.commands.verify import lines as verify_lines
 from stock_assets.forecasting.forecast_schema import FORECAST_SCHEMA
 from stock_assets.forecasting.record import (
     Finding,
@@ -259,3 +260,11 @@ def test_of_a_thousand_edits_deletions_and_reorderings_every_one_is_found(
         found = verify(links(changed, gone), HEAD, SESSIONS).findings
         named = {session for finding in found for session in finding.sessions}
         assert whose <= named, (number, changed, gone)
+
+
+def test_a_hash_is_missed_without_a_word_about_a_head_that_is_none():
+    found = {"issued": 0, "findings": [{"sessions": [], "what": "no issued session has it"}]}
+    assert verify_lines(found) == ["the record: no issued session has it"]
+    assert verify_lines({"issued": 0, "findings": []}) == [
+        "no forecast was issued: only those of a source that goes on are"
+    ]
