@@ -28,7 +28,8 @@ import yaml
 from stock_assets.asset_keys import Asset
 from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_ASSETS, MONTHLY_JOB
 from stock_assets.backfill.project import Project, open_project, run_partitions
-from stock_assets.commands.monitor import MonitorAddresses, monitor_folder, monitor_stack
+from stock_assets.commands.monitor import monitor_folder, monitor_stack
+from stock_assets.commands.monitor_files import MonitorAddresses
 from stock_assets.definitions import build_definitions
 from stock_assets.forecasting.forecast import ServedModel
 from stock_assets.forecasting.promotion import ModelVersion
