@@ -23,11 +23,11 @@ from stock_assets.deployment import load_partitions
 from stock_assets.errors import StockAssetsError
 from stock_assets.monitoring.absence import Absence
 from stock_assets.monitoring.episodes import Event
+from stock_assets.monitoring.messages import RUNBOOK
 from stock_assets.planning.status import oldest_due_seconds
 from stock_assets.settings import Settings
 from stock_assets.standing import Standing, standing
 
-RUNBOOK = "docs/alerts.md"
 FIRING, PENDING, SILENCED = "firing", "pending", "silenced"
 _GROUPS = {"stock_assets", "dagster"}
 """Of monitor/prometheus/rules.yaml: another Prometheus may listen at the port."""

@@ -31,8 +31,8 @@ _NAMES = {"localhost", "host.docker.internal"}
 _PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title><style>
 :root{{color-scheme:light dark}}body{{font:1rem/1.5 system-ui,sans-serif;max-width:46rem;
-margin:2rem auto;padding:0 1rem}}code{{background:#8882;padding:.1em .3em;border-radius:.2em;
-overflow-wrap:anywhere}}:target{{background:#fd06}}</style></head><body>{body}</body></html>
+margin:2rem auto;padding:0 1rem;overflow-wrap:anywhere}}
+code{{background:#8882;padding:.1em .3em;border-radius:.2em}}:target{{background:#fd06}}</style></head><body>{body}</body></html>
 """
 
 

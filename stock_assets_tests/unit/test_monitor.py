@@ -21,6 +21,7 @@ import yaml
 
 from stock_assets.alerting.due import DUE_METRICS
 from stock_assets.alerting.health import HEALTH_METRICS
+from stock_assets.alerting.site import GRAFANA
 from stock_assets.commands import monitor
 from stock_assets.commands.monitor_files import (
     MonitorAddresses,
@@ -388,6 +389,32 @@ def test_one_dashboard_shows_errors_and_one_operations() -> None:
         "New version",
         "version {{version}} ({{dataset}})",
     )
+
+
+def test_dashboards_lead_to_the_report_the_pages_and_each_other() -> None:
+    settings = Settings()
+    exporter = f"http://127.0.0.1:{settings.exporter_port}"
+    for dashboard in DASHBOARDS.values():
+        others, *pages = dashboard["links"]
+        assert others["tags"] == dashboard["tags"] == ["stock-assets"]
+        assert {page["title"]: page["url"] for page in pages} == {
+            "Report": f"{exporter}/report",
+            "What alerts mean": f"{exporter}/runbook",
+            "Dagster": f"http://127.0.0.1:{settings.dagster_port}",
+            "MLflow": f"http://127.0.0.1:{settings.mlflow_port}",
+        }
+    assert GRAFANA.removeprefix("http://") == SERVICES["grafana"]["ports"][0].rpartition(":")[0]
+
+
+def test_the_alert_that_a_panel_names_is_there_and_leads_to_its_section() -> None:
+    descriptions = " ".join(
+        panel["description"] for dashboard in DASHBOARDS.values() for panel in dashboard["panels"]
+    )
+    named = re.findall(r"\[Alert: (\w+)\]\(http://127.0.0.1:9108/runbook#(\w+)\)", descriptions)
+    assert len(named) == descriptions.count("Alert: ") == 10
+    for alert, anchor in named:
+        assert alert in {rule["alert"] for rule in ALERTS}
+        assert anchor == alert.lower()
 
 
 def test_every_panel_query_and_variable_uses_the_provisioned_data_source() -> None:
