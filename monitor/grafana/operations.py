@@ -83,7 +83,7 @@ def _panels() -> list[Panel]:
         ),
         lines(
             "Last success and failure of each job",
-            "A newer failure fires. Alert: DagsterRunFailed.",
+            "A newer failure: Alert: DagsterRunFailed.",
         )
         .unit(DateTimeFromNow)
         .with_target(series("A", f"{success} * 1000", "{{job_name}} succeeded"))

@@ -32,7 +32,8 @@ _PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title><style>
 :root{{color-scheme:light dark}}body{{font:1rem/1.5 system-ui,sans-serif;max-width:46rem;
 margin:2rem auto;padding:0 1rem;overflow-wrap:anywhere}}
-code{{background:#8882;padding:.1em .3em;border-radius:.2em}}:target{{background:#fd06}}</style></head><body>{body}</body></html>
+code{{background:#8882;padding:.1em .3em;border-radius:.2em}}
+:target{{background:#fd06}}</style></head><body>{body}</body></html>
 """
 
 
