@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any, Self
 import polars as pl
 
 from stock_assets.asset_keys import Asset
-from stock_assets.errors import MissingPartitionsError, NotASessionError, UnknownColumnError
+from stock_assets.errors import (
+    MissingPartitionsError,
+    NotASessionError,
+    ObjectStoreError,
+    UnknownColumnError,
+)
 from stock_assets.forecasting.evaluation import SCORE_SCHEMA
 from stock_assets.forecasting.features import FEATURE_SCHEMA
 from stock_assets.forecasting.forecast_schema import FORECAST_SCHEMA
@@ -19,7 +24,7 @@ from stock_assets.market.sessions import load_calendar
 from stock_assets.read.adjusted import adjusted_prices
 from stock_assets.read.asked import Day, Names, day, names, no_ticker, nothing_stored, of_tickers
 from stock_assets.read.version import RegisteredVersion, load_version, table_of
-from stock_assets.resources.object_store import open_store
+from stock_assets.resources.object_store import ObjectStore, open_store
 from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.price_history import PriceHistory
 from stock_assets.resources.read_cache import read_rows
@@ -43,7 +48,7 @@ class Dataset:
         self.settings = settings
         self.calendar = load_calendar(settings.calendar)
         stack = ExitStack()
-        self._store = stack.enter_context(open_store(settings))
+        self._opened = stack.enter_context(open_store(settings))
         # Also at the end of a notebook's kernel, where nobody calls `close`.
         self._closing = weakref.finalize(self, stack.close)
 
@@ -64,6 +69,12 @@ class Dataset:
     def close(self) -> None:
         """Lets go of the store: the local one stops if nobody else needs it. Twice is no error."""
         self._closing()
+
+    @property
+    def _store(self) -> ObjectStore:
+        if not self._closing.alive:
+            raise ObjectStoreError(f"{self!r}: open it again with `read.open_dataset()`")
+        return self._opened
 
     def forecasts(
         self,
@@ -205,7 +216,7 @@ class Dataset:
         before = [session for session in every if session < start][-JUDGING_SESSIONS:]
         shown = [session for session in every if session >= start]
         if not shown:
-            raise MissingPartitionsError(f"first={start} is after as_of={end}; exchange them")
+            raise MissingPartitionsError(f"first={start} is after as_of={end}; give an earlier one")
         bars = of_tickers(tickers, PriceHistory(self._store).bars([*before, *shown]))
         if bars.is_empty():
             raise no_ticker(self.settings.dataset_name, Asset.RAW_PRICES, tickers)

@@ -1,6 +1,7 @@
 """`stock_assets.read` on hand-made objects. On what a run has stored: the notebook's test."""
 
 import io
+import json
 from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
@@ -13,6 +14,7 @@ from stock_assets import read
 from stock_assets.errors import (
     MissingPartitionsError,
     NotASessionError,
+    ObjectStoreError,
     RegistryError,
     SettingsError,
     UnknownColumnError,
@@ -25,7 +27,7 @@ from stock_assets.read.adjusted import PRICE_SCHEMA
 from stock_assets.resources.object_store import ObjectStore
 from stock_assets.resources.partition_objects import object_path
 from stock_assets.settings import Settings
-from stock_assets_tests.conftest import make_home
+from stock_assets_tests.conftest import CHECKOUT, make_home
 
 # A Thursday to a Tuesday: two sessions lie on either side of a weekend.
 D1, D2, D3, D4 = date(2024, 2, 29), date(2024, 3, 1), date(2024, 3, 4), date(2024, 3, 5)
@@ -196,3 +198,10 @@ def test_settings_are_those_of_the_environment_and_of_the_checkout_that_is_named
         assert repr(opened) == "<Dataset of_the_file-2-sessions>"
     assert repr(opened) == "<Dataset of_the_file-2-sessions, closed>"
     opened.close()
+    with pytest.raises(ObjectStoreError, match=r"closed>: open it again with `read.open_dataset"):
+        opened.forecasts()
+
+
+def test_the_notebook_in_git_has_no_outputs():
+    cells = json.loads((CHECKOUT / "docs" / "read.ipynb").read_text())["cells"]
+    assert [cell for cell in cells if cell.get("outputs") or cell.get("execution_count")] == []
