@@ -113,6 +113,17 @@ def status(as_json: bool) -> None:
 
 
 @main.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@reported
+def alerts(as_json: bool) -> None:
+    """What fires now, by Prometheus, the sensor, runs and what is due, and what to do about it."""
+    from stock_assets.commands.alerts import alerts_now, lines
+
+    found = alerts_now(load_checkout_settings())
+    print_found(found, lines, as_json)
+
+
+@main.command()
 @click.option("--kept", help="A hash that `verify` printed before: it must be there still.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @reported

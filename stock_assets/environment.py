@@ -20,13 +20,17 @@ _SECRETS = ("S3_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_URI", "NOTIFY_URLS")
 def load_settings(**overrides: object) -> Settings:
     """Reads the settings; a value that can't be used becomes one readable line.
 
+    The file `.env` is that of `home` where it is among the overrides, else that of this folder.
+
     Raises:
         SettingsError: Names the variable, the reason and the value.
     """
     _keep_proxies_from_loopback()
-    _refuse_unknown_names()
+    dotenv = Path(str(overrides.get("home", "."))).expanduser() / DOTENV
+    _refuse_unknown_names(dotenv)
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks the values
+        # pydantic checks the values, and pydantic-settings takes the file.
+        return Settings(_env_file=dotenv, **overrides)  # type: ignore[arg-type, call-arg]
     except ValidationError as error:
         first = error.errors()[0]
         name = "_".join(str(part) for part in first["loc"]).upper()
@@ -37,13 +41,13 @@ def load_settings(**overrides: object) -> Settings:
         raise SettingsError(f"{where}{reason}{given}") from None
 
 
-def _refuse_unknown_names() -> None:
+def _refuse_unknown_names(dotenv: Path) -> None:
     """A typo would leave the default in force, and nobody would notice."""
     known = [name.upper() for name in Settings.model_fields]
     try:
-        in_file = dotenv_values(DOTENV)
+        in_file = dotenv_values(dotenv)
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"can't read {Path(DOTENV).resolve()}: {error}; mend it") from error
+        raise SettingsError(f"can't read {dotenv.resolve()}: {error}; mend it") from error
     for where, names in (("the environment", os.environ), (DOTENV, in_file)):
         for name in map(str.upper, names):
             given = name.removeprefix(PREFIX)

@@ -133,6 +133,10 @@ class MissingPartitionsError(StockAssetsError):
         self.asset, self.keys = asset, tuple(keys)
 
 
+class UnknownColumnError(StockAssetsError):
+    """A reader asks for a column that the asset does not have."""
+
+
 class BlockingCheckError(StockAssetsError):
     """A check failed whose failure would poison everything downstream."""
 

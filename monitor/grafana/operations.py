@@ -81,7 +81,10 @@ def _panels() -> list[Panel]:
         lines("Failed attempts", "Of the message that waits longest.").with_target(
             series("A", known("stock_assets_alert_attempts"), "{{dataset}}")
         ),
-        lines("Last success and failure of each job", "A failure that is newer: DagsterRunFailed.")
+        lines(
+            "Last success and failure of each job",
+            "A newer failure: Alert: DagsterRunFailed.",
+        )
         .unit(DateTimeFromNow)
         .with_target(series("A", f"{success} * 1000", "{{job_name}} succeeded"))
         .with_target(series("B", f"{failure} * 1000", "{{job_name}} failed"))

@@ -1,5 +1,6 @@
 """What the panels of all dashboards share: data source, selectors, queries, looks."""
 
+import re
 from collections.abc import Sequence
 
 from grafana_foundation_sdk.builders import prometheus, stat, table, timeseries
@@ -10,6 +11,7 @@ from grafana_foundation_sdk.builders.common import (
 )
 from grafana_foundation_sdk.builders.dashboard import (
     Dashboard,
+    DashboardLink,
     FieldColor,
     QueryVariable,
     ThresholdsConfig,
@@ -25,6 +27,7 @@ from grafana_foundation_sdk.models.common import (
 )
 from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
+    DashboardLinkType,
     FieldColorModeId,
     Threshold,
     ThresholdsMode,
@@ -43,15 +46,30 @@ from stock_assets.resources.metrics import JOB, METRICS
 DATA_SOURCE = DataSourceRef(type_val="prometheus", uid="stock-assets-prometheus")
 DAY = 86400
 WIDTH = 24
+TAG = "stock-assets"
+EXPORTER = "http://127.0.0.1:9108"
+PAGES = {
+    "Report": f"{EXPORTER}/report",
+    "What alerts mean": f"{EXPORTER}/runbook",
+    "Dagster": "http://127.0.0.1:3000",
+    "MLflow": "http://127.0.0.1:5000",
+}
+"""Where `stock-assets exporter` and `ui` listen; the exporter's own page links back."""
 Panel = stat.Panel | timeseries.Panel | table.Panel
 
 
 def board(title: str, uid: str, description: str, since: str) -> Dashboard:
+    links = [
+        DashboardLink(name).type(DashboardLinkType.LINK).url(url).target_blank(True)
+        for name, url in PAGES.items()
+    ]
+    others = DashboardLink("Dashboards").type(DashboardLinkType.DASHBOARDS).tags([TAG])
     return (
         Dashboard(title)
         .uid(uid)
         .description(description)
-        .tags(["stock-assets"])
+        .tags([TAG])
+        .links([others, *links])
         .readonly()
         .tooltip(DashboardCursorSync.CROSSHAIR)
         .time(since, "now")
@@ -124,6 +142,15 @@ def rows(ref: str, expression: str) -> prometheus.Dataquery:
 # --- looks
 
 
+def linked(description: str) -> str:
+    """With the alert that it names leading to its section of docs/alerts.md (Markdown)."""
+    return re.sub(
+        r"Alert: (\w+)",
+        lambda named: f"[{named[0]}]({PAGES['What alerts mean']}#{named[1].lower()})",
+        description,
+    )
+
+
 def steps(*levels: tuple[float | None, str]) -> ThresholdsConfig:
     return (
         ThresholdsConfig()
@@ -136,7 +163,7 @@ def number(title: str, description: str) -> stat.Panel:
     return (
         stat.Panel()
         .title(title)
-        .description(description)
+        .description(linked(description))
         .color_mode(BigValueColorMode.VALUE)
         .graph_mode(BigValueGraphMode.NONE)
         .reduce_options(ReduceDataOptions().calcs(["lastNotNull"]))
@@ -160,7 +187,7 @@ def lines(title: str, description: str) -> timeseries.Panel:
     return (
         timeseries.Panel()
         .title(title)
-        .description(description)
+        .description(linked(description))
         .color_scheme(FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC))
         .legend(
             VizLegendOptions()

@@ -12,9 +12,9 @@ import dagster as dg
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from stock_assets.alerting.last_runs import JOBS
 from stock_assets.alerting.memory import Memory, read_memory
 from stock_assets.alerting.sensor import SENSOR
-from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_JOB, REFETCH_JOB
 from stock_assets.local.dagster_private.ticks import (
     InstigatorState,
     SensorInstigatorData,
@@ -35,7 +35,6 @@ HEALTH_METRICS = {
     "stock_assets_alerts_waiting": "Messages that did not reach every channel yet.",
     "stock_assets_alert_attempts": "Failed attempts of the message that waits longest.",
 }
-JOBS = (DAILY_JOB, MONTHLY_JOB, REFETCH_JOB)
 _KEPT_SECONDS = 5.0
 _UNDER_WAY = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 
@@ -136,7 +135,7 @@ class DagsterHealth(Collector):
         yield from self._alerts(on)
 
     def _alerts(self, on: list[InstigatorState]) -> Iterator[GaugeMetricFamily]:
-        memories = [self._memory(state) for state in on if state.instigator_name == SENSOR]
+        memories = memories_of(on, self._dataset)
         shown: dict[str, Callable[[Memory], Any]] = {
             "stock_assets_alert_episode_open": lambda memory: bool(memory.episode.opened),
             "stock_assets_alerts_waiting": lambda memory: len(memory.outbox),
@@ -150,10 +149,15 @@ class DagsterHealth(Collector):
                 family.add_metric([self._dataset], float(value(memory)))
             yield family
 
-    def _memory(self, state: InstigatorState) -> Memory:
-        data = state.instigator_data
-        cursor = data.cursor if isinstance(data, SensorInstigatorData) else None
-        return read_memory(cursor, self._dataset)[0]
+
+def memories_of(states: Iterable[InstigatorState], dataset: str) -> list[Memory]:
+    """What the sensor remembers, of each of its states that are given."""
+    cursors = [
+        data.cursor if isinstance(data := state.instigator_data, SensorInstigatorData) else None
+        for state in states
+        if state.instigator_name == SENSOR
+    ]
+    return [read_memory(cursor, dataset)[0] for cursor in cursors]
 
 
 def _gauge(name: str, *labels: str) -> GaugeMetricFamily:

@@ -3,19 +3,22 @@
 The programs are Debian's; the configuration is monitor/'s, with addresses of this machine.
 """
 
-import json
 import shutil
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
 
 import click
 
+from stock_assets.commands.monitor_files import (
+    MonitorAddresses,
+    alert_rules,
+    prometheus_configuration,
+)
 from stock_assets.commands.pages import terminated_like_interrupted
 from stock_assets.errors import LocalStackError
 from stock_assets.local.own_folder import own_folder, writable_state
@@ -25,17 +28,6 @@ from stock_assets.settings import Settings
 PROGRAMS = ("prometheus", "prometheus-pushgateway", "prometheus-alertmanager")
 _PREFERRED = {"prometheus": 9090, "pushgateway": 9091, "alertmanager": 9093}
 _START_SECONDS = 60
-_EXPORTER_IN_COMPOSE = "host.docker.internal:9108"
-
-
-@dataclass(frozen=True)
-class MonitorAddresses:
-    """Where each part listens: host:port."""
-
-    prometheus: str
-    pushgateway: str
-    alertmanager: str
-    exporter: str
 
 
 def monitor_folder(settings: Settings) -> Path:
@@ -50,10 +42,9 @@ def serve_monitor(settings: Settings) -> None:
         LocalStackError: A program is missing or does not come up; says what to do.
     """
     with terminated_like_interrupted(), monitor_stack(settings) as (addresses, processes):
-        click.echo(f"Prometheus    http://{addresses.prometheus}/alerts")
-        click.echo(f"Alertmanager  http://{addresses.alertmanager}")
-        click.echo(f"Pushgateway   http://{addresses.pushgateway}")
-        click.echo(f"Exporter      http://{addresses.exporter}/metrics")
+        for name, address in pages(addresses).items():
+            click.echo(f"{name:<13} {address}")
+        click.echo("`stock-assets alerts` lists what fires and what to do.")
         url = f"http://{addresses.pushgateway}"
         if settings.pushgateway_url != url:
             click.echo(f"Metrics go there with STOCK_ASSETS_PUSHGATEWAY_URL={url} in .env")
@@ -98,7 +89,9 @@ def monitor_stack(
     own = _free_addresses(_PREFERRED | {"exporter": settings.exporter_port})
     configuration = folder / "prometheus.yaml"
     with writable_state(own_folder(folder)):
-        configuration.write_text(prometheus_configuration(sources, own, intervals or {}))
+        configuration.write_text(prometheus_configuration(sources, folder, own, intervals or {}))
+        for name, rules in alert_rules(sources, own).items():
+            (folder / name).write_text(rules)
     commands = {
         "exporter": [
             *(sys.executable, "-m", "stock_assets.cli", "exporter"),
@@ -142,6 +135,29 @@ def monitor_stack(
         yield own, processes
 
 
+def pages(own: MonitorAddresses) -> dict[str, str]:
+    """An address of each part that answers in a browser, by name.
+
+    Debian builds both without their pages: Prometheus has an older one elsewhere, Alertmanager
+    what programs read.
+    """
+    prometheus, alertmanager = f"http://{own.prometheus}", f"http://{own.alertmanager}"
+    alerts = next(
+        (path for path in ("/alerts", "/classic/alerts") if _answer(prometheus + path)),
+        "/api/v1/alerts",
+    )
+    has_page = b"does not include a web" not in (_answer(f"{alertmanager}/") or b"")
+    return {
+        "Prometheus": f"{prometheus}{alerts}",
+        "Alertmanager": alertmanager
+        if has_page
+        else f"{alertmanager}/api/v2/alerts (this build has no page; to silence an alert: amtool"
+        f" --alertmanager.url={alertmanager} silence add NAME)",
+        "Pushgateway": f"http://{own.pushgateway}",
+        "Exporter": f"http://{own.exporter}",
+    }
+
+
 def _free_addresses(preferred: Mapping[str, int]) -> MonitorAddresses:
     """Each part's own port or the next free one, which may be another part's own."""
     ports: dict[str, int] = {}
@@ -151,37 +167,6 @@ def _free_addresses(preferred: Mapping[str, int]) -> MonitorAddresses:
             port = free_port(port + 1)
         ports[name] = port
     return MonitorAddresses(**{name: f"{HOST}:{port}" for name, port in ports.items()})
-
-
-def prometheus_configuration(
-    sources: Path, own: MonitorAddresses, intervals: Mapping[str, str]
-) -> str:
-    """monitor/prometheus/prometheus.yaml with addresses of this machine: YAML, written as JSON.
-
-    Raises:
-        LocalStackError: The file names an address that is not known here.
-    """
-    import yaml
-
-    known = {
-        "pushgateway:9091": own.pushgateway,
-        "alertmanager:9093": own.alertmanager,
-        _EXPORTER_IN_COMPOSE: own.exporter,
-        "localhost:9090": own.prometheus,
-    }
-    file = sources / "prometheus/prometheus.yaml"
-    configuration = yaml.safe_load(file.read_text(encoding="utf-8"))
-    configuration["global"] |= intervals
-    configuration["rule_files"] = [str(file.parent / rule) for rule in configuration["rule_files"]]
-    for targets in (
-        *configuration["alerting"]["alertmanagers"][0]["static_configs"],
-        *(group for job in configuration["scrape_configs"] for group in job["static_configs"]),
-    ):
-        try:
-            targets["targets"] = [known[target] for target in targets["targets"]]
-        except KeyError as error:
-            raise LocalStackError(f"{file}: no address here for {error}") from error
-    return json.dumps(configuration, indent=1)
 
 
 def _await(own: MonitorAddresses, processes: Mapping[str, "Popen[bytes]"], folder: Path) -> None:
@@ -194,7 +179,7 @@ def _await(own: MonitorAddresses, processes: Mapping[str, "Popen[bytes]"], folde
     deadline = time.monotonic() + _START_SECONDS
     while waiting:
         _check_alive(processes, folder)
-        waiting = {name: url for name, url in waiting.items() if not _answers(url)}
+        waiting = {name: url for name, url in waiting.items() if _answer(url) is None}
         if waiting and time.monotonic() > deadline:
             raise LocalStackError(
                 f"{', '.join(waiting)} did not come up within {_START_SECONDS} s; logs: {folder}"
@@ -202,12 +187,13 @@ def _await(own: MonitorAddresses, processes: Mapping[str, "Popen[bytes]"], folde
         time.sleep(0.1)
 
 
-def _answers(url: str) -> bool:
+def _answer(url: str) -> bytes | None:
+    """What is there; None where nothing is, or not yet."""
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  # our own, on loopback
-            return bool(answer.status == 200)
+            return bytes(answer.read()) if answer.status == 200 else None
     except OSError:
-        return False
+        return None
 
 
 def _check_alive(processes: Mapping[str, "Popen[bytes]"], folder: Path) -> None:

@@ -121,18 +121,20 @@ def adjusted_closes(bars: pl.DataFrame, as_of: date) -> pl.DataFrame:
         as_of: Corporate actions after this session are not applied; neither are its later bars.
 
     Returns:
-        `ticker, session, adjusted_close`; on each ticker's last row it equals the close.
+        `ticker, session, adjusted_close`; on each ticker's last row it equals the close. Null
+        before a row whose dividend is null: what a share of then became is not known.
 
     Raises:
         UnsortedBarsError: A ticker's sessions do not strictly increase.
     """
     known = bars.filter(pl.col("session") <= as_of)
     check_sorted(known)
-    return known.with_columns(growth=growth_factor().fill_null(1.0)).select(
+    # A NaN goes through the product to every row before it; a null would be passed over.
+    following = pl.col("growth").fill_null(math.nan).shift(-1, fill_value=1.0).over("ticker")
+    return known.with_columns(growth=growth_factor()).select(
         "ticker",
         "session",
-        (
-            pl.col("close").last().over("ticker")
-            / pl.col("growth").shift(-1, fill_value=1.0).cum_prod(reverse=True).over("ticker")
-        ).alias("adjusted_close"),
+        (pl.col("close").last().over("ticker") / following.cum_prod(reverse=True).over("ticker"))
+        .fill_nan(None)
+        .alias("adjusted_close"),
     )

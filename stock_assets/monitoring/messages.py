@@ -10,6 +10,14 @@ from stock_assets.monitoring.live_scores import LiveScore
 from stock_assets.monitoring.thresholds import Measure, Thresholds, in_breach
 
 _LINES = 10
+RUNBOOK = "docs/alerts.md"
+"""Where each alert is explained, in the checkout, under its name."""
+_SECTIONS = {
+    Event.BREACH: Event.BREACH.value,
+    Event.RECOVERY: Event.BREACH.value,
+    Absence.MISSING: Absence.MISSING.value,
+    Absence.ARRIVED: Absence.MISSING.value,
+}
 _UNITS = {
     Measure.RETURN: "in log return",
     Measure.USD: "in dollars",
@@ -120,7 +128,8 @@ def _message(
     kind: str,
 ) -> Pending:
     reference = f"{dataset}/{event.value}/{session}"
-    body = "\n".join([*lines, f"Reference: {reference}"])
+    means = f"What it means and what to do: {RUNBOOK}#{_SECTIONS[event]}"
+    body = "\n".join([*lines, means, f"Reference: {reference}"])
     return Pending(
         id=reference,
         event=event.value,

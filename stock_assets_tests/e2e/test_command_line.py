@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from stock_assets_tests.conftest import CHECKOUT, QUICK, make_home
+from stock_assets_tests.notebooks import run_notebook
 
 COMMAND = str(Path(sys.executable).with_name("stock-assets"))
 RANGE = ("--from", "2013-02-25", "--to", "2013-03-01")
@@ -108,6 +109,23 @@ def test_a_report_that_cannot_be_made_is_one_line(
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"Error: {said}")
     assert done.stderr.count("\n") == 1
+
+
+def test_the_notebook_reads_what_the_run_has_stored(home: Path):
+    folder = home / "docs"
+    folder.mkdir()
+    done = run_notebook(
+        CHECKOUT / "docs" / "read.ipynb", folder, environment(home) | {"MPLBACKEND": "agg"}
+    )
+    folder.rmdir()  # nothing was written beside it
+    assert done.returncode == 0, done.stderr
+    assert "[1] <Dataset sample>\n" in done.stdout
+    # The first table is of pandas: the closes of 2013-03-01 as README has them.
+    assert re.search(r"^0 +AAPL +2013-03-04 +430.47 ", done.stdout, re.MULTILINE)
+    # $2.65 on the close of 2013-02-07, 468.22: the days before are worth 0.56 % less by now.
+    (then, now) = re.findall(r"2013-01-31 +┆ 455.49 +┆ (\d+\.\d+)", done.stdout)
+    assert (float(then), float(now)) == (455.49, pytest.approx(455.49 * 468.22 / 470.87, rel=1e-6))
+    assert left_running(home) == []
 
 
 def test_a_second_run_does_nothing_and_says_the_same(home: Path):

@@ -9,14 +9,16 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from click.testing import CliRunner
 
+from stock_assets import read
 from stock_assets.backfill.execution import bring_up_to_date
 from stock_assets.backfill.progress import Progress
 from stock_assets.backfill.project import Project, open_project, run_partitions
 from stock_assets.cli import main
-from stock_assets.errors import RegistryError
+from stock_assets.errors import FeatureMismatchError, RegistryError
 from stock_assets.forecasting.gate import GateDecision
 from stock_assets.forecasting.study import Study
 from stock_assets.resources.mlflow_database import registered_rows
@@ -74,6 +76,28 @@ def served(project: Project, session: str) -> tuple[int | None, int | None]:
     """Whose point and whose intervals a session made anew has."""
     row = forecast_again(project, session)
     return row["model_version"], row["intervals_version"]
+
+
+def test_a_reader_gets_a_version_that_forecasts_what_was_stored(project: Project):
+    with read.open_dataset(project.settings) as dataset:
+        versions, found = dataset.versions(), dataset.version(2)
+        rows = dataset.features(FIRST, LAST)
+        seen = dataset.forecasts().filter(pl.col("model_version") == 2)
+    assert versions["version"].to_list() == [1, 2]
+    assert (found.month, found.trained_through) == ("2013-02", date(2013, 1, 31))
+    assert versions["reason"].to_list()[1] == found.reason
+    assert versions["approved"].to_list()[1] == found.approved
+    expected = found.predict(rows)
+    assert (expected.len(), expected.null_count()) == (rows.height, 0)
+    made = seen.join(
+        rows.select("ticker", expected, as_of_session="session"), on=["ticker", "as_of_session"]
+    )
+    assert made["forecast_return"].to_list() == made["forecast_return_right"].to_list()
+    young = rows.with_columns(momentum_5=pl.when(pl.col("ticker") != "FB").then("momentum_5"))
+    without = young.with_columns(found.predict(young)).filter(pl.col("ticker") == "FB")
+    assert without["forecast_return"].null_count() == without.height > 0
+    with pytest.raises(FeatureMismatchError, match="lack the features momentum_5"):
+        found.predict(rows.drop("momentum_5"))
 
 
 def test_the_second_month_was_held_against_the_first(project: Project, registry: ModelRegistry):

@@ -17,7 +17,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stock_assets.commands.monitor import PROGRAMS, MonitorAddresses, monitor_stack
+from stock_assets.commands.monitor import PROGRAMS, monitor_stack, pages
+from stock_assets.commands.monitor_files import MonitorAddresses
 from stock_assets.errors import LocalStackError
 from stock_assets.local.processes import lives
 from stock_assets.monitoring.live_scores import LiveScore, TickerScore
@@ -92,6 +93,15 @@ def test_a_retired_tickers_group_is_deleted_by_the_next_push(stack: MonitorAddre
     for tickers in ({"AAPL": one, "^GSPC": one, "A/B": one}, {"AAPL": one}):
         assert metrics.push(LiveScore("sample", "2013-03-01", tickers, one)) is None
         assert _tickers(stack) == {*tickers, "POOLED"}
+
+
+def test_every_page_that_is_named_answers(stack: MonitorAddresses) -> None:
+    named = pages(stack)
+    assert list(named) == ["Prometheus", "Alertmanager", "Pushgateway", "Exporter"]
+    for address in named.values():
+        with urllib.request.urlopen(address.split()[0], timeout=30) as answer:
+            assert answer.status == 200
+            assert b"does not include a web" not in answer.read()
 
 
 def test_everything_listens_on_loopback_alone(stack: MonitorAddresses) -> None:

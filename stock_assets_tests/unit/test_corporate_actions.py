@@ -41,6 +41,18 @@ def test_adjusted_closes_know_nothing_after_the_day_they_are_as_of():
     assert as_of_last == pytest.approx([50 / (51.5 / 51) / 1.02, 50 / (51.5 / 51), 50.0])
 
 
+def test_adjusted_closes_before_a_dividend_that_cannot_be_read_are_not_known():
+    rows = closes(
+        ("A", D1, 100.0, 0.0, 1.0),
+        ("A", D2, 51.0, None, 2.0),
+        ("A", D3, 50.0, 1.5, 1.0),
+        ("B", D1, 10.0, 0.0, 1.0),
+        ("B", D2, 20.0, 0.0, 1.0),
+    )
+    adjusted = adjusted_closes(rows, D3)["adjusted_close"].to_list()
+    assert adjusted == [None, pytest.approx(50 / (51.5 / 51)), 50.0, 10.0, 20.0]
+
+
 def test_the_vendors_adjusted_closes_are_reproduced():
     ours = adjusted_closes(sample_bars(), LAST_SESSION)
     both = ours.join(vendor_bars(), on=["ticker", "session"], suffix="_vendor").with_columns(

@@ -7,6 +7,7 @@ import fnmatch
 import importlib.util
 import json
 import re
+import shutil
 import subprocess
 import sys
 import warnings
@@ -20,8 +21,16 @@ import yaml
 
 from stock_assets.alerting.due import DUE_METRICS
 from stock_assets.alerting.health import HEALTH_METRICS
+from stock_assets.alerting.site import GRAFANA
 from stock_assets.commands import monitor
-from stock_assets.commands.monitor import MonitorAddresses, prometheus_configuration
+from stock_assets.commands.monitor_files import (
+    MonitorAddresses,
+    alert_rules,
+    prometheus_configuration,
+)
+from stock_assets.errors import LocalStackError
+from stock_assets.monitoring.absence import Absence
+from stock_assets.monitoring.episodes import Event
 from stock_assets.resources.metrics import JOB, METRICS
 from stock_assets.settings import Settings
 
@@ -156,7 +165,8 @@ def test_the_exporter_is_reached_outside_of_the_containers() -> None:
 
 def test_without_docker_every_address_is_one_of_this_machine() -> None:
     own = MonitorAddresses("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", "127.0.0.1:4")
-    rendered = json.loads(prometheus_configuration(MONITOR, own, {"scrape_interval": "1s"}))
+    folder = Path("somewhere")
+    rendered = json.loads(prometheus_configuration(MONITOR, folder, own, {"scrape_interval": "1s"}))
     assert rendered["global"] == {"scrape_interval": "1s", "evaluation_interval": "1m"}
     targets = re.findall(
         r"[\w.]+:\d+", json.dumps([rendered["scrape_configs"], rendered["alerting"]])
@@ -164,7 +174,49 @@ def test_without_docker_every_address_is_one_of_this_machine() -> None:
     assert targets == ["127.0.0.1:2", "127.0.0.1:4", "127.0.0.1:3"]
     assert rendered["scrape_configs"][0]["honor_labels"] is True
     [rules] = rendered["rule_files"]
-    assert Path(rules) == MONITOR / "prometheus/rules.yaml"
+    assert Path(rules) == folder / "rules.yaml"
+    assert list(alert_rules(MONITOR, own)) == ["rules.yaml"]
+
+
+def test_without_docker_every_text_fits_how_the_parts_were_started() -> None:
+    own = MonitorAddresses("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", "127.0.0.1:4")
+    rendered = json.loads(alert_rules(MONITOR, own)["rules.yaml"])
+    rules = [rule for group in rendered["groups"] for rule in group["rules"]]
+    assert [{**rule, "annotations": 0} for rule in rules] == [
+        {**rule, "annotations": 0} for rule in ALERTS
+    ]
+    said = {rule["alert"]: rule["annotations"] for rule in rules}
+    assert not re.search("docker|container|:9091|:9108", json.dumps(said))
+    assert said["PushgatewayDown"]["what_to_do"].startswith("Read var/monitor/pushgateway.log and")
+    assert "http://127.0.0.1:2/metrics/job" in said["MetricsStale"]["what_to_do"]
+    assert said["SessionsDue"]["runbook_url"] == "http://127.0.0.1:4/runbook#sessionsdue"
+
+
+def test_a_text_about_containers_that_was_changed_is_noticed(tmp_path: Path) -> None:
+    folder = tmp_path / "monitor"
+    shutil.copytree(MONITOR / "prometheus", folder / "prometheus")
+    rules = folder / "prometheus/rules.yaml"
+    rules.write_text(rules.read_text().replace("docker compose ps", "docker ps"))
+    with pytest.raises(LocalStackError, match="mend RUNS_HERE"):
+        alert_rules(folder, MonitorAddresses("a", "b", "c", "d"))
+
+
+# --- docs/alerts.md
+
+
+def test_every_alert_has_a_section_and_every_section_an_alert() -> None:
+    text = (MONITOR.parent / "docs/alerts.md").read_text()
+    sections = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    told = {event.capitalize() for event in (Event.BREACH, Absence.MISSING)}
+    assert sorted(sections) == sorted({alert["alert"] for alert in ALERTS} | told)
+    for section in text.split("\n## ")[1:]:
+        for part in ("**What it means.**", "**What to look at.**", "**What to do.**"):
+            assert part in section, section
+    anchors = {section.lower() for section in sections}
+    assert set(re.findall(r"\(#([\w-]+)\)", text)) <= anchors
+    for alert in ALERTS:
+        url = alert["annotations"]["runbook_url"]
+        assert url == f"http://127.0.0.1:9108/runbook#{alert['alert'].lower()}"
 
 
 def test_two_parts_never_fall_back_to_the_same_port(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,7 +316,8 @@ def test_every_alert_says_what_happened_and_what_to_do() -> None:
         "ExporterDown",
     ]
     for alert in ALERTS:
-        assert set(alert["annotations"]) == {"summary", "description", "what_to_do"}
+        said = {"runbook_url", "summary", "description", "what_to_do"}
+        assert set(alert["annotations"]) - {"report_url", "run_url"} == said
         assert set(alert["labels"]) == {"severity"}
 
 
@@ -336,6 +389,32 @@ def test_one_dashboard_shows_errors_and_one_operations() -> None:
         "New version",
         "version {{version}} ({{dataset}})",
     )
+
+
+def test_dashboards_lead_to_the_report_the_pages_and_each_other() -> None:
+    settings = Settings()
+    exporter = f"http://127.0.0.1:{settings.exporter_port}"
+    for dashboard in DASHBOARDS.values():
+        others, *pages = dashboard["links"]
+        assert others["tags"] == dashboard["tags"] == ["stock-assets"]
+        assert {page["title"]: page["url"] for page in pages} == {
+            "Report": f"{exporter}/report",
+            "What alerts mean": f"{exporter}/runbook",
+            "Dagster": f"http://127.0.0.1:{settings.dagster_port}",
+            "MLflow": f"http://127.0.0.1:{settings.mlflow_port}",
+        }
+    assert GRAFANA.removeprefix("http://") == SERVICES["grafana"]["ports"][0].rpartition(":")[0]
+
+
+def test_the_alert_that_a_panel_names_is_there_and_leads_to_its_section() -> None:
+    descriptions = " ".join(
+        panel["description"] for dashboard in DASHBOARDS.values() for panel in dashboard["panels"]
+    )
+    named = re.findall(r"\[Alert: (\w+)\]\(http://127.0.0.1:9108/runbook#(\w+)\)", descriptions)
+    assert len(named) == descriptions.count("Alert: ") == 10
+    for alert, anchor in named:
+        assert alert in {rule["alert"] for rule in ALERTS}
+        assert anchor == alert.lower()
 
 
 def test_every_panel_query_and_variable_uses_the_provisioned_data_source() -> None:

@@ -107,6 +107,7 @@ def test_a_message_says_whether_it_speaks_of_issued_forecasts(share: float | Non
     score = LiveScore("sample", DAYS[0], {}, TickerScore(0.03, 0.02, issued_share=share))
     message = breach_message(score, thresholds_of(SETTINGS), "A retrain is asked for.")
     assert said in message.body.splitlines()
+    assert "What it means and what to do: docs/alerts.md#breach" in message.body.splitlines()
 
 
 def test_a_breach_is_told_once_and_asks_for_one_retrain(desk: Desk):
