@@ -50,7 +50,8 @@ class Page:
         if answer.get("method") == "Runtime.exceptionThrown":
             self.complaints.append(json.dumps(parameters["exceptionDetails"]))
         elif answer.get("method") == "Log.entryAdded":
-            self.complaints.append(parameters["entry"]["text"])
+            entry = parameters["entry"]
+            self.complaints.append(f"{entry['text']} {entry.get('url', '')}".rstrip())
         elif answer.get("method") == "Runtime.consoleAPICalled":
             self.complaints.append(json.dumps(parameters["args"]))
 

@@ -11,8 +11,8 @@ from stock_assets_tests.chromium import Page
 
 PATIENCE_SECONDS = 120.0
 DIALOG = "[role=dialog]"
-# What Dagster's own page says of the libraries that it is made with.
-_OF_DAGSTER = ("go.apollo.dev", "'tzOffset' option has been deprecated")
+# What Dagster's and MLflow's pages say of themselves.
+_THEIR_OWN = ("go.apollo.dev", "Apollo DevTools", "mlflow/users/current", "'tzOffset' option has been deprecated")
 
 
 def until(what: str, see: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> Any:
@@ -58,13 +58,13 @@ def see(page: Page, words: str, within: str = "body", seconds: float = PATIENCE_
 
 
 def write(page: Page, selector: str, text: str) -> None:
-    """Into a field, ended by Enter."""
+    """Into a field, in place of what it holds, ended by Enter."""
     field = f"document.querySelector({json.dumps(selector)})"
-    until(selector, lambda: page.value(f"(e => e && (e.focus(), true))({field})"))
+    until(selector, lambda: page.value(f"(e => e && (e.focus(), e.select(), true))({field})"))
     page.type(text)
     page.press("Enter", 13, "\r")
 
 
 def complaints_of_ours(page: Page) -> list[str]:
-    """What the browser complained of that is not Dagster's own."""
-    return [one for one in page.complaints if not any(known in one for known in _OF_DAGSTER)]
+    """What the browser complained of that is of this project."""
+    return [one for one in page.complaints if not any(known in one for known in _THEIR_OWN)]
