@@ -1,26 +1,103 @@
-"""What the commands of `cli` share: options, what becomes of errors, how results are printed."""
+"""What the commands of `cli` share: options, what becomes of errors, how results are printed.
+
+It imports little: each press of the Tab key starts the program, and so does a mistyped option.
+"""
 
 import json
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import date
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, get_args
 
 import click
+from click.shell_completion import CompletionItem
 
 from stock_assets.backfill.interrupts import noted_interrupts
-from stock_assets.environment import load_checkout_settings
-from stock_assets.errors import StockAssetsError
+from stock_assets.errors import SettingsError, StockAssetsError
 from stock_assets.local.own_folder import refusal
-from stock_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from stock_assets.settings import Settings
 
 P = ParamSpec("P")
 R = TypeVar("R")
-DATE = click.DateTime(["%Y-%m-%d"])
 
 
-def day(value: datetime | None) -> date | None:
-    return value.date() if value else None
+class _Date(click.ParamType):
+    name = "YYYY-MM-DD"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        try:
+            return value if isinstance(value, date) else date.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no date; write it like 2013-02-28", param, ctx)
+
+
+class _NameOf(click.ParamType):
+    """A value of a setting: the shell completes it, and the settings refuse any other."""
+
+    name = "text"
+
+    def __init__(self, names: str) -> None:
+        self._names = names
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002  # click's signature
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        from stock_assets import settings
+
+        names = get_args(getattr(settings, self._names))
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+DATE = _Date()
+SOURCE, FAMILY = _NameOf("SourceName"), _NameOf("FamilyName")
+
+
+class _OneLine(click.ClickException):
+    """A mistake in a command's words, without the two lines of usage before it."""
+
+    exit_code = 2
+
+    def __init__(self, error: click.UsageError) -> None:
+        command = error.ctx.command_path if error.ctx else "stock-assets"
+        said = error.format_message().rstrip(".")
+        super().__init__(f"{said}; see `{command} --help`")
+
+
+class OneLineCommand(click.Command):
+    """A command that refuses wrong words in one line."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **kwargs)
+        except click.UsageError as error:
+            raise _OneLine(error) from error
+
+
+class OneLineGroup(click.Group):
+    """A group of such commands."""
+
+    command_class = OneLineCommand
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **kwargs)
+        except click.exceptions.NoArgsIsHelpError:
+            raise
+        except click.UsageError as error:
+            raise _OneLine(error) from error
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            raise _OneLine(error) from error
 
 
 def reported(command: Callable[P, R]) -> Callable[P, R]:
@@ -71,13 +148,72 @@ def range_options(command: Callable[P, R]) -> Callable[P, R]:
             "--from", "first", type=DATE, help="First target session (default: six months)."
         ),
         click.option("--tickers", help="Comma-separated (default: the source's)."),
-        click.option("--source", help="sample, yahoo or files."),
+        click.option("--source", type=SOURCE, help="sample, yahoo or files."),
         click.option("--fresh", is_flag=True, help="Models, forecasts and scores anew."),
     ):
         command = option(command)
     return command
 
 
-def settings_of(source: str | None, tickers: str | None, family: str | None = None) -> Settings:
-    given = {"source": source, "tickers": tickers, "model_family": family}
-    return load_checkout_settings(**{name: value for name, value in given.items() if value})
+def checkout_settings(**overrides: object) -> "Settings":
+    """The settings of a command. They are loaded here, since that takes most of a second."""
+    from stock_assets.environment import load_checkout_settings
+
+    return load_checkout_settings(**overrides)
+
+
+def settings_of(source: str | None, tickers: str | None, family: str | None = None) -> "Settings":
+    """The settings, some of them given as options.
+
+    Raises:
+        SettingsError: An option has a value that can't be used; it is called by the option's name.
+    """
+    some_tickers(tickers)
+    options = {"source": source, "tickers": tickers, "model_family": family}
+    given = {name: value for name, value in options.items() if value is not None}
+    try:
+        return checkout_settings(**given)
+    except SettingsError as error:
+        for setting, option in (("SOURCE", "source"), ("MODEL_FAMILY", "family")):
+            prefix = f"STOCK_ASSETS_{setting}: "
+            if options.get(setting.lower()) is not None and str(error).startswith(prefix):
+                raise SettingsError(f"--{option}: {str(error).removeprefix(prefix)}") from None
+        raise
+
+
+def some_tickers(given: str | None) -> tuple[str, ...]:
+    """The tickers of `--tickers`; none where it was left out.
+
+    Raises:
+        SettingsError: It was given and names none: a script's empty variable would mean all.
+    """
+    if given is None:
+        return ()
+    from stock_assets.settings import distinct
+
+    tickers = distinct(given.split(","))
+    if not tickers:
+        raise SettingsError(
+            f"--tickers {given!r} names no ticker; name some, like AAPL,IBM, or leave it out for all"
+        )
+    return tickers
+
+
+def refuse_empty_range(settings: "Settings", first: date | None, last: date | None) -> None:
+    """Refuses a range that holds no session, before anything is opened.
+
+    Raises:
+        SettingsError: The dates are reversed, or the exchange did not trade between them.
+    """
+    if not first or not last:
+        return
+    if first > last:
+        raise SettingsError(f"--from {first} is after --to {last}; give the earlier date first")
+    from stock_assets.market.sessions import load_calendar
+
+    calendar = load_calendar(settings.calendar)
+    if not calendar.between(first, last):
+        raise SettingsError(
+            f"no session to run in {first}..{last}: {calendar.exchange} did not trade;"
+            f" {calendar.neighbours(first)}"
+        )

@@ -208,15 +208,29 @@ def test_a_promotion_changes_who_serves_from_now_on_and_nothing_before(
         "after 2013-02-04 for point and intervals; champion was 2, of intervals 1; gate said"
         " approved, of intervals approved"
     )
+    would = CliRunner().invoke(main, ["rollback", "--dry-run"])
+    assert would.output == (
+        "point forecasts: was version 1 (trained through 2012-12-31), would be version 2 (trained"
+        " through 2013-01-31)\n"
+        "intervals: version 1 (trained through 2012-12-31), as before\n"
+        "would hold for sessions after 2013-02-04, until a newer version is approved; older"
+        " forecasts stay; nothing was changed\n"
+    )
+    assert served(project, "2013-02-05") == (1, 1)
     back = CliRunner().invoke(main, ["rollback"])
     assert back.output == (
-        "version 2 (trained through 2013-01-31) is champion of point forecasts for sessions after"
-        " 2013-02-04, until a newer version is approved; intervals stay as they are; older"
+        "point forecasts: was version 1 (trained through 2012-12-31), is version 2 (trained"
+        " through 2013-01-31)\n"
+        "intervals: version 1 (trained through 2012-12-31), as before\n"
+        "holds for sessions after 2013-02-04, until a newer version is approved; older"
         " forecasts stay\n"
     )
     assert served(project, "2013-02-05") == (2, 1)  # what a person never asked for does not serve
     again = CliRunner().invoke(main, ["rollback"])
-    assert again.output.startswith("version 1 "), again.output  # the one before is version 1 again
+    # The one before is version 1 again.
+    assert again.output.startswith(
+        "point forecasts: was version 2 (trained through 2013-01-31), is"
+    )
     assert served(project, "2013-02-05") == (1, 1)
     unknown = CliRunner().invoke(main, ["promote", "99"])
     assert unknown.exit_code == 1
