@@ -16,6 +16,7 @@ from stock_assets.cli_options import (
     DATE,
     FAMILY,
     OneLineGroup,
+    at_work,
     checkout_settings,
     print_found,
     print_json,
@@ -24,8 +25,8 @@ from stock_assets.cli_options import (
     reported,
     settings_of,
     some_tickers,
+    verbosity_options,
 )
-
 
 _COMPLETION = """\b
 Completion by the Tab key: put the line of your shell into its start file.
@@ -41,6 +42,7 @@ Completion by the Tab key: put the line of your shell into its start file.
     epilog=_COMPLETION,
 )
 @click.version_option(__version__, prog_name="stock-assets", message="%(prog)s %(version)s")
+@verbosity_options
 def main() -> None:
     """Daily stock forecasts as Dagster assets. Settings: STOCK_ASSETS_* or .env, see README."""
     # Dagster marks parts that we use as beta; one line per part and process hides real warnings.
@@ -61,13 +63,15 @@ def run(
     fresh: bool,
 ) -> None:
     """The main job over a range of sessions: prices, features, models, forecasts, RMSE."""
-    from stock_assets.commands.run import run as run_range
+    with at_work("at work"):
+        from stock_assets.commands.run import run as run_range
+
+        settings = settings_of(source, tickers)
+        refuse_empty_range(settings, first, last)
+        result = run_range(settings, first, last, fresh, report=True)
     from stock_assets.commands.run import show
     from stock_assets.commands.tables import forecast_rows
 
-    settings = settings_of(source, tickers)
-    refuse_empty_range(settings, first, last)
-    result = run_range(settings, first, last, fresh, report=True)
     if as_json:
         print_json(result | {"newest_forecasts": forecast_rows(result["newest_forecasts"])})
     else:
@@ -90,12 +94,14 @@ def backtest(
     family: str | None,
 ) -> None:
     """Backfills forecasts and RMSE over a range and prints the scores. Reads what exists."""
-    from stock_assets.commands.run import run as run_range
+    with at_work("at work"):
+        from stock_assets.commands.run import run as run_range
+
+        settings = settings_of(source, tickers, family)
+        refuse_empty_range(settings, first, last)
+        result = run_range(settings, first, last, fresh)
     from stock_assets.commands.tables import print_table, score_lines, score_table
 
-    settings = settings_of(source, tickers, family)
-    refuse_empty_range(settings, first, last)
-    result = run_range(settings, first, last, fresh)
     del result["newest_forecasts"]
     if as_json:
         print_json(result)
@@ -111,10 +117,11 @@ def backtest(
 @reported
 def forecast(session: date | None, as_json: bool) -> None:
     """The newest stored forecasts, as a table."""
-    from stock_assets.commands.forecast import stored_forecasts
-    from stock_assets.commands.tables import forecast_rows, forecast_table, print_table
+    with at_work("reading"):
+        from stock_assets.commands.forecast import stored_forecasts
+        from stock_assets.commands.tables import forecast_rows, forecast_table, print_table
 
-    forecasts = stored_forecasts(checkout_settings(), session)
+        forecasts = stored_forecasts(checkout_settings(), session)
     if as_json:
         print_json({"forecasts": forecast_rows(forecasts)})
     else:
@@ -126,9 +133,10 @@ def forecast(session: date | None, as_json: bool) -> None:
 @reported
 def status(as_json: bool) -> None:
     """What is stored and what is due, with reasons; what the next run will do. Changes nothing."""
-    from stock_assets.commands.status import dataset_status, lines
+    with at_work("looking"):
+        from stock_assets.commands.status import dataset_status, lines
 
-    found = dataset_status(checkout_settings())
+        found = dataset_status(checkout_settings())
     print_found(found, lines, as_json)
 
 
@@ -138,9 +146,10 @@ def status(as_json: bool) -> None:
 @reported
 def verify(kept: str | None, as_json: bool) -> None:
     """Whether issued forecasts are what was issued; exits with 1 where one is not."""
-    from stock_assets.commands.verify import lines, verify_record
+    with at_work("reading"):
+        from stock_assets.commands.verify import lines, verify_record
 
-    found = verify_record(checkout_settings(), kept)
+        found = verify_record(checkout_settings(), kept)
     print_found(found, lines, as_json)
     if not found["ok"]:
         sys.exit(1)
@@ -152,9 +161,10 @@ def verify(kept: str | None, as_json: bool) -> None:
 @reported
 def served(target: date, as_json: bool) -> None:
     """Which versions' points and intervals users had for a session, by the record."""
-    from stock_assets.commands.served import lines, served_at
+    with at_work("reading"):
+        from stock_assets.commands.served import lines, served_at
 
-    found = served_at(checkout_settings(), target)
+        found = served_at(checkout_settings(), target)
     print_found(found, lines, as_json)
 
 
@@ -165,11 +175,13 @@ def served(target: date, as_json: bool) -> None:
 @reported
 def reconcile(first: date | None, last: date | None, as_json: bool) -> None:
     """Issued forecasts beside hindsight: each difference with its cause."""
-    from stock_assets.commands.reconcile import lines, reconcile_record
+    with at_work("at work"):
+        from stock_assets.commands.reconcile import lines, reconcile_record
 
-    settings = checkout_settings()
-    refuse_empty_range(settings, first, last)
-    found = reconcile_record(settings, first, last)
+        settings = checkout_settings()
+        refuse_empty_range(settings, first, last)
+
+        found = reconcile_record(settings, first, last)
     print_found(found, lines, as_json)
 
 
@@ -186,13 +198,16 @@ def reconcile(first: date | None, last: date | None, as_json: bool) -> None:
 @reported
 def report(first: date | None, last: date | None, tickers: str | None, output: Path | None) -> None:
     """A page about what is stored: the newest forecasts, and how past ones did."""
-    from stock_assets.commands.report import write_report
-    from stock_assets.resources.report_rows import Asked
+    with at_work("at work"):
+        from stock_assets.commands.report import write_report
+        from stock_assets.resources.report_rows import Asked
 
-    settings = checkout_settings()
-    refuse_empty_range(settings, first, last)
-    asked = Asked(first, last, some_tickers(tickers))
-    click.echo(write_report(settings, asked, output))
+        settings = checkout_settings()
+        refuse_empty_range(settings, first, last)
+        asked = Asked(first, last, some_tickers(tickers))
+
+        told = write_report(settings, asked, output)
+    click.echo(told)
 
 
 @main.command()
@@ -200,9 +215,10 @@ def report(first: date | None, last: date | None, tickers: str | None, output: P
 @reported
 def doctor(as_json: bool) -> None:
     """Checks settings, source, store, registry, metrics, channels; exits with 1 if one is ill."""
-    from stock_assets.commands.doctor import diagnose
+    with at_work("looking"):
+        from stock_assets.commands.doctor import diagnose
 
-    findings = diagnose(checkout_settings())
+        findings = diagnose(checkout_settings())
     well = all(finding.ok for finding in findings)
     if as_json:
         print_json({"ok": well, "findings": [vars(finding) for finding in findings]})
@@ -217,9 +233,11 @@ def doctor(as_json: bool) -> None:
 @reported
 def mend() -> None:
     """Looks at every stored object; sets aside what is damaged and makes it again."""
-    from stock_assets.commands.mend import mend as mend_objects
+    with at_work("at work"):
+        from stock_assets.commands.mend import mend as mend_objects
 
-    click.echo(mend_objects(checkout_settings()))
+        told = mend_objects(checkout_settings())
+    click.echo(told)
 
 
 @main.command("notify-test")
@@ -237,9 +255,11 @@ def notify_test() -> None:
 @reported
 def stage(name: str) -> None:
     """One stage by hand, for the newest session or month."""
-    from stock_assets.commands.stage import run_stage
+    with at_work("at work"):
+        from stock_assets.commands.stage import run_stage
 
-    click.echo(run_stage(checkout_settings(), name))
+        told = run_stage(checkout_settings(), name)
+    click.echo(told)
 
 
 @main.command()
@@ -247,9 +267,11 @@ def stage(name: str) -> None:
 @reported
 def promote(version: int) -> None:
     """Lets a version forecast from now on, until a newer one is approved."""
-    from stock_assets.commands.promotion import promote_version
+    with at_work("at work"):
+        from stock_assets.commands.promotion import promote_version
 
-    click.echo(promote_version(checkout_settings(), version))
+        told = promote_version(checkout_settings(), version)
+    click.echo(told)
 
 
 @main.command()
@@ -257,9 +279,11 @@ def promote(version: int) -> None:
 @reported
 def rollback(dry_run: bool) -> None:
     """Takes back the version that came to serve last: those before it serve again."""
-    from stock_assets.commands.promotion import roll_back
+    with at_work("at work"):
+        from stock_assets.commands.promotion import roll_back
 
-    click.echo(roll_back(checkout_settings(), dry_run=dry_run))
+        told = roll_back(checkout_settings(), dry_run=dry_run)
+    click.echo(told)
 
 
 @main.command()
@@ -269,9 +293,10 @@ def rollback(dry_run: bool) -> None:
 @reported
 def prune(keep_days: int, dry_run: bool, as_json: bool) -> None:
     """Deletes logs of old runs, ticks, journals and damaged files that were moved aside."""
-    from stock_assets.commands.prune import prune as prune_old
+    with at_work("looking"):
+        from stock_assets.commands.prune import prune as prune_old
 
-    found = prune_old(checkout_settings(), keep_days, dry_run=dry_run)
+        found = prune_old(checkout_settings(), keep_days, dry_run=dry_run)
     if as_json:
         print_json(found)
     else:

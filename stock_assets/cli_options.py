@@ -4,7 +4,9 @@ It imports little: each press of the Tab key starts the program, and so does a m
 """
 
 import json
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, get_args
@@ -13,6 +15,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from stock_assets.backfill.interrupts import noted_interrupts
+from stock_assets.backfill.progress import Silence, is_watched, showing
 from stock_assets.errors import SettingsError, StockAssetsError
 from stock_assets.local.own_folder import refusal
 
@@ -100,6 +103,56 @@ class OneLineGroup(click.Group):
             raise _OneLine(error) from error
 
 
+_VERBOSITY = "stock_assets.verbosity"
+_QUIET, _VERBOSE = "quiet", "verbose"
+
+
+def _note_verbosity(ctx: click.Context, param: click.Parameter, given: bool) -> None:
+    if given and param.name:
+        ctx.find_root().meta[_VERBOSITY] = param.name
+
+
+def _verbosity() -> str:
+    return str(click.get_current_context().find_root().meta.get(_VERBOSITY, ""))
+
+
+def verbosity_options(command: Callable[P, R]) -> Callable[P, R]:
+    """`-v` and `-q`, before a command's name or after it."""
+    for short, name, words in (
+        ("-q", _QUIET, "Shows no progress: results, warnings and errors alone."),
+        ("-v", _VERBOSE, "Shows what each asset says, and an error's stack trace."),
+    ):
+        command = click.option(
+            short,
+            f"--{name}",
+            name,
+            is_flag=True,
+            expose_value=False,
+            callback=_note_verbosity,
+            help=words,
+        )(command)
+    return command
+
+
+@contextmanager
+def at_work(doing: str) -> Iterator[None]:
+    """Shows how far the work within the block is: by bars at a terminal, else by lines.
+
+    Results are printed after it. `doing`: what is shown where the work has no stages.
+    """
+    if _verbosity() == _QUIET:
+        with showing(Silence()):
+            yield
+    elif is_watched():
+        from stock_assets.backfill.bars import Bars
+
+        bars = Bars(verbose=_verbosity() == _VERBOSE)
+        with bars.shown(doing), showing(bars):
+            yield
+    else:
+        yield
+
+
 def reported(command: Callable[P, R]) -> Callable[P, R]:
     """Our own errors, and files that the system refuses, end in one line and exit code 1.
 
@@ -112,6 +165,7 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
             with noted_interrupts():
                 return command(*args, **kwargs)
         except StockAssetsError as error:
+            _trace(error)
             raise click.ClickException(str(error)) from error
         except (
             PermissionError,
@@ -119,11 +173,19 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
             NotADirectoryError,
             IsADirectoryError,
         ) as error:
+            _trace(error)
             raise click.ClickException(refusal(error)) from error
         except KeyboardInterrupt:
+            if is_watched():
+                click.echo(err=True)  # the terminal has put ^C there
             raise click.ClickException("interrupted; what was stored stays, run again") from None
 
-    return wrapped
+    return verbosity_options(wrapped)
+
+
+def _trace(error: Exception) -> None:
+    if _verbosity() == _VERBOSE:
+        traceback.print_exception(error)
 
 
 def print_json(value: dict[str, Any]) -> None:
@@ -194,7 +256,8 @@ def some_tickers(given: str | None) -> tuple[str, ...]:
     tickers = distinct(given.split(","))
     if not tickers:
         raise SettingsError(
-            f"--tickers {given!r} names no ticker; name some, like AAPL,IBM, or leave it out for all"
+            f"--tickers {given!r} names no ticker; name some, like AAPL,IBM, or leave it out for"
+            " all"
         )
     return tickers
 

@@ -1,7 +1,6 @@
 """The project as a command sees it: settings, definitions, Dagster's instance, the store."""
 
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from yaml import YAMLError
 from stock_assets.automation.jobs import COMMAND_TAG, DATASET_TAG
 from stock_assets.backfill.interrupts import noted_interrupts
 from stock_assets.backfill.killed import living_command
+from stock_assets.backfill.progress import shown
 from stock_assets.definitions import build_definitions
 from stock_assets.deployment import lineage_of, load_partitions
 from stock_assets.errors import BlockingCheckError, MissingPartitionsError, SettingsError
@@ -67,7 +67,7 @@ class Project:
 
     def writing(self) -> AbstractContextManager[Lease]:
         """The right to write the dataset; waits for whoever has it."""
-        return writing(self.store, "stock-assets", on_wait=_say)
+        return writing(self.store, "stock-assets", on_wait=shown().say)
 
     def plan(self, wanted: Wanted, answered: Mapping[str, frozenset[str]] | None = None) -> Plan:
         """What is due of some keys, as of now.
@@ -78,10 +78,6 @@ class Project:
         stored = stored.with_asked(answered or {})
         versions = ModelRegistry(self.settings, self.store).versions()
         return make_plan(self.lineage, stored, wanted, versions, self.prices.tickers)
-
-
-def _say(what: str) -> None:
-    print(what, file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -226,7 +222,7 @@ def _run_range(
             run_config={
                 # Without a logger named here Dagster prints every event; ours prints what
                 # assets say.
-                "loggers": {"console": {}},
+                "loggers": {"console": {"config": {"log_level": shown().log_level}}},
                 "ops": {asset: {"config": dict(given)} for asset, given in config.items()},
             },
             asset_selection=[dg.AssetKey(asset) for asset in assets],

@@ -1,13 +1,12 @@
 """`stock-assets run`: the main job over a range, then the newest forecasts and the RMSE."""
 
-import sys
 from datetime import date
 from typing import Any
 
 import polars as pl
 
 from stock_assets.backfill.execution import bring_up_to_date, with_objects_mended
-from stock_assets.backfill.progress import Progress
+from stock_assets.backfill.progress import Progress, shown
 from stock_assets.backfill.project import Project, open_project
 from stock_assets.commands.report import asked_by_run, newest_report
 from stock_assets.commands.tables import forecast_table, print_table, score_lines
@@ -124,7 +123,7 @@ def run(
             changed = bring_up_to_date(project, wanted.wanted(), progress, fresh=any(anew))
             anew.clear()
             if not changed:
-                print("nothing to do: every partition of the range is there", file=sys.stderr)
+                shown().say("nothing to do: every partition of the range is there")
             stored = stored_partitions(project.store, "daily_forecast")
             newest = read_rows(project.store, [stored[str(wanted.forecasts[-1])]])
             result = summary(project, wanted, progress) | {"newest_forecasts": newest}
