@@ -106,8 +106,9 @@ def backtest(
     if as_json:
         print_json(result)
         return
-    print_table(score_table("month", result["by_month"]))
-    print_table(score_table("ticker", result["by_ticker"]))
+    for of in ("month", "ticker"):
+        scores = result[f"by_{of}"]
+        print_table(score_table(of, scores), score_table(of, scores, narrow=True))
     click.echo("\n".join(score_lines(result)))
 
 
@@ -119,13 +120,18 @@ def forecast(session: date | None, as_json: bool) -> None:
     """The newest stored forecasts, as a table."""
     with at_work("reading"):
         from stock_assets.commands.forecast import stored_forecasts
-        from stock_assets.commands.tables import forecast_rows, forecast_table, print_table
+        from stock_assets.commands.tables import (
+            forecast_rows,
+            forecast_table,
+            narrow_forecast_table,
+            print_table,
+        )
 
         forecasts = stored_forecasts(checkout_settings(), session)
     if as_json:
         print_json({"forecasts": forecast_rows(forecasts)})
     else:
-        print_table(forecast_table(forecasts))
+        print_table(forecast_table(forecasts), narrow_forecast_table(forecasts))
 
 
 @main.command()

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from yaml import YAMLError
 
 from stock_assets.automation.jobs import COMMAND_TAG, DATASET_TAG
+from stock_assets.backfill.canceled import canceled_by
 from stock_assets.backfill.interrupts import noted_interrupts
 from stock_assets.backfill.killed import living_command
 from stock_assets.backfill.progress import shown
@@ -197,7 +198,11 @@ def run_partitions(
         )
     runs = done = 0
     for first, last in neighbouring_ranges(keys, all_keys, per_run):
-        with noted_interrupts() as interrupted, project.writing():
+        with (
+            noted_interrupts() as interrupted,
+            project.writing(),
+            canceled_by(interrupted, project.instance, project.command),
+        ):
             _run_range(project, resolved, assets, first, last, config or {})
             if interrupted():
                 raise KeyboardInterrupt

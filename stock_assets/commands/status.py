@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from stock_assets.commands.tables import terminal_width
 from stock_assets.planning.lineage import MONTH_ASSETS
 from stock_assets.planning.status import DAMAGED, MISSING, STALE, STATES, WAITING, AssetStatus
 from stock_assets.settings import Settings
@@ -65,12 +66,25 @@ def lines(found: dict[str, Any]) -> list[str]:
     """The same for a person."""
     if found["is_empty"]:
         return [f"{found['dataset']}: nothing is stored yet; `stock-assets run` begins"]
-    rows = [_COLUMNS, *(_row(asset, one) for asset, one in found["assets"].items())]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    table = ["  ".join(map(_aligned, row, widths, range(len(row)))).rstrip() for row in rows]
+    table = _table(found, terminal_width())
     span = f", targets {found['from']}..{found['to']}" if found["from"] else ""
     issued = f", {found['issued']} sessions issued" if found["issued"] else ""
     return [f"{found['dataset']}{span}{issued}", "", *table, "", *_reasons(found), *_outlook(found)]
+
+
+def _table(found: dict[str, Any], width: int | None) -> list[str]:
+    """Where it would be too wide, without columns that say nothing; then the last one goes too."""
+    rows = [_COLUMNS, *(_row(asset, one) for asset, one in found["assets"].items())]
+    numbers = set(range(1, 2 + len(STATES)))
+    kept = list(range(len(_COLUMNS)))
+    said = [n for n in kept if n not in numbers or any(row[n] != "-" for row in rows[1:])]
+    for columns in (kept, said, said[:-1]):
+        chosen = [[row[n] for n in columns] for row in rows]
+        widths = [max(map(len, column)) for column in zip(*chosen, strict=True)]
+        if width is None or sum(widths) + 2 * (len(widths) - 1) <= width:
+            break
+    right = [n in numbers for n in columns]
+    return ["  ".join(map(_aligned, row, widths, right)).rstrip() for row in chosen]
 
 
 def _row(asset: str, one: dict[str, Any]) -> tuple[str, ...]:
@@ -80,8 +94,8 @@ def _row(asset: str, one: dict[str, Any]) -> tuple[str, ...]:
     return (asset, *counts, one["newest"] or "-", makes)
 
 
-def _aligned(cell: str, width: int, column: int) -> str:
-    return cell.rjust(width) if 0 < column <= 1 + len(STATES) else cell.ljust(width)
+def _aligned(cell: str, width: int, right: bool) -> str:
+    return cell.rjust(width) if right else cell.ljust(width)
 
 
 def _reasons(found: dict[str, Any]) -> list[str]:
