@@ -1,5 +1,7 @@
 """`stock-assets status`: what is stored, what is due and why, and what the next run will do."""
 
+from collections.abc import Sequence
+from itertools import compress
 from typing import Any
 
 from stock_assets.commands.tables import terminal_width
@@ -73,18 +75,34 @@ def lines(found: dict[str, Any]) -> list[str]:
 
 
 def _table(found: dict[str, Any], width: int | None) -> list[str]:
-    """Where it would be too wide, without columns that say nothing; then the last one goes too."""
-    rows = [_COLUMNS, *(_row(asset, one) for asset, one in found["assets"].items())]
-    numbers = set(range(1, 2 + len(STATES)))
-    kept = list(range(len(_COLUMNS)))
-    said = [n for n in kept if n not in numbers or any(row[n] != "-" for row in rows[1:])]
-    for columns in (kept, said, said[:-1]):
-        chosen = [[row[n] for n in columns] for row in rows]
-        widths = [max(map(len, column)) for column in zip(*chosen, strict=True)]
-        if width is None or sum(widths) + 2 * (len(widths) - 1) <= width:
+    """Where it would be too wide, without columns that say nothing; else with the sum of them."""
+    assets = found["assets"].items()
+    every = [_COLUMNS, *(_row(asset, one) for asset, one in assets)]
+    says = [n < 2 or any(row[n] != "-" for row in every[1:]) for n in range(len(_COLUMNS))]
+    short = [list(compress(row, says)) for row in every]
+    due = ["due", *(str(sum(one[state] for state in STATES) or "-") for _, one in assets)]
+    sums = [(*row[:2], n, *row[-2:]) for row, n in zip(every, due, strict=True)]
+    table: list[str] = []
+    for rows in (every, short, [row[:-1] for row in short], sums, [row[:-1] for row in sums]):
+        table = _aligned(rows)
+        if width is None or max(map(len, table)) <= width:
             break
-    right = [n in numbers for n in columns]
-    return ["  ".join(map(_aligned, row, widths, right)).rstrip() for row in chosen]
+    return table
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Numbers at the right: all but names, keys and words."""
+    columns = list(zip(*rows, strict=True))
+    cells = [
+        [
+            cell.ljust(max(map(len, column)))
+            if column[0] in {_COLUMNS[0], *_COLUMNS[-2:]}
+            else cell.rjust(max(map(len, column)))
+            for cell in column
+        ]
+        for column in columns
+    ]
+    return ["  ".join(row).rstrip() for row in zip(*cells, strict=True)]
 
 
 def _row(asset: str, one: dict[str, Any]) -> tuple[str, ...]:
@@ -92,10 +110,6 @@ def _row(asset: str, one: dict[str, Any]) -> tuple[str, ...]:
     makes = f"{_counted(one['to_make'], what)}, {_about(one['seconds'])}" if one["to_make"] else "-"
     counts = (str(one[name] or "-") for name in ("stored", *STATES))
     return (asset, *counts, one["newest"] or "-", makes)
-
-
-def _aligned(cell: str, width: int, right: bool) -> str:
-    return cell.rjust(width) if right else cell.ljust(width)
 
 
 def _reasons(found: dict[str, Any]) -> list[str]:

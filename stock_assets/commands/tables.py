@@ -68,7 +68,7 @@ def narrow_forecast_table(forecasts: pl.DataFrame) -> Group:
         title_justify="left",
         box=None,
         pad_edge=False,
-        padding=(0, 2, 0, 0),
+        padding=(0, 1, 0, 0),
     )
     for name in ("ticker", "close", "forecast", "", "interval"):
         table.add_column(name, justify="left" if name == "ticker" else "right", no_wrap=True)
