@@ -4,6 +4,8 @@ They stand on standard error, so that a command's results can go into a file. Wh
 meanwhile appears above them.
 """
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
@@ -16,6 +18,7 @@ from rich.text import Text
 from stock_assets.asset_keys import Asset
 from stock_assets.backfill.progress import StageWork
 from stock_assets.local.steps import Step, listened_to
+from stock_assets.planning.lineage import MONTH_ASSETS
 
 _BESIDE_THE_BAR = 52
 _NARROWEST, _WIDEST = 6, 40
@@ -33,7 +36,7 @@ class Bars:
 
     def __init__(self, *, verbose: bool = False, console: Console | None = None) -> None:
         self.log_level = "INFO" if verbose else "WARNING"
-        self._console = console or Console(stderr=True)
+        self._console = console or _own_terminal()
         bar = min(_WIDEST, max(_NARROWEST, self._console.width - _BESIDE_THE_BAR))
         self._rich = RichProgress(
             TextColumn("{task.description:<9}"),
@@ -72,7 +75,7 @@ class Bars:
 
     @contextmanager
     def stage(self, work: StageWork) -> Iterator[None]:
-        what = "months" if Asset.TUNED_MODEL in work.assets else "sessions"
+        what = "months" if set(work.assets) & set(MONTH_ASSETS) else "sessions"
         of = len(work.keys) or None
         task = self._rich.add_task(work.name, total=of, what=what if of else "", unit=1)
         if self._idle is not None:
@@ -100,6 +103,14 @@ class Bars:
 
     def portion(self, done: int, total: int, seconds: float) -> None:
         """The bar knows already, key by key."""
+
+
+def _own_terminal() -> Console:
+    """Standard error by a descriptor of its own: while a step runs, Dagster turns it to a file."""
+    file = os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding=sys.stderr.encoding)
+    return Console(
+        file=file, force_terminal=True, width=os.get_terminal_size(file.fileno()).columns
+    )
 
 
 class _Done:
@@ -160,9 +171,10 @@ class _Rate(ProgressColumn):
     max_refresh = 0.5
 
     def render(self, task: Task) -> Text:
-        if not task.completed or not task.elapsed or not task.fields.get("what"):
+        elapsed = _elapsed(task)
+        if not task.completed or not elapsed or not task.fields.get("what"):
             return Text("")
-        per_second = task.completed / task.elapsed
+        per_second = task.completed / elapsed
         rate = f"{per_second:.1f}/s" if per_second >= 1 else f"{60 * per_second:.1f}/min"
         return Text(rate, style="dim", no_wrap=True)
 
@@ -173,11 +185,16 @@ class _Left(ProgressColumn):
     max_refresh = 0.5
 
     def render(self, task: Task) -> Text:
-        elapsed = task.elapsed or 0.0
+        elapsed = _elapsed(task)
         if task.finished or not task.total or not task.completed:
             return Text(_lasting(elapsed), no_wrap=True)
         left = elapsed * (task.total - task.completed) / task.completed
         return Text(f"{_lasting(left)} left", style="cyan", no_wrap=True)
+
+
+def _elapsed(task: Task) -> float:
+    """Seconds since its start; of what is done, to its end."""
+    return task.finished_time or task.elapsed or 0.0
 
 
 def _lasting(seconds: float) -> str:
