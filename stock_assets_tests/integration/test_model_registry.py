@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from stock_assets.asset_keys import Asset
+from stock_assets.automation.jobs import MONTHLY_JOB
 from stock_assets.backfill.execution import bring_up_to_date
 from stock_assets.backfill.progress import Progress
 from stock_assets.backfill.project import Project, open_project, run_partitions
@@ -20,6 +22,7 @@ from stock_assets.errors import RegistryError
 from stock_assets.forecasting.gate import GateDecision
 from stock_assets.forecasting.study import Study
 from stock_assets.resources.mlflow_database import registered_rows
+from stock_assets.resources.mlflow_tracking import MONTHS_FILTER, runs_by_skill
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.read_cache import read_rows
@@ -51,6 +54,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 @pytest.fixture
 def registry(project: Project) -> ModelRegistry:
     return ModelRegistry(project.settings, project.store)
+
+
+PARENT_TAG = "mlflow.parentRunId"
 
 
 def study(project: Project, month: str) -> Study:
@@ -299,3 +305,28 @@ def test_a_hostile_pickle_in_the_store_is_never_run(project: Project, tmp_path: 
         project.store.put_many({path: stored})
     assert not mark.exists()
     assert rows_at(project.store, [path]).height
+
+
+def test_every_run_in_mlflow_has_a_name_and_says_what_it_is(
+    project: Project, registry: ModelRegistry
+):
+    months = project.partitions.months.get_partition_keys()
+    run_partitions(project, MONTHLY_JOB, [Asset.TUNED_MODEL], ["2013-02"], months, 1)  # found again
+    with registry.tracking.client() as client:
+        experiment = client.get_experiment_by_name(registry.tracking.experiment)
+        runs = client.search_runs([experiment.experiment_id])
+        children = client.search_runs([experiment.experiment_id], filter_string=MONTHS_FILTER)
+    parents = [run for run in runs if PARENT_TAG not in run.data.tags]
+    assert {run.info.run_name.split()[0] for run in parents} == {"sample"}
+    assert all(
+        run.data.tags["mlflow.note.content"].startswith("Training of 201") for run in parents
+    )
+    assert all("forecasts, slope" in run.data.tags["mlflow.note.content"] for run in children)
+    # None stands for months that were all found as trained before.
+    above = {run.data.tags[PARENT_TAG] for run in children}
+    assert {run.info.run_id for run in parents} == above
+    assert {run.info.run_id for run in runs} == above | {run.info.run_id for run in children}
+    assert runs_by_skill(registry.tracking) == (
+        f"/experiments/{experiment.experiment_id}/runs?searchFilter=tags.month%20%21%3D%20%27%27"
+        "&orderByKey=metrics.%60test_skill%60&orderByAsc=false"
+    )
