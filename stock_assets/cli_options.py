@@ -26,7 +26,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class _Date(click.ParamType):
+class _Date(click.ParamType[date]):
     name = "YYYY-MM-DD"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
@@ -36,7 +36,7 @@ class _Date(click.ParamType):
             self.fail(f"{value!r} is no date; write it like 2013-02-28", param, ctx)
 
 
-class _NameOf(click.ParamType):
+class _NameOf(click.ParamType[str]):
     """A value of a setting: the shell completes it, and the settings refuse any other."""
 
     name = "text"

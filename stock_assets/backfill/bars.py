@@ -4,8 +4,6 @@ They stand on standard error, so that a command's results can go into a file. Wh
 meanwhile appears above them.
 """
 
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
@@ -36,7 +34,7 @@ class Bars:
 
     def __init__(self, *, verbose: bool = False, console: Console | None = None) -> None:
         self.log_level = "INFO" if verbose else "WARNING"
-        self._console = console or _own_terminal()
+        self._console = console or Console(stderr=True)
         bar = min(_WIDEST, max(_NARROWEST, self._console.width - _BESIDE_THE_BAR))
         self._rich = RichProgress(
             TextColumn("{task.description:<9}"),
@@ -103,14 +101,6 @@ class Bars:
 
     def portion(self, done: int, total: int, seconds: float) -> None:
         """The bar knows already, key by key."""
-
-
-def _own_terminal() -> Console:
-    """Standard error by a descriptor of its own: while a step runs, Dagster turns it to a file."""
-    file = os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding=sys.stderr.encoding)
-    return Console(
-        file=file, force_terminal=True, width=os.get_terminal_size(file.fileno()).columns
-    )
 
 
 class _Done:

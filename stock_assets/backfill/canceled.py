@@ -38,4 +38,4 @@ def canceled_by(
     try:
         yield
     finally:
-        del instance.get_run_by_id  # type: ignore[method-assign]  # the class has its own
+        del instance.get_run_by_id  # the class has its own

@@ -17,10 +17,11 @@ from stock_assets.automation.jobs import COMMAND_TAG, DATASET_TAG
 from stock_assets.backfill.canceled import canceled_by
 from stock_assets.backfill.interrupts import noted_interrupts
 from stock_assets.backfill.killed import living_command
-from stock_assets.backfill.progress import shown
+from stock_assets.backfill.progress import is_watched, shown
 from stock_assets.definitions import build_definitions
 from stock_assets.deployment import lineage_of, load_partitions
 from stock_assets.errors import BlockingCheckError, MissingPartitionsError, SettingsError
+from stock_assets.local.dagster_private.instance import InstanceRef
 from stock_assets.local.dagster_private.runs import DagsterAssetCheckFailedError
 from stock_assets.local.locks import one_at_a_time
 from stock_assets.local.sqlite_files import refuse_unusable
@@ -101,6 +102,11 @@ def open_project(settings: Settings) -> Iterator[Project]:
         )
 
 
+_NO_CAPTURE = {"compute_logs": {"module": "dagster", "class": "NoOpComputeLogManager"}}
+"""At a terminal. To keep what a step prints Dagster turns its output to a file, where no bar can be
+drawn, and starts processes that Ctrl-C reaches too: they leave a stack trace each."""
+
+
 @contextmanager
 def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     """Dagster's instance, as the page has it.
@@ -120,7 +126,9 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     with one_at_a_time(settings, "dagster"):
         refuse_unusable_history(settings)
         try:
-            instance = dg.DagsterInstance.from_config(str(home))
+            instance = dg.DagsterInstance.from_ref(
+                InstanceRef.from_dir(str(home), overrides=_NO_CAPTURE if is_watched() else None)
+            )
         except (dg.DagsterInvalidConfigError, YAMLError) as error:
             raise SettingsError(f"{home / 'dagster.yaml'}: {_reason(error)}; mend it") from error
         instance.get_runs_count()
