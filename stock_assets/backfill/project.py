@@ -102,7 +102,12 @@ def open_project(settings: Settings) -> Iterator[Project]:
         )
 
 
-_NO_CAPTURE = {"compute_logs": {"module": "dagster", "class": "NoOpComputeLogManager"}}
+_NO_CAPTURE = {
+    "compute_logs": {
+        "module": "dagster.core.storage.noop_compute_log_manager",
+        "class": "NoOpComputeLogManager",
+    }
+}
 """At a terminal. To keep what a step prints Dagster turns its output to a file, where no bar can be
 drawn, and starts processes that Ctrl-C reaches too: they leave a stack trace each."""
 
