@@ -4,7 +4,9 @@ An asset's own function bears its name, and so do the parameters by which others
 finds them by these. Plain strings, because Dagster writes no enum into its database.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     from dagster import AssetKey
@@ -22,6 +24,17 @@ class Asset:
     DAILY_FORECAST: Final = "daily_forecast"
     FORECAST_RMSE: Final = "forecast_rmse"
     FORECAST_REPORT: Final = "forecast_report"
+
+
+def asset_page(path: Sequence[str], partition: str = "") -> str:
+    """The address of an asset within Dagster's page.
+
+    Args:
+        path: Of its key: `AssetKey.path`.
+        partition: Shown when it opens; left out: the asset as a whole.
+    """
+    page = "/".join(("/assets", *(quote(part, safe="") for part in path)))
+    return f"{page}?view=partitions&partition={quote(partition, safe='')}" if partition else page
 
 
 HINDSIGHT_FORECAST: Final = "hindsight_forecast"

@@ -7,24 +7,43 @@ import errno
 import os
 import sys
 import warnings
-from datetime import datetime
+from datetime import date
 from pathlib import Path
 
 import click
 
+from stock_assets import __version__
 from stock_assets.cli_options import (
     DATE,
-    day,
+    FAMILY,
+    OneLineGroup,
+    at_work,
+    checkout_settings,
     print_found,
     print_json,
     range_options,
+    refuse_empty_range,
     reported,
     settings_of,
+    some_tickers,
+    verbosity_options,
 )
-from stock_assets.environment import load_checkout_settings
+
+_COMPLETION = """\b
+Completion by the Tab key: put the line of your shell into its start file.
+  bash  eval "$(_STOCK_ASSETS_COMPLETE=bash_source stock-assets)"
+  zsh   eval "$(_STOCK_ASSETS_COMPLETE=zsh_source stock-assets)"
+  fish  _STOCK_ASSETS_COMPLETE=fish_source stock-assets | source
+"""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=OneLineGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=_COMPLETION,
+)
+@click.version_option(__version__, prog_name="stock-assets", message="%(prog)s %(version)s")
+@verbosity_options
 def main() -> None:
     """Daily stock forecasts as Dagster assets. docs/settings.md lists the settings."""
     # Dagster marks parts that we use as beta; one line per part and process hides real warnings.
@@ -37,19 +56,23 @@ def main() -> None:
 @range_options
 @reported
 def run(
-    first: datetime | None,
-    last: datetime | None,
+    first: date | None,
+    last: date | None,
     source: str | None,
     tickers: str | None,
     as_json: bool,
     fresh: bool,
 ) -> None:
     """Makes what is due of a range: prices, features, models, forecasts, errors; and a report."""
-    from stock_assets.commands.run import run as run_range
+    with at_work("at work"):
+        from stock_assets.commands.run import run as run_range
+
+        settings = settings_of(source, tickers)
+        refuse_empty_range(settings, first, last)
+        result = run_range(settings, first, last, fresh, report=True)
     from stock_assets.commands.run import show
     from stock_assets.commands.tables import forecast_rows
 
-    result = run_range(settings_of(source, tickers), day(first), day(last), fresh, report=True)
     if as_json:
         print_json(result | {"newest_forecasts": forecast_rows(result["newest_forecasts"])})
     else:
@@ -60,11 +83,13 @@ def run(
 
 @main.command()
 @range_options
-@click.option("--family", help="Point model, such as ridge; each has versions of its own.")
+@click.option(
+    "--family", type=FAMILY, help="Point model, such as ridge; each has versions of its own."
+)
 @reported
 def backtest(
-    first: datetime | None,
-    last: datetime | None,
+    first: date | None,
+    last: date | None,
     source: str | None,
     tickers: str | None,
     as_json: bool,
@@ -72,16 +97,21 @@ def backtest(
     family: str | None,
 ) -> None:
     """Makes what is due of a range and prints its scores by month and ticker."""
-    from stock_assets.commands.run import run as run_range
+    with at_work("at work"):
+        from stock_assets.commands.run import run as run_range
+
+        settings = settings_of(source, tickers, family)
+        refuse_empty_range(settings, first, last)
+        result = run_range(settings, first, last, fresh)
     from stock_assets.commands.tables import print_table, score_lines, score_table
 
-    result = run_range(settings_of(source, tickers, family), day(first), day(last), fresh)
     del result["newest_forecasts"]
     if as_json:
         print_json(result)
         return
-    print_table(score_table("month", result["by_month"]))
-    print_table(score_table("ticker", result["by_ticker"]))
+    for of in ("month", "ticker"):
+        scores = result[f"by_{of}"]
+        print_table(score_table(of, scores), score_table(of, scores, narrow=True))
     click.echo("\n".join(score_lines(result)))
 
 
@@ -89,16 +119,22 @@ def backtest(
 @click.option("--session", type=DATE, help="Forecast from this session's close (default: newest).")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @reported
-def forecast(session: datetime | None, as_json: bool) -> None:
+def forecast(session: date | None, as_json: bool) -> None:
     """The newest stored forecasts, as a table."""
-    from stock_assets.commands.forecast import stored_forecasts
-    from stock_assets.commands.tables import forecast_rows, forecast_table, print_table
+    with at_work("reading"):
+        from stock_assets.commands.forecast import stored_forecasts
+        from stock_assets.commands.tables import (
+            forecast_rows,
+            forecast_table,
+            narrow_forecast_table,
+            print_table,
+        )
 
-    forecasts = stored_forecasts(load_checkout_settings(), day(session))
+        forecasts = stored_forecasts(checkout_settings(), session)
     if as_json:
         print_json({"forecasts": forecast_rows(forecasts)})
     else:
-        print_table(forecast_table(forecasts))
+        print_table(forecast_table(forecasts), narrow_forecast_table(forecasts))
 
 
 @main.command()
@@ -106,9 +142,10 @@ def forecast(session: datetime | None, as_json: bool) -> None:
 @reported
 def status(as_json: bool) -> None:
     """What is stored and what is due, with reasons; what the next run will do. Changes nothing."""
-    from stock_assets.commands.status import dataset_status, lines
+    with at_work("looking"):
+        from stock_assets.commands.status import dataset_status, lines
 
-    found = dataset_status(load_checkout_settings())
+        found = dataset_status(checkout_settings())
     print_found(found, lines, as_json)
 
 
@@ -119,7 +156,7 @@ def alerts(as_json: bool) -> None:
     """What fires now, by Prometheus, the sensor, runs and what is due, and what to do about it."""
     from stock_assets.commands.alerts import alerts_now, lines
 
-    found = alerts_now(load_checkout_settings())
+    found = alerts_now(checkout_settings())
     print_found(found, lines, as_json)
 
 
@@ -129,9 +166,10 @@ def alerts(as_json: bool) -> None:
 @reported
 def verify(kept: str | None, as_json: bool) -> None:
     """Whether issued forecasts are what was issued; exits with 1 where one is not."""
-    from stock_assets.commands.verify import lines, verify_record
+    with at_work("reading"):
+        from stock_assets.commands.verify import lines, verify_record
 
-    found = verify_record(load_checkout_settings(), kept)
+        found = verify_record(checkout_settings(), kept)
     print_found(found, lines, as_json)
     if not found["ok"]:
         sys.exit(1)
@@ -141,11 +179,12 @@ def verify(kept: str | None, as_json: bool) -> None:
 @click.option("--at", "target", type=DATE, required=True, help="The target session.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @reported
-def served(target: datetime, as_json: bool) -> None:
+def served(target: date, as_json: bool) -> None:
     """Which versions' points and intervals users had for a session, by the record."""
-    from stock_assets.commands.served import lines, served_at
+    with at_work("reading"):
+        from stock_assets.commands.served import lines, served_at
 
-    found = served_at(load_checkout_settings(), target.date())
+        found = served_at(checkout_settings(), target)
     print_found(found, lines, as_json)
 
 
@@ -154,11 +193,15 @@ def served(target: datetime, as_json: bool) -> None:
 @click.option("--to", "last", type=DATE, help="Last target session (default: of all).")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @reported
-def reconcile(first: datetime | None, last: datetime | None, as_json: bool) -> None:
+def reconcile(first: date | None, last: date | None, as_json: bool) -> None:
     """Issued forecasts beside hindsight: each difference with its cause."""
-    from stock_assets.commands.reconcile import lines, reconcile_record
+    with at_work("at work"):
+        from stock_assets.commands.reconcile import lines, reconcile_record
 
-    found = reconcile_record(load_checkout_settings(), day(first), day(last))
+        settings = checkout_settings()
+        refuse_empty_range(settings, first, last)
+
+        found = reconcile_record(settings, first, last)
     print_found(found, lines, as_json)
 
 
@@ -173,16 +216,18 @@ def reconcile(first: datetime | None, last: datetime | None, as_json: bool) -> N
     help="File to write (default: var/reports/<dataset>.html).",
 )
 @reported
-def report(
-    first: datetime | None, last: datetime | None, tickers: str | None, output: Path | None
-) -> None:
+def report(first: date | None, last: date | None, tickers: str | None, output: Path | None) -> None:
     """A page about what is stored: the newest forecasts, and how past ones did."""
-    from stock_assets.commands.report import write_report
-    from stock_assets.resources.report_rows import Asked
-    from stock_assets.settings import distinct
+    with at_work("at work"):
+        from stock_assets.commands.report import write_report
+        from stock_assets.resources.report_rows import Asked
 
-    asked = Asked(day(first), day(last), distinct((tickers or "").split(",")))
-    click.echo(write_report(load_checkout_settings(), asked, output))
+        settings = checkout_settings()
+        refuse_empty_range(settings, first, last)
+        asked = Asked(first, last, some_tickers(tickers))
+
+        told = write_report(settings, asked, output)
+    click.echo(told)
 
 
 @main.command()
@@ -190,9 +235,10 @@ def report(
 @reported
 def doctor(as_json: bool) -> None:
     """Checks settings, source, store, registry, metrics, channels; exits with 1 if one fails."""
-    from stock_assets.commands.doctor import diagnose
+    with at_work("looking"):
+        from stock_assets.commands.doctor import diagnose
 
-    findings = diagnose(load_checkout_settings())
+        findings = diagnose(checkout_settings())
     well = all(finding.ok for finding in findings)
     if as_json:
         print_json({"ok": well, "findings": [vars(finding) for finding in findings]})
@@ -207,9 +253,11 @@ def doctor(as_json: bool) -> None:
 @reported
 def mend() -> None:
     """Looks at every stored object; sets aside what is damaged and makes it again."""
-    from stock_assets.commands.mend import mend as mend_objects
+    with at_work("at work"):
+        from stock_assets.commands.mend import mend as mend_objects
 
-    click.echo(mend_objects(load_checkout_settings()))
+        told = mend_objects(checkout_settings())
+    click.echo(told)
 
 
 @main.command("notify-test")
@@ -218,7 +266,7 @@ def notify_test() -> None:
     """Sends a test message to every channel of STOCK_ASSETS_NOTIFY_URLS."""
     from stock_assets.commands.notify import send_test
 
-    for name in send_test(load_checkout_settings()):
+    for name in send_test(checkout_settings()):
         click.echo(f"{name} took the message")
 
 
@@ -227,9 +275,11 @@ def notify_test() -> None:
 @reported
 def stage(name: str) -> None:
     """One stage by hand, for the newest session or month."""
-    from stock_assets.commands.stage import run_stage
+    with at_work("at work"):
+        from stock_assets.commands.stage import run_stage
 
-    click.echo(run_stage(load_checkout_settings(), name))
+        told = run_stage(checkout_settings(), name)
+    click.echo(told)
 
 
 @main.command()
@@ -237,18 +287,23 @@ def stage(name: str) -> None:
 @reported
 def promote(version: int) -> None:
     """Lets a version forecast from now on, until a newer one is approved."""
-    from stock_assets.commands.promotion import promote_version
+    with at_work("at work"):
+        from stock_assets.commands.promotion import promote_version
 
-    click.echo(promote_version(load_checkout_settings(), version))
+        told = promote_version(checkout_settings(), version)
+    click.echo(told)
 
 
 @main.command()
+@click.option("--dry-run", is_flag=True, help="Says what would change.")
 @reported
-def rollback() -> None:
+def rollback(dry_run: bool) -> None:
     """Takes back the version that came to serve last; the one before it serves again."""
-    from stock_assets.commands.promotion import roll_back
+    with at_work("at work"):
+        from stock_assets.commands.promotion import roll_back
 
-    click.echo(roll_back(load_checkout_settings()))
+        told = roll_back(checkout_settings(), dry_run=dry_run)
+    click.echo(told)
 
 
 @main.command()
@@ -264,9 +319,10 @@ def rollback() -> None:
 @reported
 def prune(keep_days: int, dry_run: bool, as_json: bool) -> None:
     """Deletes logs of old runs, ticks, journals and damaged files that were moved aside."""
-    from stock_assets.commands.prune import prune as prune_old
+    with at_work("looking"):
+        from stock_assets.commands.prune import prune as prune_old
 
-    found = prune_old(load_checkout_settings(), keep_days, dry_run=dry_run)
+        found = prune_old(checkout_settings(), keep_days, dry_run=dry_run)
     if as_json:
         print_json(found)
     else:
@@ -283,7 +339,7 @@ def ui() -> None:
     """Dagster's and MLflow's pages on this machine, until Ctrl-C."""
     from stock_assets.commands.pages import serve_pages
 
-    serve_pages(load_checkout_settings())
+    serve_pages(checkout_settings())
 
 
 @main.command()
@@ -296,7 +352,7 @@ def exporter(host: str, port: int | None) -> None:
     """Dagster's health for Prometheus to scrape, until Ctrl-C."""
     from stock_assets.commands.exporter import serve_metrics
 
-    settings = load_checkout_settings()
+    settings = checkout_settings()
     port = port or settings.exporter_port
     try:
         serve_metrics(settings, host, port)
@@ -312,7 +368,7 @@ def monitor() -> None:
     """Prometheus, Pushgateway, Alertmanager and the exporter on this machine, until Ctrl-C."""
     from stock_assets.commands.monitor import serve_monitor
 
-    serve_monitor(load_checkout_settings())
+    serve_monitor(checkout_settings())
 
 
 @main.command()
@@ -321,7 +377,7 @@ def down() -> None:
     """Ends pages and monitor, and what a killed run, page or monitor left behind."""
     from stock_assets.commands.down import stop_all
 
-    stopped = stop_all(load_checkout_settings())
+    stopped = stop_all(checkout_settings())
     click.echo(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
 
 

@@ -12,7 +12,12 @@ from stock_assets_tests.chromium import Page
 PATIENCE_SECONDS = 120.0
 DIALOG = "[role=dialog]"
 # What Dagster's and MLflow's pages say of themselves.
-_THEIR_OWN = ("go.apollo.dev", "Apollo DevTools", "mlflow/users/current", "'tzOffset' option has been deprecated")
+_THEIR_OWN = (
+    "go.apollo.dev",
+    "Apollo DevTools",
+    "mlflow/users/current",
+    "'tzOffset' option has been deprecated",
+)
 
 
 def until(what: str, see: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> Any:
@@ -46,9 +51,7 @@ def press(page: Page, element: str, what: str) -> None:
     )
     x, y = until(f"{what} to click", lambda: page.value(f"{middle}({element})"))
     for kind in ("mousePressed", "mouseReleased"):
-        page.call(
-            "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1
-        )
+        page.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
 
 def see(page: Page, words: str, within: str = "body", seconds: float = PATIENCE_SECONDS) -> None:

@@ -11,6 +11,7 @@ import dagster as dg
 import optuna
 import polars as pl
 
+from stock_assets.asset_keys import Asset
 from stock_assets.assets.side_by_side import side_by_side
 from stock_assets.errors import NotEnoughHistoryError
 from stock_assets.forecasting.model import feature_matrix
@@ -18,6 +19,7 @@ from stock_assets.forecasting.month_training import prepare_training
 from stock_assets.forecasting.pictures import study_pictures
 from stock_assets.forecasting.study import MonthStudy, SkippedMonth, Study
 from stock_assets.local.locks import one_at_a_time
+from stock_assets.local.steps import Step, tell
 from stock_assets.resources.logged_studies import LoggedStudies
 from stock_assets.resources.model_settings import settings_of_studies
 from stock_assets.resources.search_journal import open_journal
@@ -125,7 +127,14 @@ def train_or_reuse(
             return lambda: known
         if found:
             log.warning(f"{month}: {found.damage}; training again in its place")
-        trained = order.model(jobs, training.journal)
+        trials = order.trials
+
+        def tried(done: int, _best: float = 0.0) -> None:
+            # Its last part is to fit what was found and to store it.
+            tell(Step(Asset.TUNED_MODEL, month, done / (trials + 1), done, trials))
+
+        tried(0)
+        trained = order.model(jobs, training.journal, tried)
     except NotEnoughHistoryError as error:
         skipped = SkippedMonth(month, str(error), training.settings)
         log.info(f"{month}: {skipped.reason}")

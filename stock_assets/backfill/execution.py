@@ -90,6 +90,7 @@ class Aside:
             asset, partition, _ = path.split("/")
             self._project.lost.add((asset, partition.partition("=")[2]))
             aside = self._store.set_aside(path)
+            # Not by `shown`: whoever wants silence is to know of this all the same.
             print(
                 f"note: {path} is damaged: moved to {aside}, it is made again",
                 file=sys.stderr,
@@ -134,7 +135,8 @@ class _Execution:
             worked = True
             made: set[tuple[str, str]] = set()
             keys = [key for work in todo for key in work.keys]
-            with self._progress.stage(name, f"{_counted(keys, assets)}: {todo[0].why}"):
+            words = f"{_counted(keys, assets)}: {todo[0].why}"
+            with self._progress.stage(name, words, _of_all(todo), keys):
                 report, done = self._progress.of(len(keys)), 0
                 for work in todo:
                     with self._project.writing() as lease:
@@ -236,6 +238,11 @@ class _Execution:
             asset,
             [key],
         )
+
+
+def _of_all(todo: Sequence[Work]) -> list[str]:
+    """The assets of some works, each once."""
+    return list(dict.fromkeys(asset for work in todo for asset in work.assets))
 
 
 def _counted(keys: Sequence[str], assets: tuple[str, ...]) -> str:

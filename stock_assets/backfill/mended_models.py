@@ -1,12 +1,11 @@
 """What a run finds lost or damaged in MLflow, and mends on its way."""
 
-import sys
 from collections import Counter
 from collections.abc import Callable
 
 from stock_assets.asset_keys import Asset
 from stock_assets.automation.jobs import MONTHLY_JOB
-from stock_assets.backfill.progress import Progress
+from stock_assets.backfill.progress import Progress, shown
 from stock_assets.backfill.project import Project, run_partitions
 from stock_assets.errors import DamagedStudyError
 from stock_assets.planning.lineage import MONTH_ASSETS
@@ -36,7 +35,7 @@ def restore_registry(project: Project) -> None:
 
 
 def _say(what: str) -> None:
-    print(f"{'models':<10} {what}", file=sys.stderr, flush=True)
+    shown().say(f"{'models':<10} {what}")
 
 
 def with_models_mended(

@@ -1,7 +1,6 @@
 """The project as a command sees it: settings, definitions, Dagster's instance, the store."""
 
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -16,12 +15,15 @@ from yaml import YAMLError
 
 from stock_assets.asset_keys import asset_key
 from stock_assets.automation.jobs import COMMAND_TAG
+from stock_assets.backfill.canceled import canceled_by
 from stock_assets.backfill.command_runs import execute_job
 from stock_assets.backfill.interrupts import noted_interrupts
 from stock_assets.backfill.killed import living_command
+from stock_assets.backfill.progress import is_watched, shown
 from stock_assets.definitions import build_definitions
 from stock_assets.deployment import lineage_of, load_partitions
 from stock_assets.errors import BlockingCheckError, MissingPartitionsError, SettingsError
+from stock_assets.local.dagster_private.instance import InstanceRef
 from stock_assets.local.dagster_private.runs import DagsterAssetCheckFailedError
 from stock_assets.local.locks import one_at_a_time
 from stock_assets.local.sqlite_files import refuse_unusable
@@ -69,7 +71,7 @@ class Project:
 
     def writing(self) -> AbstractContextManager[Lease]:
         """The right to write the dataset; waits for whoever has it."""
-        return writing(self.store, "stock-assets", on_wait=_say)
+        return writing(self.store, "stock-assets", on_wait=shown().say)
 
     def plan(self, wanted: Wanted, answered: Mapping[str, frozenset[str]] | None = None) -> Plan:
         """What is due of some keys, as of now.
@@ -80,10 +82,6 @@ class Project:
         stored = stored.with_asked(answered or {})
         versions = ModelRegistry(self.settings, self.store).versions()
         return make_plan(self.lineage, stored, wanted, versions, self.prices.tickers)
-
-
-def _say(what: str) -> None:
-    print(what, file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -106,6 +104,16 @@ def open_project(settings: Settings) -> Iterator[Project]:
         )
 
 
+_NO_CAPTURE = {
+    "compute_logs": {
+        "module": "dagster.core.storage.noop_compute_log_manager",
+        "class": "NoOpComputeLogManager",
+    }
+}
+"""At a terminal. To keep what a step prints Dagster turns its output to a file, where no bar can be
+drawn, and starts processes that Ctrl-C reaches too: they leave a stack trace each."""
+
+
 @contextmanager
 def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     """Dagster's instance, as the page has it.
@@ -125,7 +133,9 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     with one_at_a_time(settings, "dagster"):
         refuse_unusable_history(settings)
         try:
-            instance = dg.DagsterInstance.from_config(str(home))
+            instance = dg.DagsterInstance.from_ref(
+                InstanceRef.from_dir(str(home), overrides=_NO_CAPTURE if is_watched() else None)
+            )
         except (dg.DagsterInvalidConfigError, YAMLError) as error:
             raise SettingsError(f"{home / 'dagster.yaml'}: {_reason(error)}; mend it") from error
         instance.get_runs_count()
@@ -203,7 +213,11 @@ def run_partitions(
         )
     runs = done = 0
     for first, last in neighbouring_ranges(keys, all_keys, per_run):
-        with noted_interrupts() as interrupted, project.writing():
+        with (
+            noted_interrupts() as interrupted,
+            project.writing(),
+            canceled_by(interrupted, project.instance, project.command),
+        ):
             _run_range(project, resolved, assets, first, last, config or {})
             if interrupted():
                 raise KeyboardInterrupt
@@ -231,7 +245,7 @@ def _run_range(
             run_config={
                 # Without a logger named here Dagster prints every event; ours prints what
                 # assets say.
-                "loggers": {"console": {}},
+                "loggers": {"console": {"config": {"log_level": shown().log_level}}},
                 "ops": {asset: {"config": dict(given)} for asset, given in config.items()},
             },
             asset_selection=[asset_key(dataset, asset) for asset in assets],

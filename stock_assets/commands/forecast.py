@@ -6,6 +6,7 @@ import polars as pl
 
 from stock_assets.asset_keys import Asset
 from stock_assets.errors import MissingPartitionsError
+from stock_assets.market.sessions import load_calendar
 from stock_assets.resources.object_store import open_store
 from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.read_cache import read_rows
@@ -16,8 +17,11 @@ def stored_forecasts(settings: Settings, session: date | None) -> pl.DataFrame:
     """Forecasts from a session's close; the newest session's where none is given.
 
     Raises:
+        NotASessionError: The exchange did not trade on that day.
         MissingPartitionsError: There are none.
     """
+    if session:
+        load_calendar(settings.calendar).check_session(session)
     with open_store(settings) as store:
         stored = stored_partitions(store, Asset.DAILY_FORECAST)
         if not stored:

@@ -14,6 +14,7 @@ from types import FrameType
 
 import click
 
+from stock_assets.asset_keys import Asset, asset_key, asset_page
 from stock_assets.backfill.command_runs import LOCATION
 from stock_assets.backfill.killed import restore_history
 from stock_assets.backfill.project import open_instance
@@ -21,8 +22,10 @@ from stock_assets.errors import LocalStackError
 from stock_assets.local.postgres import shown
 from stock_assets.local.processes import HOST, accepts, free_port, running
 from stock_assets.resources.mlflow_database import is_tracking_server, tracking_uri
-from stock_assets.resources.mlflow_tracking import MlflowTracking
+from stock_assets.resources.mlflow_tracking import MlflowTracking, runs_by_skill
+from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.object_store import ObjectStore, open_store
+from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.settings import Settings
 
 _START_SECONDS = 180
@@ -54,6 +57,8 @@ def serve_pages(settings: Settings) -> None:
                 click.echo(f"{name:<8} http://{HOST}:{port}")
         if "MLflow" not in pages:
             click.echo(f"MLflow   {shown(tracking_uri(settings))}")
+        for name, address in _links(settings, store, pages).items():
+            click.echo(f"{name:<16} {address}")
         click.echo("Ctrl-C ends both.")
         try:
             while True:
@@ -111,6 +116,21 @@ def _dagster(settings: Settings) -> Iterator[dict[str, Page]]:
         pages["Dagster"] = (port, start("dagster", sys.executable, *page))
         pages["Daemon"] = (None, start("daemon", _binary("dagster-daemon"), *daemon))
         yield pages
+
+
+def _links(settings: Settings, store: ObjectStore, pages: Mapping[str, Page]) -> dict[str, str]:
+    """Where people find what they came for, by name."""
+    newest = max(stored_partitions(store, Asset.DAILY_FORECAST), default="")
+    forecasts = asset_page(asset_key(settings.dataset_name, Asset.DAILY_FORECAST).path, newest)
+    links = {"newest forecasts": f"http://{HOST}:{pages['Dagster'][0]}{forecasts}"}
+    registry = ModelRegistry(settings, store)
+    if "MLflow" not in pages:
+        return links | {"versions": f"{shown(registry.tracking.uri)}/#/models/{registry.name}"}
+    mlflow = f"http://{HOST}:{pages['MLflow'][0]}"
+    return links | {
+        "versions": f"{mlflow}/#/models/{registry.name}",
+        "runs by skill": f"{mlflow}/#{runs_by_skill(registry.tracking)}",
+    }
 
 
 def _write_workspace(file: Path, socket: str) -> None:

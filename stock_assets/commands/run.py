@@ -1,16 +1,20 @@
 """`stock-assets run`: the main job over a range, then the newest forecasts and the RMSE."""
 
-import sys
 from datetime import date
 from typing import Any
 
 import polars as pl
 
 from stock_assets.backfill.execution import bring_up_to_date, with_objects_mended
-from stock_assets.backfill.progress import Progress
+from stock_assets.backfill.progress import Progress, shown
 from stock_assets.backfill.project import Project, open_project
 from stock_assets.commands.report import asked_by_run, newest_report
-from stock_assets.commands.tables import forecast_table, print_table, score_lines
+from stock_assets.commands.tables import (
+    forecast_table,
+    narrow_forecast_table,
+    print_table,
+    score_lines,
+)
 from stock_assets.forecasting.baselines import beside_baselines, summarise_baselines
 from stock_assets.forecasting.basket import basket_forecasts, basket_returns, summarise_basket
 from stock_assets.forecasting.evaluation import OWN_COLUMNS
@@ -124,7 +128,7 @@ def run(
             changed = bring_up_to_date(project, wanted.wanted(), progress, fresh=any(anew))
             anew.clear()
             if not changed:
-                print("nothing to do: every partition of the range is there", file=sys.stderr)
+                shown().say("nothing to do: every partition of the range is there")
             stored = stored_partitions(project.store, "daily_forecast")
             newest = read_rows(project.store, [stored[str(wanted.forecasts[-1])]])
             result = summary(project, wanted, progress) | {"newest_forecasts": newest}
@@ -138,7 +142,8 @@ def run(
 
 def show(result: dict[str, Any]) -> None:
     """Prints forecasts, errors and stage times for a person."""
-    print_table(forecast_table(result["newest_forecasts"]))
+    newest = result["newest_forecasts"]
+    print_table(forecast_table(newest), narrow_forecast_table(newest))
     for line in score_lines(result):
         print(line)
     took = ", ".join(f"{stage} {s:.1f} s" for stage, s in result["seconds"].items() if s)

@@ -1,7 +1,10 @@
 """`stock-assets status`: what is stored, what is due and why, and what the next run will do."""
 
+from collections.abc import Sequence
+from itertools import compress
 from typing import Any
 
+from stock_assets.commands.tables import terminal_width
 from stock_assets.planning.lineage import MONTH_ASSETS
 from stock_assets.planning.status import DAMAGED, MISSING, STALE, STATES, WAITING, AssetStatus
 from stock_assets.settings import Settings
@@ -65,12 +68,41 @@ def lines(found: dict[str, Any]) -> list[str]:
     """The same for a person."""
     if found["is_empty"]:
         return [f"{found['dataset']}: nothing is stored yet; `stock-assets run` begins"]
-    rows = [_COLUMNS, *(_row(asset, one) for asset, one in found["assets"].items())]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    table = ["  ".join(map(_aligned, row, widths, range(len(row)))).rstrip() for row in rows]
+    table = _table(found, terminal_width())
     span = f", targets {found['from']}..{found['to']}" if found["from"] else ""
     issued = f", {found['issued']} sessions issued" if found["issued"] else ""
     return [f"{found['dataset']}{span}{issued}", "", *table, "", *_reasons(found), *_outlook(found)]
+
+
+def _table(found: dict[str, Any], width: int | None) -> list[str]:
+    """Where it would be too wide, without columns that say nothing; else with the sum of them."""
+    assets = found["assets"].items()
+    every = [_COLUMNS, *(_row(asset, one) for asset, one in assets)]
+    says = [n < 2 or any(row[n] != "-" for row in every[1:]) for n in range(len(_COLUMNS))]
+    short = [list(compress(row, says)) for row in every]
+    due = ["due", *(str(sum(one[state] for state in STATES) or "-") for _, one in assets)]
+    sums = [(*row[:2], n, *row[-2:]) for row, n in zip(every, due, strict=True)]
+    table: list[str] = []
+    for rows in (every, short, [row[:-1] for row in short], sums, [row[:-1] for row in sums]):
+        table = _aligned(rows)
+        if width is None or max(map(len, table)) <= width:
+            break
+    return table
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Numbers at the right: all but names, keys and words."""
+    columns = list(zip(*rows, strict=True))
+    cells = [
+        [
+            cell.ljust(max(map(len, column)))
+            if column[0] in {_COLUMNS[0], *_COLUMNS[-2:]}
+            else cell.rjust(max(map(len, column)))
+            for cell in column
+        ]
+        for column in columns
+    ]
+    return ["  ".join(row).rstrip() for row in zip(*cells, strict=True)]
 
 
 def _row(asset: str, one: dict[str, Any]) -> tuple[str, ...]:
@@ -78,10 +110,6 @@ def _row(asset: str, one: dict[str, Any]) -> tuple[str, ...]:
     makes = f"{_counted(one['to_make'], what)}, {_about(one['seconds'])}" if one["to_make"] else "-"
     counts = (str(one[name] or "-") for name in ("stored", *STATES))
     return (asset, *counts, one["newest"] or "-", makes)
-
-
-def _aligned(cell: str, width: int, column: int) -> str:
-    return cell.rjust(width) if 0 < column <= 1 + len(STATES) else cell.ljust(width)
 
 
 def _reasons(found: dict[str, Any]) -> list[str]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import polars as pl
 from rich.console import Console, Group, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 
 from stock_assets.report.numbers import number, percent, price
@@ -14,10 +15,28 @@ AS_OF_SHARES = (
 )
 
 
-def print_table(table: RenderableType) -> None:
+_PIPED_WIDTH = 110
+"""Where the output is no terminal (CI, a pipe), 80 columns would cut numbers."""
+
+
+def terminal_width() -> int | None:
+    """Columns of the terminal on standard output; None where it is none."""
     console = Console()
-    # Where the output is no terminal (CI, a pipe), 80 columns would cut numbers.
-    Console(width=None if console.is_terminal else 110).print(table)
+    return console.width if console.is_terminal else None
+
+
+def print_table(wide: RenderableType, narrow: RenderableType | None = None) -> None:
+    """Prints a table, or its narrow form at a terminal that is too narrow for it."""
+    width = terminal_width()
+    console = Console(width=width or _PIPED_WIDTH)
+    fits = width is None or _natural_width(console, wide) <= width
+    console.print(wide if narrow is None or fits else narrow)
+
+
+def _natural_width(console: Console, shown: RenderableType) -> int:
+    """Of a table, whatever room there is; prose around it can be wrapped."""
+    table = shown.renderables[0] if isinstance(shown, Group) else shown
+    return Measurement.get(console, console.options.update(max_width=1000), table).maximum
 
 
 def forecast_table(forecasts: pl.DataFrame) -> Group:
@@ -26,29 +45,60 @@ def forecast_table(forecasts: pl.DataFrame) -> Group:
     The forecast, close x exp(mean of the log return), is the geometric mean of the coming close:
     neither its mean nor exactly its median.
     """
-    first = forecasts.row(0, named=True) if forecasts.height else {}
-    table = Table(
-        title=f"Forecasts of {first.get('target_session', '-')}"
-        f" from the close of {first.get('as_of_session', '-')}",
-        title_justify="left",
-    )
+    table = Table(title=_forecasts_of(forecasts), title_justify="left")
     for name in ("ticker", "close", "forecast", "80 % interval", "95 % interval", "made by"):
         table.add_column(name, justify="left" if name in ("ticker", "made by") else "right")
-
-    def span(row: dict[str, Any], coverage: int) -> str:
-        lower, upper = row[f"lower_{coverage}_usd"], row[f"upper_{coverage}_usd"]
-        return "-" if lower is None else f"{price(lower)} .. {price(upper)}"
 
     for row in forecasts.sort("ticker").iter_rows(named=True):
         table.add_row(
             row["ticker"],
             price(row["close_usd"]),
             price(row["forecast_close_usd"]),
-            span(row, 80),
-            span(row, 95),
+            _span(row, 80),
+            _span(row, 95),
             _made_by(row),
         )
     return Group(table, AS_OF_SHARES)
+
+
+def narrow_forecast_table(forecasts: pl.DataFrame) -> Group:
+    """The same in 60 columns: intervals above each other, who made the forecasts below."""
+    table = Table(
+        title=_forecasts_of(forecasts),
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    for name in ("ticker", "close", "forecast", "", "interval"):
+        table.add_column(name, justify="left" if name == "ticker" else "right", no_wrap=True)
+    made: dict[str, list[str]] = {}
+    for row in forecasts.sort("ticker").iter_rows(named=True):
+        made.setdefault(_made_by(row), []).append(row["ticker"])
+        table.add_row(
+            row["ticker"],
+            price(row["close_usd"]),
+            price(row["forecast_close_usd"]),
+            "80 %\n95 %",
+            f"{_span(row, 80)}\n{_span(row, 95)}",
+        )
+    by = [f"Made by {who}" for who in made]
+    if len(made) > 1:
+        by = [f"Made by {who}: {', '.join(tickers)}" for who, tickers in made.items()]
+    return Group(table, *by, AS_OF_SHARES)
+
+
+def _forecasts_of(forecasts: pl.DataFrame) -> str:
+    first = forecasts.row(0, named=True) if forecasts.height else {}
+    return (
+        f"Forecasts of {first.get('target_session', '-')}"
+        f" from the close of {first.get('as_of_session', '-')}"
+    )
+
+
+def _span(row: dict[str, Any], coverage: int) -> str:
+    lower, upper = row[f"lower_{coverage}_usd"], row[f"upper_{coverage}_usd"]
+    return "-" if lower is None else f"{price(lower)} .. {price(upper)}"
 
 
 def _made_by(row: dict[str, Any]) -> str:
@@ -60,13 +110,22 @@ def _made_by(row: dict[str, Any]) -> str:
     return f"{row['model'].replace('_', ' ')}{of_point}{of_intervals}"
 
 
-def score_table(of: str, scores: dict[str, dict[str, Any]]) -> Table:
-    """One row of scores per ticker or month; those that are not scored are shown if any are."""
+_HYPHENED = {"forecasts": "fore-\ncasts", "unscored": "un-\nscored", "random walk": "random\nwalk"}
+
+
+def score_table(of: str, scores: dict[str, dict[str, Any]], *, narrow: bool = False) -> Table:
+    """One row of scores per ticker or month; those that are not scored are shown if any are.
+
+    `narrow`: in 60 columns, without lines between columns.
+    """
     table = Table(title=f"By {of}", title_justify="left")
+    if narrow:
+        table.box, table.pad_edge, table.padding = None, False, (0, 1, 0, 0)
     some_unscored = any(s["unscored"] for s in scores.values())
     counts = ("forecasts", "unscored") if some_unscored else ("forecasts",)
     for name in (of, *counts, "RMSE", "random walk", "skill", "DM t", "in 95 %"):
-        table.add_column(name, justify="left" if name == of else "right")
+        title = _HYPHENED.get(name, name) if narrow else name
+        table.add_column(title, justify="left" if name == of else "right")
     for key, s in scores.items():
         table.add_row(
             key,

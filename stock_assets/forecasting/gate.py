@@ -31,6 +31,8 @@ from stock_assets.forecasting.long_run_variance import (
 
 LEVEL = 0.05
 """Chance to claim what is not so, of either claim."""
+SQUARED_ERROR = "loss"
+"""The loss of point forecasts, which people are told as skill."""
 LEAST_SESSIONS = 10
 """Test sessions below which nothing is compared."""
 TAIL_MARGIN = 8.0
@@ -53,7 +55,7 @@ class Comparison:
     upper_bound: float
     t: float
     horizon: int = 1
-    loss: str = "loss"
+    loss: str = SQUARED_ERROR
 
     @property
     def superior(self) -> bool:
@@ -80,7 +82,7 @@ def compare(
     losses: np.ndarray,
     losses_reference: np.ndarray,
     horizon: int = 1,
-    loss: str = "loss",
+    loss: str = SQUARED_ERROR,
 ) -> Comparison:
     """The candidate's losses beside a reference's.
 
@@ -128,7 +130,7 @@ def decide(comparisons: Sequence[Comparison], margin: float) -> GateDecision:
         margin: A share of the reference's mean squared error; 0.02 is about one per cent of RMSE.
     """
     approved = _shown_within(comparisons, margin)
-    words = f"{_all_words(comparisons)}; margin +{margin:.2%}"
+    words = f"{_all_words(comparisons)}; needed: at least {_skill(margin):+.2%}"
     return GateDecision(approved, f"{_verdict(approved)}: {words}", tuple(comparisons))
 
 
@@ -148,8 +150,8 @@ def decide_intervals(
     tails = TAIL_MARGIN * margin
     approved = _shown_within(crps, margin) and _shown_within(interval_scores, tails)
     words = (
-        f"{_all_words(crps)}; margin +{margin:.2%};"
-        f" {_all_words(interval_scores)}; margin +{tails:.2%}"
+        f"{_all_words(crps)}; needed: at most {1 + margin:.3f};"
+        f" {_all_words(interval_scores)}; needed: at most {1 + tails:.3f}"
     )
     return GateDecision(approved, f"{_verdict(approved)}: {words}", (*crps, *interval_scores))
 
@@ -174,9 +176,20 @@ def _words(found: Comparison) -> str:
     if found.excess_loss == found.upper_bound == 0:
         return f"forecasts what the {name} forecasts"
     if math.isinf(found.excess_loss):
-        return f"{found.loss} where the {name} has none ({found.sessions} sessions)"
+        return f"errs where the {name} never does ({found.sessions} sessions)"
+    if found.loss == SQUARED_ERROR:
+        mean, bound = _skill(found.excess_loss), _skill(found.upper_bound)
+        said = f"skill {mean:+.2%} against the {name}, at least {bound:+.2%}"
+    else:
+        mean, bound = 1 + found.excess_loss, 1 + found.upper_bound
+        said = f"{found.loss} {mean:.3f} of the {name}'s, at most {bound:.3f}"
     claim = ", superior" if found.superior else ""
-    return (
-        f"{found.loss} {found.excess_loss:+.2%} of the {name}'s, at most {found.upper_bound:+.2%}"
-        f" with 95 % confidence (DM t {found.t:.2f}, {found.sessions} sessions){claim}"
-    )
+    return f"{said} with 95 % confidence (DM t {found.t:.2f}, {found.sessions} sessions){claim}"
+
+
+def _skill(excess: float) -> float:
+    """A relative excess of squared error as skill: one minus the ratio of the root mean squares.
+
+    Unlike the skill of forecasts that are scored, of errors in units of volatility.
+    """
+    return 1 - math.sqrt(1 + excess)

@@ -37,12 +37,24 @@ class MonthTraining:
     params_from: str
     identity: Mapping[str, str]
 
-    def model(self, jobs: int, storage: optuna.storages.BaseStorage | None) -> TrainedModel:
+    @property
+    def trials(self) -> int:
+        """How many its search will have."""
+        budget = tuning_budget(self.settings, 1)
+        return 1 if self.params is not None else budget.trials_on(self.train.height)
+
+    def model(
+        self,
+        jobs: int,
+        storage: optuna.storages.BaseStorage | None,
+        on_trial: Callable[[int, float], None] | None = None,
+    ) -> TrainedModel:
         """The trained model.
 
         Args:
             jobs: Threads to train with, which change no result.
             storage: Keeps the trials, so that a killed search goes on where it was.
+            on_trial: Of the search.
 
         Raises:
             NotEnoughHistoryError: Too few rows after all.
@@ -55,6 +67,7 @@ class MonthTraining:
             params=self.params,
             storage=storage,
             study_name=f"{self.month} {self.identity['fingerprint']}",
+            on_trial=on_trial,
         )
 
     def study(self, trained: TrainedModel) -> Study:

@@ -115,10 +115,13 @@ def champion_of(versions: Iterable[ModelVersion], part: Part = POINT) -> ModelVe
 
 
 def challenger_of(versions: Iterable[ModelVersion]) -> ModelVersion | None:
-    """The newest by its data, approved or not, that is not the champion."""
+    """The newest by its data, approved or not, where it knows more than the champion.
+
+    None where the champion is the newest: what came before it challenges nobody.
+    """
     known = list(versions)
-    champion = champion_of(known)
-    return max((v for v in known if v != champion), default=None)
+    champion, newest = champion_of(known), max(known, default=None)
+    return newest if newest and newest != champion else None
 
 
 def before_the_last(versions: Iterable[ModelVersion]) -> dict[Part, ModelVersion]:

@@ -48,6 +48,24 @@ class ExchangeCalendar:
         at = bisect_left(self.sessions, day)
         return at < len(self.sessions) and self.sessions[at] == day
 
+    def check_session(self, day: date) -> None:
+        """Refuses a day without trading.
+
+        Raises:
+            NotASessionError: Names the sessions beside it.
+        """
+        if not self.is_session(day):
+            why = f"a {day:%A}" if day.weekday() >= _SATURDAY else "a holiday"
+            raise NotASessionError(
+                f"{day} is not a session of {self.exchange} but {why}; {self.neighbours(day)}"
+            )
+
+    def neighbours(self, day: date) -> str:
+        """The sessions before and after a day that is none, in words."""
+        at = bisect_left(self.sessions, day)
+        beside = " and ".join(map(str, self.sessions[max(0, at - 1) : at + 1]))
+        return f"the nearest are {beside}"
+
     def between(self, first: date, last: date) -> tuple[date, ...]:
         """Sessions from `first` to `last`, both inclusive; neither needs to be a session."""
         self._check_covered(first)
@@ -61,8 +79,7 @@ class ExchangeCalendar:
             NotASessionError: `session` is not one.
             OutsideCalendarError: The answer is not in the table.
         """
-        if not self.is_session(session):
-            raise NotASessionError(f"{session} is not a session of {self.exchange}")
+        self.check_session(session)
         at = bisect_left(self.sessions, session) + by
         if not 0 <= at < len(self.sessions):
             raise OutsideCalendarError(

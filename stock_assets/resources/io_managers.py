@@ -22,6 +22,7 @@ from stock_assets.local.dagster_private.runs import (
     BACKFILL_ID_TAG,
     PARTITION_NAME_TAG,
 )
+from stock_assets.local.steps import Step, tell
 from stock_assets.planning.stamp import STAMP_FIELD, Stamp, stamped
 from stock_assets.resources.object_store import ObjectStore, StoredObject
 from stock_assets.resources.one_by_one import OneByOne, StoredPartitions, refuse_missing
@@ -158,9 +159,11 @@ class _PartitionedIOManager(dg.IOManager):
         """
         stamps = self.stamper.stamps(asset, values) if self.stamper else {}
         paths = {key: partition_object(folder or asset, by, key, self.file) for key in values}
+        key_of = {path: key for key, path in paths.items()}
         stored = self.store.put_encoded(
             {paths[key]: (value, stamps.get(key)) for key, value in values.items()},
             lambda pair: self.encode(*pair),
+            lambda path: tell(Step(asset, key_of[path])),
         )
         if self.stamper and not folder:
             entries = {key: (stored[path].tag, stamps[key]) for key, path in paths.items()}

@@ -188,7 +188,9 @@ class LoggedStudies:
             experiment_id=parent.info.experiment_id if parent else None,
             parent_run_id=parent.info.run_id if parent else None,
             tags={**study_tags(study), **_SHOWN_AS_TABLE},
+            description=_description(study),
         ) as run:
+            self._tracking.parent_has_children = True
             mlflow.log_params({**study.settings, **study.params})
             mlflow.log_metrics(
                 {
@@ -200,6 +202,15 @@ class LoggedStudies:
             )
             mlflow.sklearn.log_model(trained.model, name=MODEL_NAME, **model_options)
             return _log_files(mlflow.MlflowClient(), run.info.run_id, files)
+
+
+def _description(study: Study) -> str:
+    skill = study.scores["test_skill"]
+    return (
+        f"{study.month}, trained through {study.trained_through} with {study.train_rows} rows:"
+        f" {study.family.replace('_', ' ')} forecasts, slope {study.slope:.3f}; test skill"
+        f" {'unknown' if skill is None else f'{skill:+.2%}'} against the random walk."
+    )
 
 
 def _log_files(client: "MlflowClient", run_id: str, files: Mapping[str, bytes]) -> dict[str, str]:

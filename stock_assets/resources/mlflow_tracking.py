@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
 
 import dagster as dg
 
@@ -44,6 +45,8 @@ class MlflowTracking:
         self._prepared = False
         self.parent: Run | None = None
         """The MLflow run of the Dagster run, within `linked_to`. In any thread, unlike MLflow's."""
+        self.parent_has_children = False
+        """Whether a study was logged below it."""
 
     @contextmanager
     def client(self) -> Iterator["MlflowClient"]:
@@ -87,7 +90,10 @@ class MlflowTracking:
 
     @contextmanager
     def linked_to(self, context: dg.AssetExecutionContext) -> Iterator[None]:
-        """One MLflow run for the Dagster run, active within the block and closed after it."""
+        """One MLflow run for the Dagster run, active within the block and closed after it.
+
+        It goes where no study was logged below it: the months were found as trained before.
+        """
         with self.client() as client:
             import mlflow
             from dagster_mlflow import mlflow_tracking
@@ -106,13 +112,16 @@ class MlflowTracking:
                 log_manager=context.log,
             ):
                 status = "FAILED"
-                self.parent = mlflow.active_run()
+                self.parent, self.parent_has_children = mlflow.active_run(), False
+                mlflow.set_tags(_parent_tags(self._settings.dataset_name, context))
                 try:
                     yield
                     status = "FINISHED"
                 finally:
                     while mlflow.active_run():
                         mlflow.end_run(status)
+                    if self.parent and not self.parent_has_children:
+                        client.delete_run(self.parent.info.run_id)
 
     def _close_orphans(self, client: "MlflowClient", instance: dg.DagsterInstance) -> None:
         """Ends MLflow runs whose Dagster run is over: nobody else will after a kill -9."""
@@ -136,6 +145,36 @@ class MlflowTracking:
                 filter_string=f"tags.{tag} = '{value}' and attributes.status = 'FINISHED'",
             )
         )
+
+
+MONTHS_FILTER = "tags.month != ''"
+"""Of an experiment's runs those that are a month's training, not what held them together."""
+
+
+def runs_by_skill(tracking: MlflowTracking) -> str:
+    """The path within MLflow's page of the months' runs, the greatest test skill first."""
+    with tracking.client() as client:
+        experiment = client.get_experiment_by_name(tracking.experiment)
+    query = {
+        "searchFilter": MONTHS_FILTER,
+        "orderByKey": "metrics.`test_skill`",
+        "orderByAsc": "false",
+    }
+    return f"/experiments/{experiment.experiment_id}/runs?{urlencode(query, quote_via=quote)}"
+
+
+def _parent_tags(dataset: str, context: dg.AssetExecutionContext) -> dict[str, str]:
+    """Name and description of a Dagster run's MLflow run; dagster-mlflow calls all by the job."""
+    months = sorted(context.partition_keys)
+    span = months[0] if len(months) == 1 else f"{months[0]}..{months[-1]}"
+    return {
+        "mlflow.runName": f"{dataset} {span}",
+        "mlflow.note.content": (
+            f"Training of {span} of dataset `{dataset}`, asked for by Dagster run"
+            f" `{context.run.run_id}`. Each month that was trained is a run below this one; the"
+            " others were found as they had been trained before, or have too little history."
+        ),
+    }
 
 
 def _prepare_environment(settings: Settings) -> None:

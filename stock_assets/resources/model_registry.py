@@ -15,7 +15,7 @@ from stock_assets.resources.mlflow_database import registered_rows
 from stock_assets.resources.mlflow_tracking import MlflowTracking
 from stock_assets.resources.model_settings import settings_key, settings_of_versions
 from stock_assets.resources.object_store import ObjectStore
-from stock_assets.resources.promotions import promote, rollback
+from stock_assets.resources.promotions import former_versions, promote, rollback
 from stock_assets.resources.registered_versions import RegisteredVersions
 from stock_assets.resources.stored_versions import (
     StoredVersion,
@@ -198,6 +198,11 @@ class ModelRegistry:
         """Takes back the version that came to serve last, see `promotions.rollback`."""
         with self._alone() as registered:
             return rollback(registered, self._settings, after, who)
+
+    def former_versions(self) -> dict[Part, ModelVersion]:
+        """Who would serve after a rollback, see `promotions.former_versions`; nothing changes."""
+        with self.opened() as registered:
+            return former_versions(registered)
 
     def versions(self) -> list[ModelVersion]:
         """Every version made with these settings, approved or not, ordered by what they know."""

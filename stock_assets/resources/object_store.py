@@ -155,12 +155,20 @@ class ObjectStore:
                 pass
 
     def put_encoded(
-        self, values: Mapping[str, T], encode: Callable[[T], bytes]
+        self,
+        values: Mapping[str, T],
+        encode: Callable[[T], bytes],
+        on_put: Callable[[str], None] = lambda _path: None,
     ) -> dict[str, StoredObject]:
-        """The same of values, which become Parquet or JSON by `encode`, each with a checksum."""
+        """The same of values, which become Parquet or JSON by `encode`, each with a checksum.
+
+        `on_put`: called with the path of each that is there, from any thread.
+        """
 
         def put(item: tuple[str, T]) -> StoredObject:
-            return self._put(item[0], seal(item[0], encode(item[1])))
+            stored = self._put(item[0], seal(item[0], encode(item[1])))
+            on_put(item[0])
+            return stored
 
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             return dict(zip(values, pool.map(put, values.items()), strict=True))

@@ -101,25 +101,36 @@ def _not_promotable(
     )
 
 
+def former_versions(registered: RegisteredVersions) -> dict[Part, ModelVersion]:
+    """Who would serve, by part, without the version that came to serve last.
+
+    A part that the version did not serve with, or that had no version before it, is left out.
+
+    Raises:
+        RegistryError: There was none before it.
+    """
+    former = before_the_last([as_version(v) for v in registered.own()])
+    if not former:
+        raise RegistryError(
+            f"{registered.name} has no approved version before the champion to go back to; promote"
+            " one by its number"
+        )
+    return former
+
+
 def rollback(
     registered: RegisteredVersions, settings: Settings, after: date, who: str
 ) -> dict[Part, ModelVersion]:
     """Takes back the version that came to serve last: those before it serve with its parts.
 
     Returns:
-        Who serves now by part; a part that the version did not serve with, or that had no version
-        before it, is left out and stays as it is.
+        Who serves now by part, see `former_versions`; a part that is left out stays as it is.
 
     Raises:
         RegistryError: There was none before it.
     """
+    former = former_versions(registered)
     versions = [as_version(v) for v in registered.own()]
-    former = before_the_last(versions)
-    if not former:
-        raise RegistryError(
-            f"{registered.name} has no approved version before the champion to go back to; promote"
-            " one by its number"
-        )
     was = ", ".join(
         dict.fromkeys(str(v.version) for p in former if (v := champion_of(versions, p)))
     )

@@ -243,7 +243,7 @@ def test_the_doctor_says_what_is_wrong_and_fails(home: Path):
     [
         (("run", "--from", "2013-03-02", "--to", "2013-03-03"), {}, "no session to run in 2013-03"),
         (("run", "--tickers", "NVDA"), {"dataset": "x"}, "the sample has no NVDA; it has AAPL"),
-        (("run", "--source", "bloomberg"), {}, "STOCK_ASSETS_SOURCE: Input should be"),
+        (("run", "--source", "bloomberg"), {}, "--source: Input should be"),
         (("run", "--source", "files"), {}, "source=files needs STOCK_ASSETS_FILES_URI"),
         (("run",), {"dataset": "../../escape"}, "STOCK_ASSETS_DATASET: must be a name of at most"),
         (("run",), {"ticker": "IBM"}, "STOCK_ASSETS_TICKER in the environment is no setting; did"),

@@ -101,6 +101,13 @@ def test_both_pages_answer_until_ctrl_c_and_nothing_survives(tmp_path: Path):
                 break
         assert f"Dagster  http://127.0.0.1:{ports['dagster_port']}" in said
         assert f"MLflow   http://127.0.0.1:{ports['mlflow_port']}" in said
+        links = dict(
+            line.rsplit(maxsplit=1) for line in said if "/#/" in line or "/assets/" in line
+        )
+        assert list(links) == ["newest forecasts", "versions", "runs by skill"]
+        assert links["newest forecasts"].startswith(f"http://127.0.0.1:{ports['dagster_port']}/as")
+        assert links["versions"].endswith(f":{ports['mlflow_port']}/#/models/stock_assets_sample")
+        assert all(page(link) for link in links.values())
         assert "dagster_version" in page(f"http://127.0.0.1:{ports['dagster_port']}/server_info")
         assert "MLflow" in page(f"http://127.0.0.1:{ports['mlflow_port']}")
         _assert_a_commands_run_is_seen(ask(ports["dagster_port"], SEEN), run)

@@ -14,6 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 from stock_assets import read
+from stock_assets.asset_keys import Asset
+from stock_assets.automation.jobs import MONTHLY_JOB
 from stock_assets.backfill.execution import bring_up_to_date
 from stock_assets.backfill.progress import Progress
 from stock_assets.backfill.project import Project, open_project, run_partitions
@@ -22,6 +24,7 @@ from stock_assets.errors import FeatureMismatchError, RegistryError
 from stock_assets.forecasting.gate import GateDecision
 from stock_assets.forecasting.study import Study
 from stock_assets.resources.mlflow_database import registered_rows
+from stock_assets.resources.mlflow_tracking import MONTHS_FILTER, runs_by_skill
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.read_cache import read_rows
@@ -53,6 +56,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 @pytest.fixture
 def registry(project: Project) -> ModelRegistry:
     return ModelRegistry(project.settings, project.store)
+
+
+PARENT_TAG = "mlflow.parentRunId"
 
 
 def study(project: Project, month: str) -> Study:
@@ -232,15 +238,29 @@ def test_a_promotion_changes_who_serves_from_now_on_and_nothing_before(
         "after 2013-02-04 for point and intervals; champion was 2, of intervals 1; gate said"
         " approved, of intervals approved"
     )
+    would = CliRunner().invoke(main, ["rollback", "--dry-run"])
+    assert would.output == (
+        "point forecasts: was version 1 (trained through 2012-12-31), would be version 2 (trained"
+        " through 2013-01-31)\n"
+        "intervals: version 1 (trained through 2012-12-31), as before\n"
+        "would hold for sessions after 2013-02-04, until a newer version is approved; older"
+        " forecasts stay; nothing was changed\n"
+    )
+    assert served(project, "2013-02-05") == (1, 1)
     back = CliRunner().invoke(main, ["rollback"])
     assert back.output == (
-        "version 2 (trained through 2013-01-31) is champion of point forecasts for sessions after"
-        " 2013-02-04, until a newer version is approved; intervals stay as they are; older"
+        "point forecasts: was version 1 (trained through 2012-12-31), is version 2 (trained"
+        " through 2013-01-31)\n"
+        "intervals: version 1 (trained through 2012-12-31), as before\n"
+        "holds for sessions after 2013-02-04, until a newer version is approved; older"
         " forecasts stay\n"
     )
     assert served(project, "2013-02-05") == (2, 1)  # what a person never asked for does not serve
     again = CliRunner().invoke(main, ["rollback"])
-    assert again.output.startswith("version 1 "), again.output  # the one before is version 1 again
+    # The one before is version 1 again.
+    assert again.output.startswith(
+        "point forecasts: was version 2 (trained through 2013-01-31), is"
+    )
     assert served(project, "2013-02-05") == (1, 1)
     unknown = CliRunner().invoke(main, ["promote", "99"])
     assert unknown.exit_code == 1
@@ -309,3 +329,28 @@ def test_a_hostile_pickle_in_the_store_is_never_run(project: Project, tmp_path: 
         project.store.put_many({path: stored})
     assert not mark.exists()
     assert rows_at(project.store, [path]).height
+
+
+def test_every_run_in_mlflow_has_a_name_and_says_what_it_is(
+    project: Project, registry: ModelRegistry
+):
+    months = project.partitions.months.get_partition_keys()
+    run_partitions(project, MONTHLY_JOB, [Asset.TUNED_MODEL], ["2013-02"], months, 1)  # found again
+    with registry.tracking.client() as client:
+        experiment = client.get_experiment_by_name(registry.tracking.experiment)
+        runs = client.search_runs([experiment.experiment_id])
+        children = client.search_runs([experiment.experiment_id], filter_string=MONTHS_FILTER)
+    parents = [run for run in runs if PARENT_TAG not in run.data.tags]
+    assert {run.info.run_name.split()[0] for run in parents} == {"sample"}
+    assert all(
+        run.data.tags["mlflow.note.content"].startswith("Training of 201") for run in parents
+    )
+    assert all("forecasts, slope" in run.data.tags["mlflow.note.content"] for run in children)
+    # None stands for months that were all found as trained before.
+    above = {run.data.tags[PARENT_TAG] for run in children}
+    assert {run.info.run_id for run in parents} == above
+    assert {run.info.run_id for run in runs} == above | {run.info.run_id for run in children}
+    assert runs_by_skill(registry.tracking) == (
+        f"/experiments/{experiment.experiment_id}/runs?searchFilter=tags.month%20%21%3D%20%27%27"
+        "&orderByKey=metrics.%60test_skill%60&orderByAsc=false"
+    )

@@ -1,4 +1,4 @@
-"""Dagster's and MLflow's pages in a real browser, by clicks: materialise, backfill, switch on, look.
+"""Dagster's and MLflow's pages in a browser, by clicks: materialise, backfill, switch on, look.
 
 On what a command made before; the pages are those of `stock-assets ui`.
 """
@@ -8,7 +8,6 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,7 +26,8 @@ BACKFILLS = "{ partitionBackfillsOrError { ... on PartitionBackfills { results {
 SWITCHES = """
 { workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError {
   ... on RepositoryLocation { repositories {
-    schedules { name scheduleState { status } } sensors { name sensorState { status } } } } } } } } }
+    schedules { name scheduleState { status } }
+    sensors { name sensorState { status } } } } } } } } }
 """
 
 

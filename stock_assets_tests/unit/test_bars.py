@@ -1,66 +1,122 @@
-from datetime import date
-from typing import Any
+"""What a terminal shows while a command works."""
 
-import polars as pl
+import io
+
 import pytest
-from polars.testing import assert_frame_equal
+from rich.console import Console
 
-from stock_assets.market.bars import BAR_SCHEMA, by_ticker, quarantine_reason, sound_bars
+from stock_assets.asset_keys import Asset
+from stock_assets.backfill import progress
+from stock_assets.backfill.bars import Bars
+from stock_assets.backfill.progress import Progress, Silence, showing
+from stock_assets.local.steps import Step, tell
+from stock_assets.planning.lineage import MONTH_ASSETS
 
-SOUND = {
-    "ticker": "A",
-    "session": date(2013, 1, 2),
-    "open": 10.0,
-    "high": 11.0,
-    "low": 9.0,
-    "close": 10.5,
-    "volume": 100.0,
-    "dividend": 0.0,
-    "split_ratio": 1.0,
-}
+DAYS = ["2013-02-27", "2013-02-28", "2013-03-01"]
 
 
-def bar(**changes: Any) -> pl.DataFrame:
-    return pl.DataFrame([SOUND | changes], schema=BAR_SCHEMA)
+class Screen:
+    """Bars on a console whose lines can be read."""
+
+    def __init__(self, width: int = 60, *, verbose: bool = False) -> None:
+        self._file = io.StringIO()
+        console = Console(file=self._file, width=width, force_terminal=True, color_system=None)
+        self.bars = Bars(verbose=verbose, console=console)
+
+    def lines(self) -> list[str]:
+        """As they would be drawn now."""
+        drawn = Console(file=io.StringIO(), width=self.bars._console.width, color_system=None)
+        drawn.print(self.bars._rich.get_renderable())
+        return [line.rstrip() for line in drawn.file.getvalue().splitlines()]
+
+    def written(self) -> str:
+        return self._file.getvalue()
 
 
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({}, None),
-        ({"volume": None}, None),
-        ({"close": None}, "missing or not finite"),
-        ({"high": float("nan")}, "missing or not finite"),
-        ({"high": float("inf")}, "missing or not finite"),
-        ({"dividend": None}, "missing or not finite"),
-        ({"low": 0.0}, "not positive"),
-        ({"low": 10.2}, "low is above"),
-        ({"high": 10.4}, "high is below"),
-        ({"dividend": -0.1}, "dividend is negative"),
-        ({"split_ratio": 0.0}, "split ratio is not positive"),
-        ({"volume": -1.0}, "volume is negative"),
-    ],
-)
-def test_a_bar_that_cannot_be_right_is_given_a_reason(changes: dict[str, Any], reason: str | None):
-    found = bar(**changes).select(quarantine_reason()).item()
-    assert found is None if reason is None else reason in found
+def words(line: str) -> list[str]:
+    return [word for word in line.split() if set(word) - set("━╸╺")]
 
 
-def test_only_sound_bars_enter_features_sorted():
-    bars = pl.concat([bar(ticker="B"), bar(close=None), bar(session=date(2013, 1, 3)), bar()])
-    assert sound_bars(bars).select("ticker", "session").rows() == [
-        ("A", date(2013, 1, 2)),
-        ("A", date(2013, 1, 3)),
-        ("B", date(2013, 1, 2)),
+def test_a_stage_is_a_bar_with_its_rate_and_the_time_left():
+    screen = Screen()
+    with screen.bars.shown("at work"), showing(screen.bars):
+        assert words(screen.lines()[0])[:2] == ["at", "work"]
+        with Progress().stage("features", "3 sessions: missing", [Asset.FEATURES], DAYS):
+            tell(Step(Asset.FEATURES, DAYS[1]))
+            tell(Step(Asset.RAW_PRICES, DAYS[0]))  # another's
+            tell(Step(Asset.FEATURES, DAYS[1]))  # once more
+            (line,) = screen.lines()
+            assert words(line)[:3] == ["features", "1/3", "sessions"]
+            assert line.split()[-1] == "left"
+            assert "/s" in line
+            assert len(line) <= 60
+        done, idle = screen.lines()
+    assert words(done)[:3] == ["features", "3/3", "sessions"]
+    assert "left" not in done
+    assert words(idle)[:2] == ["at", "work"]
+
+
+def test_a_month_in_search_has_a_bar_of_its_trials():
+    screen, month = Screen(), ["2013-02", "2013-03"]
+    with screen.bars.shown("at work"), showing(screen.bars):
+        with Progress().stage("training", "2 months: missing", MONTH_ASSETS, month):
+            tell(Step(Asset.TRAIN_SET, "2013-02"))
+            tell(Step(Asset.TUNED_MODEL, "2013-02", 3 / 9, 3, 8))
+            training, trials = screen.lines()
+            assert words(training)[:3] == ["training", "0/2", "months"]
+            assert words(trials)[:3] == ["2013-02", "3/8", "trials"]
+            assert max(map(len, (training, trials))) <= 60
+            before = screen.bars._rich.tasks[-2].completed
+            tell(Step(Asset.TUNED_MODEL, "2013-02", 2 / 9, 2, 8))  # late, of another thread
+            assert screen.bars._rich.tasks[-2].completed == before
+            tell(Step(Asset.TUNED_MODEL, "2013-02"))
+            (training,) = screen.lines()
+            for asset in MONTH_ASSETS:
+                tell(Step(asset, "2013-02"))
+            assert words(screen.lines()[0])[:3] == ["training", "1/2", "months"]
+        assert len(screen.lines()) == 2
+
+
+def test_a_step_nobody_listens_to_is_lost():
+    tell(Step(Asset.FEATURES, DAYS[0]))
+
+
+def test_an_interrupt_wipes_the_bars_and_an_error_leaves_them():
+    for error, left in ((KeyboardInterrupt, False), (ValueError, True)):
+        screen = Screen()
+        with (
+            pytest.raises(error),
+            screen.bars.shown("at work"),
+            showing(screen.bars),
+            Progress().stage("prices", "3 sessions: missing", [Asset.RAW_PRICES], DAYS),
+        ):
+            raise error
+        # To wipe is to go up a line and clear it, after the last that was drawn.
+        last = screen.written().rpartition("0/3 sessions")[2]
+        assert ("\x1b[1A\x1b[2K" not in last) is left
+
+
+def test_what_is_said_stands_above_the_bars_and_messages_only_where_asked_for():
+    screen = Screen()
+    with screen.bars.shown("at work"), showing(screen.bars):
+        progress.shown().say("waiting for [another] one")
+    assert "waiting for [another] one\n" in screen.written()
+    assert (screen.bars.log_level, Screen(verbose=True).bars.log_level) == ("WARNING", "INFO")
+
+
+def test_lines_are_for_logs_and_silence_is_silent(capsys: pytest.CaptureFixture[str]):
+    def work() -> None:
+        stages = Progress()
+        with stages.stage("prices", "4 sessions: missing", [Asset.RAW_PRICES], DAYS):
+            stages.of(4)(2)
+        assert stages.seconds["prices"] > 0
+
+    work()
+    assert capsys.readouterr().err.splitlines() == [
+        "prices     4 sessions: missing",
+        "           2 of 4, about 0 s left",
+        "           done in 0.0 s",
     ]
-
-
-def test_rows_by_ticker_are_those_that_sorting_by_two_columns_gives():
-    days = [date(1969, 12, 30), date(1970, 1, 1), date(2013, 1, 2), date(1901, 1, 2)]
-    rows = pl.DataFrame({"ticker": ["B", "^GSPC", "A", "BRK-B"]}).join(
-        pl.DataFrame({"session": days, "return_1d": [0.1, None, float("nan"), -0.2]}), how="cross"
-    )
-    for seed in range(5):
-        shuffled = rows.sample(fraction=1, shuffle=True, seed=seed)
-        assert_frame_equal(by_ticker(shuffled), rows.sort("ticker", "session"))
-    assert_frame_equal(by_ticker(rows.clear()), rows.clear())
+    with showing(Silence()):
+        work()
+    assert capsys.readouterr().err == ""

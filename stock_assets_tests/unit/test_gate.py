@@ -121,7 +121,9 @@ def test_a_worse_candidate_is_rejected_with_its_numbers():
     assert found.excess_loss == pytest.approx(0.05)
     decision = decide([found], margin=0.02)
     assert not decision.approved
-    assert decision.reason.startswith("rejected: loss +5.00% of the random walk's")
+    # The square root of 1.05 is 1.0247, that of 1.02 is 1.00995.
+    assert decision.reason.startswith("rejected: skill -2.47% against the random walk, at least -")
+    assert decision.reason.endswith("; needed: at least -1.00%")
     assert not decide([compare("random_walk", naive, naive), found], margin=0.02).approved
 
 
@@ -174,7 +176,9 @@ def test_who_is_wrong_where_the_random_walk_never_is_is_rejected():
     assert found.excess_loss == found.upper_bound == math.inf
     decision = decide([found], margin=0.02)
     assert not decision.approved
-    assert decision.reason.startswith("rejected: loss where the random walk has none (30 sessions)")
+    assert decision.reason.startswith(
+        "rejected: errs where the random walk never does (30 sessions)"
+    )
     same = decide([compare("random_walk", never, never)], margin=0.02)
     assert same.reason.startswith("approved: forecasts what the random walk forecasts")
 

@@ -106,6 +106,15 @@ def test_the_challenger_is_the_newest_that_is_not_champion():
     assert challenger_of([champion]) is None
 
 
+def test_who_knows_less_than_the_champion_challenges_nobody():
+    older = version(1, date(2012, 8, 31))
+    champion = version(2, date(2012, 9, 28))
+    assert challenger_of([older, champion]) is None
+    # A person may let an older one serve: then the newer one is next.
+    promoted = replace(older, promotions=(Promotion(date(2012, 10, 10), "T10"),))
+    assert challenger_of([promoted, champion]) == champion
+
+
 def test_point_and_intervals_are_served_each_by_the_newest_approved_for_it():
     versions = [
         version(1, date(2012, 8, 31), intervals=True),

@@ -1,10 +1,13 @@
 """A plan in words and numbers."""
 
+import re
 from datetime import UTC, datetime
 
 import dagster as dg
+import pytest
 
 from stock_assets.assets.upkeep import due_check
+from stock_assets.commands import status
 from stock_assets.commands.status import as_json, lines
 from stock_assets.planning.plan import Due, Plan, Stored
 from stock_assets.planning.stamp import Stamp
@@ -91,6 +94,23 @@ def test_people_are_told_in_lines_and_programs_in_keys():
         "  150 sessions, about 5 min"
     )
     assert "features of 1800-01-02..1949-01-02 (150): missing" in said
+
+
+@pytest.mark.parametrize(("width", "columns"), [(None, 8), (95, 7), (70, 6), (60, 4)])
+def test_a_narrow_terminal_gets_the_columns_that_say_something(
+    monkeypatch: pytest.MonkeyPatch, width: int | None, columns: int
+):
+    monkeypatch.setattr(status, "terminal_width", lambda: width)
+    some = {f"2012-03-{day:02d}": Due("missing", "missing") for day in range(1, 11)}
+    some["2012-03-11"] = Due("stale", "made by other code", waits=False)
+    table = lines(as_json(Standing(Plan({"features": some}), STORED), "sample"))[2:11]
+    assert len(re.split(r" {2,}", table[0])) == columns
+    assert max(map(len, table)) <= (width or 200)
+    assert re.split(r" {2,}", table[2])[:4] == [
+        "features",
+        "3",
+        *(["10", "1"] if columns > 4 else ["11", "2013-02-27"]),
+    ]
 
 
 def test_versions_that_the_registry_lost_come_first():

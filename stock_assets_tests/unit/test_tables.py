@@ -8,7 +8,15 @@ import polars as pl
 import pytest
 from rich.console import Console, RenderableType
 
-from stock_assets.commands.tables import forecast_table, price, score_lines, score_table
+from stock_assets.commands import tables
+from stock_assets.commands.tables import (
+    forecast_table,
+    narrow_forecast_table,
+    price,
+    print_table,
+    score_lines,
+    score_table,
+)
 from stock_assets.forecasting.evaluation import SCORE_SCHEMA
 from stock_assets.forecasting.summary import summarise, summarise_range
 
@@ -75,6 +83,47 @@ def test_the_intervals_version_is_shown_where_it_is_another():
     )
     young = forecasts(intervals_version=5, is_fallback=True, model="random_walk")
     assert "random walk, intervals version 5" in text(forecast_table(young))
+
+
+def test_the_narrow_forecast_table_says_all_in_60_columns():
+    dear = {"ticker": "BRK-A", "close_usd": 612345.0, "forecast_close_usd": 612345.0}
+    dear |= {"lower_80_usd": 601234.0, "upper_80_usd": 623456.0}
+    rows = pl.concat([forecasts(**dear, lower_95_usd=590123.0, upper_95_usd=634567.0), forecasts()],
+                     how="vertical_relaxed")  # fmt: skip
+    lines = text(narrow_forecast_table(rows), width=60).splitlines()
+    assert max(map(len, lines)) <= 60
+    said = [" ".join(line.split()) for line in lines]
+    assert "BRK-A 612345.00 612345.00 80 % 601234.00 .. 623456.00" in said
+    assert "95 % 590123.00 .. 634567.00" in said
+    assert "PENNY 0.00004000 0.00004100 80 % 0.00003100 .. 0.00005100" in said
+    assert "Made by random forest version 3" in said
+
+
+def test_the_narrow_score_table_has_every_column_in_60():
+    scores = {"2013-02": summary(None, None, "no bar"), "POOLED": summary(None)}
+    wide, narrow = (
+        text(score_table("month", scores)),
+        text(score_table("month", scores, narrow=True), width=60),
+    )
+    assert max(map(len, narrow.splitlines())) <= 60
+    assert "…" not in narrow
+    for row in scores:
+        (of_wide,) = (line for line in wide.splitlines() if row in line)
+        (of_narrow,) = (line for line in narrow.splitlines() if row in line)
+        assert of_wide.replace("│", " ").split() == of_narrow.split()
+
+
+def test_a_terminal_too_narrow_for_a_table_gets_its_narrow_form(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def printed(width: int | None) -> str:
+        monkeypatch.setattr(tables, "terminal_width", lambda: width)
+        print_table(forecast_table(forecasts()), narrow_forecast_table(forecasts()))
+        return capsys.readouterr().out
+
+    assert "made by" in printed(None)
+    assert "made by" in printed(120)
+    assert "made by" not in printed(60)
 
 
 def summary(*reasons: str | None) -> dict[str, Any]:
