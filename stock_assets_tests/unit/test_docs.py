@@ -126,7 +126,7 @@ def test_every_command_and_option_exists(page: Path):
         name, *_ = rest.split() or [""]
         if not ours or not re.fullmatch(r"[a-z-]+", name):
             continue
-        command = main.commands.get(name)
+        command = main if name.startswith("-") else main.commands.get(name)
         options = [o for p in command.params for o in p.opts] if command else []
         used = _OPTION.findall(rest.partition("$(")[0])
         if command is None or not set(used) <= {*options, "-h", "--help"}:
