@@ -165,7 +165,7 @@ def test_each_partitions_event_has_its_own_rows_and_object(project: Project):
     assert by_day[0].count("AAPL") == by_day[1].count("AAPL") == 1
     assert by_day[0] != by_day[1]
     spec = project.definitions.resolve_asset_graph().get(asset_key("sample", "forecast_rmse"))
-    columns = spec.metadata["dagster/column_schema"].value.columns
+    columns = spec.metadata["dagster/column_schema"].columns
     assert all(column.description for column in columns)
 
 
