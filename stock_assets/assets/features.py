@@ -47,10 +47,13 @@ def feature_assets(settings: Settings, partitions: Partitions) -> list[dg.Assets
         value = build_features(judged, partitions.calendar, membership).filter(wanted)
         incomplete = value["volatility_1d"].null_count()
         context.log.info(f"{value.height} rows, {incomplete} with too little history")
+        bad = judged.filter(wanted & pl.col("quarantine_reason").is_not_null())
+        quarantined = dict(bad.group_by(pl.col("session").cast(pl.String)).len().iter_rows())
         show_each(
             context,
             {
                 key: {
+                    "quarantined": quarantined.get(key, 0),
                     "rows_with_too_little_history": own["volatility_1d"].null_count(),
                     "features": preview(own.select("ticker", *FEATURES[:8])),
                 }
