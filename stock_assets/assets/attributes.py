@@ -83,7 +83,8 @@ def show_each(context: dg.AssetExecutionContext, metadata: Mapping[str, Mapping[
             for name, value in values.items()
             if value is not None
         }
-        context.add_asset_metadata(known, partition_key=key)
+        if known:  # each call looks all keys of the run up
+            context.add_asset_metadata(known, partition_key=key)
 
 
 def by_key(frame: pl.DataFrame, column: str, keys: Iterable[str]) -> dict[str, pl.DataFrame]:
