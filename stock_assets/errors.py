@@ -92,6 +92,10 @@ class OffSessionError(SourceError):
 # --- storage and registry -------------------------------------------------------------------------
 
 
+class ImpossibleForecastError(StockAssetsError):
+    """A forecast is no number, or its interval is none."""
+
+
 class ObjectStoreError(StockAssetsError):
     """The object store can't be reached or refuses."""
 

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from stock_assets.assets.columns import is_described
 from stock_assets.market.bars import PRICES
 from stock_assets.partitions import Partitions
 from stock_assets.report.numbers import price
@@ -15,6 +16,7 @@ from stock_assets.resources.one_by_one import OneByOne
 PARQUET, JSON, PAGE = "parquet_io_manager", "json_io_manager", "page_io_manager"
 FORECASTS = "forecast_io_manager"
 OWNERS = ["team:forecasting"]
+_MANY = 100_000
 
 FRAME = dg.PythonObjectDagsterType(pl.DataFrame, name="Frame", description="A polars frame.")
 HTML = dg.PythonObjectDagsterType(str, name="Html", description="A page.")
@@ -81,7 +83,8 @@ def show_each(context: dg.AssetExecutionContext, metadata: Mapping[str, Mapping[
             for name, value in values.items()
             if value is not None
         }
-        context.add_asset_metadata(known, partition_key=key)
+        if known:  # each call looks all keys of the run up
+            context.add_asset_metadata(known, partition_key=key)
 
 
 def by_key(frame: pl.DataFrame, column: str, keys: Iterable[str]) -> dict[str, pl.DataFrame]:
@@ -95,14 +98,20 @@ def preview(frame: pl.DataFrame, rows: int = 12) -> dg.MarkdownMetadataValue:
     """The last rows of a frame as a table for the page."""
     shown = frame.tail(rows)
 
-    def text(column: str, value: Any) -> str:
-        if isinstance(value, float):
-            return price(value) if column.endswith("_usd") or column in PRICES else f"{value:.4g}"
-        return str("" if value is None else value)
-
     lines = [
         " | ".join(shown.columns),
         " | ".join("---" for _ in shown.columns),
-        *(" | ".join(map(text, shown.columns, row)) for row in shown.iter_rows()),
+        *(" | ".join(map(_written, shown.columns, row)) for row in shown.iter_rows()),
     ]
     return dg.MetadataValue.md("\n".join(f"| {line} |" for line in lines))
+
+
+def _written(column: str, value: Any) -> str:
+    """A cell, with the digits that it means: of what was revised, enough to see the difference."""
+    if not isinstance(value, float):
+        return str("" if value is None else value)
+    if column.endswith("_usd") or column in PRICES:
+        return price(value)
+    if abs(value) >= _MANY:
+        return f"{value:,.0f}"
+    return f"{value:.4g}" if is_described(column) else f"{value:.6g}"

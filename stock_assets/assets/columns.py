@@ -117,6 +117,12 @@ def column_words(name: str) -> tuple[str, str]:
     return re.sub(r"\bn\b", numbered["n"], words), unit
 
 
+def is_described(name: str) -> bool:
+    """Whether a column is a stored one, not one of a finding."""
+    numbered = _NUMBERED.fullmatch(name)
+    return name in COLUMNS or bool(numbered and numbered["stem"] in COLUMNS)
+
+
 def table_schema(schema: Mapping[str, pl.DataType], *, scores: bool = False) -> dg.TableSchema:
     """The columns of an asset for its page; `scores`: whose session is the target's."""
     return dg.TableSchema(

@@ -4,7 +4,7 @@ import dagster as dg
 import polars as pl
 
 from stock_assets.asset_keys import Asset
-from stock_assets.assets.attributes import by_key, by_session, preview, show_each
+from stock_assets.assets.attributes import by_session, preview, show_each, show_newest
 from stock_assets.assets.bar_checks import FEATURE_CHECKS, check_plausibility
 from stock_assets.assets.columns import table_schema
 from stock_assets.forecasting.features import (
@@ -47,16 +47,24 @@ def feature_assets(settings: Settings, partitions: Partitions) -> list[dg.Assets
         value = build_features(judged, partitions.calendar, membership).filter(wanted)
         incomplete = value["volatility_1d"].null_count()
         context.log.info(f"{value.height} rows, {incomplete} with too little history")
+        bad = judged.filter(wanted & pl.col("quarantine_reason").is_not_null())
+        quarantined = dict(bad.group_by(pl.col("session").cast(pl.String)).len().iter_rows())
+        short = value.group_by(pl.col("session").cast(pl.String)).agg(
+            pl.col("volatility_1d").null_count()
+        )
+        too_little = dict(short.filter(pl.col("volatility_1d") > 0).iter_rows())
         show_each(
             context,
             {
                 key: {
-                    "rows_with_too_little_history": own["volatility_1d"].null_count(),
-                    "features": preview(own.select("ticker", *FEATURES[:8])),
+                    "quarantined": quarantined.get(key),
+                    "rows_with_too_little_history": too_little.get(key),
                 }
-                for key, own in by_key(value, "session", context.partition_keys).items()
+                for key in context.partition_keys
             },
         )
+        newest = value.filter(pl.col("session") == sessions[-1])
+        show_newest(context, newest_rows=preview(newest.select("ticker", "session", *FEATURES[:8])))
         return dg.MaterializeResult(
             value=value,
             check_results=check_plausibility(judged.filter(wanted)),

@@ -1,6 +1,6 @@
 """Group forecasts: a later session's close with intervals, and how past forecasts did."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any
@@ -18,7 +18,14 @@ from stock_assets.assets.attributes import (
     show_newest,
 )
 from stock_assets.assets.columns import table_schema
-from stock_assets.assets.live_metrics import CHECKS, publish_scores
+from stock_assets.assets.forecast_checks import (
+    FORECAST_CHECKS,
+    check_age,
+    check_intervals,
+    check_tickers,
+    refuse_impossible,
+)
+from stock_assets.assets.live_metrics import publish_scores, score_checks
 from stock_assets.forecasting.evaluation import (
     SCORE_SCHEMA,
     add_rolling,
@@ -38,9 +45,11 @@ from stock_assets.forecasting.record import mark_issued
 from stock_assets.market.months import month_key
 from stock_assets.market.plausibility import JUDGING_SESSIONS, judge_bars
 from stock_assets.partitions import Partitions, session_of
+from stock_assets.report.pictures import MOST_FANS, as_markdown, error_picture, fan_picture
 from stock_assets.resources.io_managers import HISTORY, MAY_BE_MISSING
 from stock_assets.resources.metrics import MetricsGateway
 from stock_assets.resources.model_registry import ModelRegistry
+from stock_assets.resources.price_history import PriceHistory
 from stock_assets.settings import Settings
 
 
@@ -69,12 +78,14 @@ def _daily_forecast(settings: Settings, partitions: Partitions) -> dg.AssetsDefi
         deps=[
             dg.AssetDep(Asset.REGISTERED_VERSION, partition_mapping=dg.TimeWindowPartitionMapping())
         ],
+        check_specs=FORECAST_CHECKS,
     )
     def daily_forecast(
         context: dg.AssetExecutionContext,
         model_registry: dg.ResourceParam[ModelRegistry],
+        price_history: dg.ResourceParam[PriceHistory],
         features: pl.DataFrame,
-    ) -> dg.MaterializeResult:
+    ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
         """Per ticker: a coming close with 50, 80 and 95 % intervals, and who forecast it.
 
         The target is the next session, or as many sessions ahead as the setting `horizon` says.
@@ -112,18 +123,63 @@ def _daily_forecast(settings: Settings, partitions: Partitions) -> dg.AssetsDefi
             f"{value.height} forecasts, versions {served},"
             f" {(value['model'] == RANDOM_WALK).sum()} by the random walk"
         )
+        newest = value.filter(pl.col("as_of_session") == sessions[-1]).sort("ticker")
         show_newest(
             context,
+            **_fan(features, newest),
             report=dg.MetadataValue.asset(asset_key(settings.dataset_name, Asset.FORECAST_REPORT)),
         )
         show_each(context, _by_session(value, context.partition_keys))
-        return dg.MaterializeResult(
-            value=mark_issued(value, calendar, datetime.now(UTC), is_live=partitions.is_live)
+        yield check_intervals(value)
+        refuse_impossible(value)  # before it is stored, and after the check has said so
+        bars = price_history.bars(sessions[-1:], "ticker", "quarantine_reason")
+        yield dg.MaterializeResult(
+            value=mark_issued(value, calendar, datetime.now(UTC), is_live=partitions.is_live),
+            check_results=[
+                check_tickers(value, bars, sessions[-1]),
+                check_age(value, sessions[-1]),
+            ],
         )
 
     return daily_forecast
 
 
+def _fan(features: pl.DataFrame, newest: pl.DataFrame) -> dict[str, dg.MarkdownMetadataValue]:
+    """A picture of a session's forecasts (FORECAST_SCHEMA, by ticker); none of none."""
+    if newest.is_empty():
+        return {}
+    of_these = pl.col("ticker").is_in(newest["ticker"].head(MOST_FANS).to_list())
+    past = features.filter(of_these & (pl.col("session") <= newest["as_of_session"][0]))
+    picture = as_markdown("closes and coming intervals", fan_picture(past, newest))
+    return {"fan": dg.MetadataValue.md(picture)}
+
+
+def _errors_picture(
+    scored: pl.DataFrame, limit: float | None
+) -> dict[str, dg.MarkdownMetadataValue]:
+    """A picture of what the run scored, and of the window before it; none of nothing."""
+    pooled = (
+        scored.filter(is_scored())
+        .group_by("session")
+        .agg(
+            own=_root_mean_square("error_return"),
+            walk=_root_mean_square("error_return_random_walk"),
+        )
+        .sort("session")
+        .tail(_SHOWN_SESSIONS)
+    )
+    if pooled.is_empty():
+        return {}
+    sessions, own, walk = (pooled[name].to_list() for name in ("session", "own", "walk"))
+    picture = as_markdown("RMSE by session", error_picture(sessions, own, walk, limit))
+    return {"errors": dg.MetadataValue.md(picture)}
+
+
+def _root_mean_square(column: str) -> pl.Expr:
+    return (pl.col(column) ** 2).mean().sqrt()
+
+
+_SHOWN_SESSIONS = 250
 _SHOWN_FORECAST = (
     "ticker",
     "target_session",
@@ -187,7 +243,7 @@ def _forecast_rmse(settings: Settings, partitions: Partitions) -> dg.AssetsDefin
             "raw_prices": dg.AssetIn(metadata={HISTORY: window - 1 + horizon + JUDGING_SESSIONS}),
         },
         check_specs=[
-            *CHECKS,
+            *score_checks(metrics_are_pushed=bool(settings.pushgateway_url)),
             dg.AssetCheckSpec("newest_session_was_forecast", asset=Asset.FORECAST_RMSE),
         ],
     )
@@ -203,20 +259,22 @@ def _forecast_rmse(settings: Settings, partitions: Partitions) -> dg.AssetsDefin
         without a sound bar in its target session has a row without errors that says why.
         """
         sessions = [session_of(key) for key in context.partition_keys]
-        scores = pl.DataFrame(schema=SCORE_SCHEMA)
+        scored = pl.DataFrame(schema=SCORE_SCHEMA)
         # A session may have been forecast without a row: no bar of it was usable.
         if daily_forecast is not None and daily_forecast.height:
             oldest: date = daily_forecast.select(pl.col("as_of_session").min()).item()
             covered = partitions.calendar.between(oldest, sessions[-1])
-            scores = add_rolling(
+            scored = add_rolling(
                 score_forecasts(
                     daily_forecast, judge_bars(raw_prices, partitions.calendar), horizon
                 ),
                 covered,
                 window,
-            ).filter(pl.col("session").is_in(sessions))
+            )
+        scores = scored.filter(pl.col("session").is_in(sessions))
         newest = scores.filter(is_scored() & (pl.col("session") == sessions[-1]))
         checks = publish_scores(context, metrics, settings, partitions, scores)
+        show_newest(context, **_errors_picture(scored, settings.rmse_threshold))
         show_each(context, _errors_by_session(scores))
         return dg.MaterializeResult(
             value=scores,
@@ -240,14 +298,10 @@ def _errors_by_session(scores: pl.DataFrame) -> dict[str, dict[str, Any]]:
     And how many forecasts have no score, where there are any. Those have no error, which means
     pass over.
     """
-
-    def root_mean_square(column: str) -> pl.Expr:
-        return (pl.col(column) ** 2).mean().sqrt()
-
     unscored = is_scored().not_().sum()
     pooled = scores.group_by(pl.col("session").cast(pl.String)).agg(
-        rmse_return=root_mean_square("error_return"),
-        rmse_return_random_walk=root_mean_square("error_return_random_walk"),
+        rmse_return=_root_mean_square("error_return"),
+        rmse_return_random_walk=_root_mean_square("error_return_random_walk"),
         worst_rolling_rmse_return=pl.col("rolling_rmse_return").max(),
         unscored_forecasts=pl.when(unscored > 0).then(unscored),
     )

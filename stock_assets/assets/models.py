@@ -1,18 +1,25 @@
 """Group training, its models: a month's tuned model, and the version that it became."""
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
 from stock_assets.assets.attributes import JSON, by_month, preview, show_each, show_newest
+from stock_assets.assets.training_checks import (
+    SKILL_IS_KNOWN,
+    VERSION_SERVES,
+    check_serving,
+    check_skill,
+)
 from stock_assets.deployment import training_months
 from stock_assets.forecasting.study import MonthStudy, Study, month_study
 from stock_assets.market.months import month_key, month_of, months_before
 from stock_assets.partitions import Partitions
 from stock_assets.resources.logged_studies import LoggedStudies
+from stock_assets.resources.mlflow_page import run_address, version_address
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.model_settings import settings_of_studies
 from stock_assets.resources.one_by_one import OneByOne, StoredPartitions
@@ -27,13 +34,14 @@ def model_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDe
         **by_month(partitions, JSON),
         group_name="training",
         kinds={"scikitlearn", "optuna", "mlflow"},
+        check_specs=[SKILL_IS_KNOWN],
     )
     def tuned_model(
         context: dg.AssetExecutionContext,
         model_registry: dg.ResourceParam[ModelRegistry],
         train_set: StoredPartitions,
         test_set: StoredPartitions,
-    ) -> OneByOne:
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         """An MLflow run: search on the train set, one look at the test set, the model of both.
 
         Parameters are those of its lender, the first month of its block that has enough history.
@@ -49,15 +57,16 @@ def model_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDe
         def stored(month: str) -> MonthStudy:
             return stored_study(model_registry.store, month, settings_of_studies(settings))
 
+        made: list[MonthStudy] = []
+
         def values() -> Iterator[tuple[str, dict[str, Any]]]:
-            made: list[MonthStudy] = []
             with tracking.linked_to(context):
                 for study in studies(
                     context, settings, lender, logged, stored, train_set, test_set
                 ):
                     made.append(study)
                     yield study.month, study.as_values()
-                show_each(context, {study.month: _shown_of(study) for study in made})
+                show_each(context, {study.month: _shown_of(settings, study) for study in made})
                 show_newest(context, **_summary(made))
                 trained = [study for study in made if isinstance(study, Study)]
                 if trained:
@@ -65,15 +74,21 @@ def model_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDe
                     pictures = pictures_of(logged, newest, train_set[month], test_set[month])
                     show_each(context, {month: _shown(pictures)})
 
-        return OneByOne(values())
+        yield dg.MaterializeResult(value=OneByOne(values()))
+        yield check_skill(made)
 
-    @dg.asset(**by_month(partitions, JSON), group_name="training", kinds={"mlflow", "json", "s3"})
+    @dg.asset(
+        **by_month(partitions, JSON),
+        group_name="training",
+        kinds={"mlflow", "json", "s3"},
+        check_specs=[VERSION_SERVES],
+    )
     def registered_version(
         context: dg.AssetExecutionContext,
         model_registry: dg.ResourceParam[ModelRegistry],
         tuned_model: StoredPartitions,
         test_set: StoredPartitions,
-    ) -> OneByOne:
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         """A version in MLflow's registry; its point and intervals approved or rejected, and why.
 
         They are held against the random walk and the normal law, and the champions of their day,
@@ -82,8 +97,9 @@ def model_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDe
         """
         from stock_assets.assets.registration import register_month
 
+        registered: list[dict[str, Any]] = []
+
         def values() -> Iterator[tuple[str, dict[str, Any]]]:
-            registered: list[dict[str, Any]] = []
             before = months_before(month_of(min(tuned_model)), 1)
             model_registry.refuse_lost(through=month_key(before))  # their champions are judges
             for month in sorted(tuned_model):
@@ -95,13 +111,13 @@ def model_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDe
                 )
                 registered.append(value)
                 yield month, value
-            verdicts = ("approved", "reason", "intervals_approved", "intervals_reason")
-            shown = ("version", "family", *verdicts)
-            show_each(context, {v["month"]: {n: v[n] for n in shown} for v in registered})
-            columns = ("month", "version", "family", *verdicts, "trained_through")
+            name = model_registry.name
+            show_each(context, {v["month"]: _shown_version(settings, name, v) for v in registered})
+            columns = ("month", "version", "family", *_VERDICTS, "trained_through")
             show_newest(context, versions=_table(registered, columns))
 
-        return OneByOne(values())
+        yield dg.MaterializeResult(value=OneByOne(values()))
+        yield check_serving(registered)
 
     return [tuned_model, registered_version]
 
@@ -116,6 +132,7 @@ def _shown(pictures: dict[str, bytes]) -> dict[str, dg.MarkdownMetadataValue]:
     }
 
 
+_VERDICTS = ("approved", "reason", "intervals_approved", "intervals_reason")
 _SHOWN = (
     "family",
     "test_rmse_return",
@@ -127,11 +144,23 @@ _SHOWN = (
 )
 
 
-def _shown_of(study: MonthStudy) -> dict[str, Any]:
+def _shown_of(settings: Settings, study: MonthStudy) -> dict[str, Any]:
     """A month's own metadata."""
-    names = (*_SHOWN, "mlflow_run_id") if isinstance(study, Study) else ("reason",)
     values = study.as_values()
-    return {name: values[name] for name in ("status", *names)}
+    if not isinstance(study, Study):
+        return {name: values[name] for name in ("status", "reason")}
+    names = ("status", *_SHOWN, "mlflow_run_id")
+    address = run_address(settings, study.mlflow_run_id)
+    return {name: values[name] for name in names} | {"mlflow_run": dg.MetadataValue.url(address)}
+
+
+def _shown_version(settings: Settings, name: str, value: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of a month's version; it has no address where the month has no model."""
+    shown = {key: value[key] for key in ("version", "family", *_VERDICTS)}
+    if value["version"] is None:
+        return shown
+    address = version_address(settings, name, value["version"])
+    return shown | {"mlflow_version": dg.MetadataValue.url(address)}
 
 
 def _summary(studies: list[MonthStudy]) -> dict[str, Any]:

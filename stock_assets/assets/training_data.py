@@ -16,6 +16,14 @@ from pydantic import Field
 from stock_assets.asset_keys import asset_name
 from stock_assets.assets.attributes import PARQUET, by_month, show_each
 from stock_assets.assets.columns import table_schema
+from stock_assets.assets.training_checks import (
+    NO_TEST_LABEL_AFTER,
+    NO_TRAIN_LABEL_IN_TEST,
+    TEST_IS_WHOLE,
+    check_test_labels,
+    check_test_sessions,
+    check_train_labels,
+)
 from stock_assets.deployment import training_months
 from stock_assets.errors import SettingsError
 from stock_assets.forecasting.splits import (
@@ -101,8 +109,12 @@ def training_data_assets(settings: Settings, partitions: Partitions) -> list[dg.
         stamper: Stamper,
         features: StoredPartitions,
         span: Callable[[SplitSessions], tuple[date, date]],
+        made: dict[str, tuple[SplitSessions, pl.DataFrame]],
     ) -> OneByOne:
-        """Each month's rows of a span, or none where it has too little history."""
+        """Each month's rows of a span, or none where it has too little history.
+
+        What checks look at of those that have rows is left in `made`, when all are stored.
+        """
 
         def values() -> Iterator[tuple[str, pl.DataFrame]]:
             extents: dict[str, dict[str, Any]] = {}
@@ -113,12 +125,14 @@ def training_data_assets(settings: Settings, partitions: Partitions) -> list[dg.
                 if shortfall:
                     context.log.info(f"{month}: not enough history: {shortfall}")
                 else:
-                    first, last = span(training.split(month, through))
+                    split = training.split(month, through)
+                    first, last = span(split)
                     rows = rows_between(
                         labelled_month(partitions, first, through, features, settings.horizon),
                         first,
                         last,
                     )
+                    made[month] = split, rows.select("session", "label_session")
                 extents[month] = _extent(rows)
                 if config.train_through:
                     asset = asset_name(context.asset_key)
@@ -128,14 +142,14 @@ def training_data_assets(settings: Settings, partitions: Partitions) -> list[dg.
 
         return OneByOne(values())
 
-    @dg.asset(**arguments)
+    @dg.asset(**arguments, check_specs=[NO_TRAIN_LABEL_IN_TEST])
     def train_set(
         context: dg.AssetExecutionContext,
         config: TrainingData,
         stamper: dg.ResourceParam[Stamper],
         object_store: dg.ResourceParam[ObjectStore],
         features: StoredPartitions,
-    ) -> OneByOne:
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         """Labelled rows whose labels were realised before the test set starts.
 
         The label of a session is the return over the forecast's horizon, in units of volatility.
@@ -144,21 +158,24 @@ def training_data_assets(settings: Settings, partitions: Partitions) -> list[dg.
         if config.train_through:
             for month in context.partition_keys:
                 request_retrain(object_store, month, cut_off(training, month, config))
-        return months(
-            context, config, stamper, features, lambda split: (split.train_first, split.train_last)
-        )
+        made: dict[str, tuple[SplitSessions, pl.DataFrame]] = {}
+        spans = (lambda split: (split.train_first, split.train_last)), made
+        yield dg.MaterializeResult(value=months(context, config, stamper, features, *spans))
+        yield check_train_labels(made)
 
-    @dg.asset(**arguments)
+    @dg.asset(**arguments, check_specs=[NO_TEST_LABEL_AFTER, TEST_IS_WHOLE])
     def test_set(
         context: dg.AssetExecutionContext,
         config: TrainingData,
         stamper: dg.ResourceParam[Stamper],
         features: StoredPartitions,
-    ) -> OneByOne:
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         """The last labelled sessions before the month (30 by default), which only the gate sees."""
-        return months(
-            context, config, stamper, features, lambda split: (split.test_first, split.test_last)
-        )
+        made: dict[str, tuple[SplitSessions, pl.DataFrame]] = {}
+        spans = (lambda split: (split.test_first, split.test_last)), made
+        yield dg.MaterializeResult(value=months(context, config, stamper, features, *spans))
+        yield check_test_labels(made)
+        yield check_test_sessions(made, settings.test_sessions)
 
     return [train_set, test_set]
 

@@ -165,8 +165,40 @@ def test_each_partitions_event_has_its_own_rows_and_object(project: Project):
     assert by_day[0].count("AAPL") == by_day[1].count("AAPL") == 1
     assert by_day[0] != by_day[1]
     spec = project.definitions.resolve_asset_graph().get(asset_key("sample", "forecast_rmse"))
-    columns = spec.metadata["dagster/column_schema"].value.columns
+    columns = spec.metadata["dagster/column_schema"].columns
     assert all(column.description for column in columns)
+
+
+def test_every_check_was_looked_at_and_pictures_and_links_are_there(project: Project):
+    keys = project.definitions.resolve_asset_graph().asset_check_keys
+    storage = project.instance.event_log_storage
+    results = storage.get_latest_asset_check_execution_by_key(list(keys))
+    looked_at = {key.name for key, found in results.items() if found.event}
+    assert looked_at >= {
+        "no_label_reaches_the_test_set",
+        "no_label_is_after_the_cut_off",
+        "every_test_session_has_rows",
+        "test_skill_is_known",
+        "newest_month_serves",
+        "intervals_are_nested_and_finite",
+        "every_ticker_with_a_bar_was_forecast",
+        "versions_are_recent",
+        "metrics_were_pushed",
+    }
+    evaluations = [found.event.asset_check_evaluation for found in results.values() if found.event]
+    assert {e.partition for e in evaluations if e} == {None}
+    fan = _numbers(project, "daily_forecast", "2013-02-05")["fan"]
+    errors = _numbers(project, "forecast_rmse", "2013-02-05")["errors"]
+    assert fan.startswith("![closes and coming intervals](data:image/svg+xml;base64,")
+    assert errors.startswith("![RMSE by session](data:image/svg+xml;base64,")
+    study = json.loads(project.store.get("tuned_model/month=2013-02/value.json"))
+    address = f"http://127.0.0.1:{project.settings.mlflow_port}/#"
+    run = _numbers(project, "tuned_model", "2013-02")["mlflow_run"]
+    assert run == f"{address}/runs/{study['mlflow_run_id']}"
+    version = _numbers(project, "registered_version", "2013-02")
+    assert version["mlflow_version"] == (
+        f"{address}/models/stock_assets_sample/versions/{version['version']}"
+    )
 
 
 def _numbers(project: Project, asset: str, key: str) -> dict[str, Any]:
