@@ -7,6 +7,7 @@ import dagster as dg
 import polars as pl
 
 from stock_assets.assets.columns import is_described
+from stock_assets.local.dagster_private.metadata import add_partition_metadata
 from stock_assets.market.bars import PRICES
 from stock_assets.partitions import Partitions
 from stock_assets.report.numbers import price
@@ -77,14 +78,17 @@ def show_each(context: dg.AssetExecutionContext, metadata: Mapping[str, Mapping[
     among them. The page plots numbers for the newest 120 days of the calendar: of a source that has
     ended, none. Four digits are more than any of them means.
     """
-    for key, values in metadata.items():
-        known = {
-            name: float(f"{value:.4g}") if isinstance(value, float) else value
-            for name, value in values.items()
-            if value is not None
-        }
-        if known:  # each call looks all keys of the run up
-            context.add_asset_metadata(known, partition_key=key)
+    add_partition_metadata(
+        context,
+        {
+            key: {
+                name: float(f"{value:.4g}") if isinstance(value, float) else value
+                for name, value in values.items()
+                if value is not None
+            }
+            for key, values in metadata.items()
+        },
+    )
 
 
 def by_key(frame: pl.DataFrame, column: str, keys: Iterable[str]) -> dict[str, pl.DataFrame]:

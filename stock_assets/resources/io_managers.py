@@ -16,6 +16,7 @@ import polars as pl
 
 from stock_assets.asset_keys import asset_name
 from stock_assets.errors import MissingPartitionsError, PartitionMismatchError
+from stock_assets.local.dagster_private.metadata import add_partition_metadata
 from stock_assets.local.dagster_private.runs import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
@@ -184,8 +185,7 @@ class _PartitionedIOManager(dg.IOManager):
             for values in shown.values():
                 context.add_output_metadata(values)
             return
-        for key, values in shown.items():
-            context.step_context.add_asset_metadata(values, partition_key=key)
+        add_partition_metadata(context, shown)
 
     def _store_one_by_one(
         self, context: dg.OutputContext, obj: OneByOne, asset: str, by: str, keys: list[str]
