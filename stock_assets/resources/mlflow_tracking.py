@@ -92,7 +92,8 @@ class MlflowTracking:
     def linked_to(self, context: dg.AssetExecutionContext) -> Iterator[None]:
         """One MLflow run for the Dagster run, active within the block and closed after it.
 
-        It goes where no study was logged below it: the months were found as trained before.
+        It goes where no study was logged below it: the months were found as trained before. A run
+        that failed stays, and says so.
         """
         with self.client() as client:
             import mlflow
@@ -120,7 +121,7 @@ class MlflowTracking:
                 finally:
                     while mlflow.active_run():
                         mlflow.end_run(status)
-                    if self.parent and not self.parent_has_children:
+                    if self.parent and status == "FINISHED" and not self.parent_has_children:
                         client.delete_run(self.parent.info.run_id)
 
     def _close_orphans(self, client: "MlflowClient", instance: dg.DagsterInstance) -> None:
