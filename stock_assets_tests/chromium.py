@@ -94,6 +94,14 @@ class Page:
         """What fits the window, as a PNG; lists that only draw what fits it stay as they are."""
         return base64.b64decode(self.call("Page.captureScreenshot")["data"])
 
+    def settled(self) -> bytes:
+        """The same, as soon as it stays the same for a second."""
+        before, now = b"", self.seen()
+        while before != now:
+            time.sleep(1)
+            before, now = now, self.seen()
+        return now
+
     def picture(self, height: int | None = None) -> bytes:
         """The whole page, or its top, as a PNG."""
         size = self.call("Page.getLayoutMetrics")["cssContentSize"]

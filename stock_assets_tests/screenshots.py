@@ -1,13 +1,17 @@
-"""Pictures of README, made by Chromium from what `make run` has left: `make screenshots`."""
+"""Pictures of README and docs, by Chromium, from what `make run` has left: `make screenshots`."""
 
 import io
+import os
 import tempfile
 from pathlib import Path
 
 from PIL import Image
 
-from stock_assets_tests.chromium import Page, chromium
+from stock_assets.asset_keys import Asset
+from stock_assets_tests.chromium import Page
+from stock_assets_tests.clicking import DIALOG, click, see
 from stock_assets_tests.conftest import CHECKOUT
+from stock_assets_tests.served_pages import Pages, served_pages
 
 REPORT = CHECKOUT / "var" / "reports" / "sample.html"
 _WIDTH, _HEIGHT = 1280, 1560
@@ -15,14 +19,41 @@ _COLOURS = 256
 
 
 def take(page: Page, url: str, file: Path) -> None:
-    """The top of a page, as a PNG of few colours: a third of the size."""
+    """The top of a page."""
     page.look(_WIDTH)
     page.open(url)
-    picture = Image.open(io.BytesIO(page.picture(_HEIGHT))).convert("RGB")
-    few = picture.quantize(_COLOURS, Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE)
+    save(page.picture(_HEIGHT), file)
+
+
+def save(picture: bytes, file: Path) -> None:
+    """As a PNG of few colours: a third of the size."""
+    whole = Image.open(io.BytesIO(picture)).convert("RGB")
+    few = whole.quantize(_COLOURS, Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE)
     few.save(file, optimize=True)
 
 
+def of_pages(pages: Pages, folder: Path) -> None:
+    """Dagster's page: the graph, the checks of prices, a partition, and a backfill's dialog."""
+    pages.page.look(_WIDTH)
+    pages.open("/asset-groups")
+    see(pages.page, Asset.FORECAST_REPORT)
+    save(pages.page.settled(), folder / "asset_graph.png")
+    pages.asset(Asset.RAW_PRICES, "checks")
+    see(pages.page, "Passed")
+    save(pages.page.settled(), folder / "checks.png")
+    pages.asset(Asset.DAILY_FORECAST, "partitions")
+    click(pages.page, "2013-03-01")
+    see(pages.page, "session=2013-03-01/part.parquet")
+    save(pages.page.settled(), folder / "partition.png")
+    pages.choose(Asset.DAILY_FORECAST, "[2012-10-01...2013-03-01]")
+    see(pages.page, "Launch backfill", DIALOG)
+    save(pages.page.settled(), folder / "backfill.png")
+
+
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as profile, chromium(Path(profile)) as opened:
-        take(opened, REPORT.as_uri(), CHECKOUT / "docs" / "report.png")
+    with (
+        tempfile.TemporaryDirectory() as profile,
+        served_pages(CHECKOUT, os.environ, Path(profile)) as served,
+    ):
+        take(served.page, REPORT.as_uri(), CHECKOUT / "docs" / "report.png")
+        of_pages(served, CHECKOUT / "docs")

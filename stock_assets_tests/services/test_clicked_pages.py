@@ -4,23 +4,20 @@ On what a command made before; the pages are those of `stock-assets ui`.
 """
 
 import re
-import signal
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from stock_assets.asset_keys import Asset, asset_key
+from stock_assets.asset_keys import Asset
 from stock_assets.local.processes import free_port
-from stock_assets_tests.chromium import DESKTOP, Page, chromium
-from stock_assets_tests.clicking import DIALOG, click, complaints_of_ours, press, see, until, write
+from stock_assets_tests.clicking import DIALOG, click, complaints_of_ours, press, see, until
 from stock_assets_tests.e2e.test_command_line import COMMAND, environment
 from stock_assets_tests.e2e.test_pages import ask, checkout
+from stock_assets_tests.served_pages import DATASET, Pages, served_pages
 
 FIRST, LAST = "2013-02-19", "2013-03-01"
-DATASET = "sample"
 RUNS = "{ runsOrError { ... on Runs { results { runId status tags { key value } } } } }"
 BACKFILLS = "{ partitionBackfillsOrError { ... on PartitionBackfills { results { id status } } } }"
 SWITCHES = """
@@ -29,26 +26,6 @@ SWITCHES = """
     schedules { name scheduleState { status } }
     sensors { name sensorState { status } } } } } } } } }
 """
-
-
-@dataclass
-class Pages:
-    """Both pages, and a browser."""
-
-    dagster: int
-    mlflow: int
-    page: Page
-
-    def open(self, path: str) -> None:
-        self.page.open(f"http://127.0.0.1:{self.dagster}{path}")
-
-    def asset(self, name: str, view: str) -> None:
-        path = "/".join(asset_key(DATASET, name).path)
-        self.open(f"/assets/{path}?view={view}")
-
-    def asked(self, query: str) -> Any:
-        (found,) = ask(self.dagster, query).values()
-        return found
 
 
 @pytest.fixture(scope="module")
@@ -61,33 +38,14 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
         [COMMAND, "run", "--from", FIRST, "--to", LAST],
         cwd=home, env=its_environment, check=True, capture_output=True, timeout=300,
     )  # fmt: skip
-    process = subprocess.Popen(
-        [COMMAND, "ui"],
-        cwd=home, env=its_environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        start_new_session=True,
-    )  # fmt: skip
-    try:
-        assert process.stdout
-        assert any("Ctrl-C ends both" in line for line in process.stdout)
-        with chromium(folder / "profile") as page:
-            page.look(DESKTOP)
-            yield Pages(ports["dagster_port"], ports["mlflow_port"], page)
-            assert complaints_of_ours(page) == []
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=90)
+    with served_pages(home, its_environment, folder / "profile") as served:
+        yield served
+        assert complaints_of_ours(served.page) == []
 
 
-def chosen(pages: Pages, asset: str, partitions: str) -> None:
-    """The dialog of *Materialize* with these partitions."""
-    pages.asset(asset, "partitions")
-    click(pages.page, "Materialize")
-    see(pages.page, "Partition selection", DIALOG)
-    if partitions == "Latest":
-        click(pages.page, "Latest", DIALOG)
-    else:
-        click(pages.page, "Custom", DIALOG)
-        write(pages.page, f"{DIALOG} input[placeholder^='ex:']", partitions)
+def asked(pages: Pages, query: str) -> Any:
+    (found,) = ask(pages.dagster, query).values()
+    return found
 
 
 @pytest.mark.timeout(400)
@@ -101,13 +59,13 @@ def test_runs_of_the_command_are_seen(pages: Pages):
 
 @pytest.mark.timeout(400)
 def test_an_asset_is_materialised_by_a_click(pages: Pages):
-    before = {run["runId"] for run in pages.asked(RUNS)["results"]}
-    chosen(pages, Asset.FORECAST_RMSE, "Latest")
+    before = {run["runId"] for run in asked(pages, RUNS)["results"]}
+    pages.choose(Asset.FORECAST_RMSE, "Latest")
     click(pages.page, "Launch 1 run", DIALOG)
     see(pages.page, "Launched run")
 
     def ended() -> Any:
-        new = [run for run in pages.asked(RUNS)["results"] if run["runId"] not in before]
+        new = [run for run in asked(pages, RUNS)["results"] if run["runId"] not in before]
         return new if new and new[0]["status"] in ("SUCCESS", "FAILURE") else None
 
     (run,) = until("the end of the run", ended)
@@ -119,12 +77,12 @@ def test_an_asset_is_materialised_by_a_click(pages: Pages):
 
 @pytest.mark.timeout(400)
 def test_a_backfill_is_launched_by_clicks(pages: Pages):
-    chosen(pages, Asset.DAILY_FORECAST, "[2013-02-25...2013-02-27]")
+    pages.choose(Asset.DAILY_FORECAST, "[2013-02-25...2013-02-27]")
     click(pages.page, "Launch backfill", DIALOG)
     see(pages.page, "Created backfill")
     done = until(
         "the end of the backfill",
-        lambda: [b for b in pages.asked(BACKFILLS)["results"] if b["status"].startswith("COMPL")],
+        lambda: [b for b in asked(pages, BACKFILLS)["results"] if b["status"].startswith("COMPL")],
         300,
     )
     pages.open("/runs?view=backfills")
@@ -140,7 +98,7 @@ def test_schedule_and_sensor_are_turned_on(pages: Pages, name: str):
     switch = f"[...({line}?.querySelectorAll('input') ?? [])].slice(1).find(e => !e.disabled)"
     press(pages.page, f"{switch}?.parentElement", name)
     until(f"{name} to be on", lambda: pages.page.value(f"{switch}?.checked"))
-    (entry,) = pages.asked(SWITCHES)["locationEntries"]
+    (entry,) = asked(pages, SWITCHES)["locationEntries"]
     (repository,) = entry["locationOrLoadError"]["repositories"]
     kind, own_name = name.split("/")
     state = {"schedules": "scheduleState", "sensors": "sensorState"}[kind]
@@ -154,6 +112,10 @@ def test_a_partition_shows_its_own_forecasts_and_picture(pages: Pages):
     click(pages.page, "2013-02-28")
     see(pages.page, "session=2013-02-28/part.parquet")
     see(pages.page, "AAPL")
+    click(pages.page, LAST)
+    see(pages.page, f"session={LAST}/part.parquet")
+    drawn = "[...document.querySelectorAll('img[src^=\"data:\"]')].some(e => e.naturalWidth > 200)"
+    until("the picture", lambda: pages.page.value(drawn))
     assert "session=*" not in pages.page.value("document.body.innerText")
 
 
