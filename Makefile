@@ -68,7 +68,7 @@ test: $(INSTALLED) ## Every test that needs nothing but Python packages
 	@$(BIN)/python -m pytest stock_assets_tests --ignore stock_assets_tests/services --numprocesses $(TEST_WORKERS) --dist loadfile
 
 test-services: $(INSTALLED) ## Tests against Debian's servers and Chromium (see docs/commands.md)
-	@$(BIN)/python -m pytest stock_assets_tests/services
+	@$(BIN)/python -m pytest stock_assets_tests/services --numprocesses $(TEST_WORKERS) --dist loadfile
 
 lint: $(INSTALLED) ## Style, types, layers
 	@$(BIN)/ruff format --check .
