@@ -19,7 +19,6 @@ the volatility of the features knows it, although the session itself keeps no ro
 """
 
 import math
-from datetime import date
 
 import numpy as np
 import polars as pl
@@ -56,7 +55,6 @@ _FOUND = (
     "confirmed",
 )
 _WORDS = ("_finding", "_reason")
-_EPOCH = date(1970, 1, 1).toordinal()
 
 _IMPOSSIBLE, _IMPOSSIBLE_SIGMAS = math.log(4), 20
 _UNEXPLAINED_SIGMAS = 8
@@ -122,9 +120,8 @@ def _ordinals(sessions: pl.Series, calendar: ExchangeCalendar) -> pl.Series:
     days = sessions.to_physical().to_numpy()
     first = days.min(initial=2**31 - 1)
     present = np.flatnonzero(np.bincount(days - first))
-    of = calendar.ordinals([date.fromordinal(_EPOCH + int(first + day)) for day in present])
     ordinals = np.zeros(present.max(initial=0) + 1, dtype=np.int64)
-    ordinals[present] = list(of.values())
+    ordinals[present] = np.searchsorted(calendar.days, first + present)
     return pl.Series("ordinal", ordinals[days - first])
 
 
