@@ -133,8 +133,9 @@ def build_features(
         .rechunk()
     )
     columns, log_variances = _computed(rows)
-    rows = rows.drop("open", "high", "low", "dividend", "volume_ratio")
+    rows = rows.drop("open", "high", "low", "dividend", "volume_ratio", "spanned")
     panel = Panel.of(rows)
+    medians = panel.medians(list(log_variances.values()))  # before memory is full of columns
     columns |= _outlook(panel, rows["whole"].to_numpy(), columns, log_variances, calendar)
     del columns["one_return"]
     found = rows.select(
@@ -145,7 +146,7 @@ def build_features(
         pl.col("log_growth").alias("return_1d"),
         pl.Series("range_variance_1d", columns.pop("range_variance_1d"), nan_to_null=True),
         *_null_where_unknown(columns, np.flatnonzero(~panel.known)),
-        *_market_means(panel, log_variances),
+        *_market_means(panel, log_variances, medians),
         *next_session_columns(rows["ordinal"], calendar),
     )
     if not rows["is_row"].all():
@@ -340,13 +341,14 @@ def _features_of(rows: Mapping[str, Values]) -> tuple[dict[str, Values], dict[in
     return features, log_variances
 
 
-def _market_means(panel: Panel, log_variances: Mapping[int, Values]) -> Iterator[pl.Series]:
+def _market_means(
+    panel: Panel, log_variances: Mapping[int, Values], medians: Sequence[Values]
+) -> Iterator[pl.Series]:
     """MARKET_VARIANCES of each row; null in a session where no ticker has features.
 
-    The variances of rows make room for them.
+    The variances of rows make room for them. `medians`: theirs, by session.
     """
-    columns = list(log_variances.values())
-    medians = panel.medians(columns)
+    columns = log_variances.values()
     for name, values, median in zip(MARKET_VARIANCES, columns, medians, strict=True):
         mean = median + _mean_apart(panel, values, median)
         panel.spread(mean, out=values)

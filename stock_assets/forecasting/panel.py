@@ -80,13 +80,12 @@ class Panel:
 
         The columns are finite in known rows.
         """
-        known = np.flatnonzero(self.known)
-        sessions = self.sessions[known]
+        # Sixteen bits sort in one pass.
+        kind = np.uint16 if self.n_sessions < 2**16 else np.uint32
+        sessions = self.sessions[self.known].astype(kind)
         counts = np.bincount(sessions, minlength=self.n_sessions)
         ends = np.cumsum(counts)
-        if self.n_sessions < 2**16:
-            sessions = sessions.astype(np.uint16)  # which sort in one pass
-        order = known[np.argsort(sessions, kind="stable")]
+        order = np.flatnonzero(self.known)[np.argsort(sessions, kind="stable")]
         medians = [np.full(self.n_sessions, np.nan) for _ in columns]
 
         def block(first: int, last: int) -> None:
