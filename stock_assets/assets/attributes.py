@@ -75,13 +75,17 @@ def show_each(context: dg.AssetExecutionContext, metadata: Mapping[str, Mapping[
     among them. The page plots numbers for the newest 120 days of the calendar: of a source that has
     ended, none. Four digits are more than any of them means.
     """
-    for key, values in metadata.items():
-        known = {
+    from stock_assets.local.dagster_private.metadata import add_partition_metadata
+
+    shown = {
+        key: {
             name: float(f"{value:.4g}") if isinstance(value, float) else value
             for name, value in values.items()
             if value is not None
         }
-        context.add_asset_metadata(known, partition_key=key)
+        for key, values in metadata.items()
+    }
+    add_partition_metadata(context.get_step_execution_context(), context.asset_key, shown)
 
 
 def by_key(frame: pl.DataFrame, column: str, keys: Iterable[str]) -> dict[str, pl.DataFrame]:

@@ -181,8 +181,9 @@ class _PartitionedIOManager(dg.IOManager):
             for values in shown.values():
                 context.add_output_metadata(values)
             return
-        for key, values in shown.items():
-            context.step_context.add_asset_metadata(values, partition_key=key)
+        from stock_assets.local.dagster_private.metadata import add_partition_metadata
+
+        add_partition_metadata(context.step_context, context.asset_key, shown)
 
     def _store_one_by_one(
         self, context: dg.OutputContext, obj: OneByOne, asset: str, by: str, keys: list[str]
