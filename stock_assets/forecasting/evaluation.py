@@ -115,7 +115,7 @@ def score_forecasts(forecasts: pl.DataFrame, bars: pl.DataFrame, horizon: int = 
             .then(pl.lit(NO_BAR))
             .when(recorded.is_null())
             .then(pl.lit(NO_BAR_BETWEEN))
-            .otherwise(pl.col("quarantine_reason") + _NOT_KNOWN),
+            .otherwise(pl.col("quarantine_reason").cast(pl.String) + _NOT_KNOWN),
             # A crash may look too large to be true: its bar is held against the interval as it is.
             **{
                 f"covered_{c}": recorded.is_between(f"lower_{c}_usd", f"upper_{c}_usd")

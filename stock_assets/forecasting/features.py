@@ -24,6 +24,7 @@ from stock_assets.forecasting.outlook import (
     outlook_columns,
     share_logs,
 )
+from stock_assets.forecasting.panel import Panel
 from stock_assets.market.membership import Membership, are_members
 from stock_assets.market.plausibility import JUDGING_SESSIONS, judge_bars
 from stock_assets.market.sessions import ExchangeCalendar
@@ -132,8 +133,11 @@ def build_features(
         .rechunk()
     )
     columns, log_variances = _computed(rows)
-    rows = rows.drop("open", "high", "low", "dividend", "volume_ratio")
-    columns |= _outlook(rows, columns, log_variances, calendar)
+    rows = rows.drop("open", "high", "low", "dividend", "volume_ratio", "spanned")
+    panel = Panel.of(rows)
+    medians = panel.medians(list(log_variances.values()))  # before memory is full of columns
+    columns |= _outlook(panel, rows["whole"].to_numpy(), columns, log_variances, calendar)
+    del columns["one_return"]
     found = rows.select(
         "is_row",
         "ticker",
@@ -141,8 +145,8 @@ def build_features(
         pl.col("close").alias("close_usd"),
         pl.col("log_growth").alias("return_1d"),
         pl.Series("range_variance_1d", columns.pop("range_variance_1d"), nan_to_null=True),
-        *_null_where_unknown(columns, ~rows["known"].to_numpy()),
-        *_market_means(rows, log_variances),
+        *_null_where_unknown(columns, np.flatnonzero(~panel.known)),
+        *_market_means(panel, log_variances, medians),
         *next_session_columns(rows["ordinal"], calendar),
     )
     if not rows["is_row"].all():
@@ -150,8 +154,11 @@ def build_features(
     return found.select(pl.col(n).cast(t) for n, t in FEATURE_SCHEMA.items())
 
 
-def _null_where_unknown(columns: dict[str, Any], unknown: NDArray[np.bool_]) -> Iterator[pl.Series]:
-    """Takes the columns one by one, so that of 2.4 M rows there are never two copies."""
+def _null_where_unknown(columns: dict[str, Any], unknown: NDArray[np.int64]) -> Iterator[pl.Series]:
+    """Takes the columns one by one, so that of 2.4 M rows there are never two copies.
+
+    `unknown`: the rows.
+    """
     for name in list(columns):
         values = columns.pop(name)
         values[unknown] = np.nan
@@ -159,20 +166,21 @@ def _null_where_unknown(columns: dict[str, Any], unknown: NDArray[np.bool_]) -> 
 
 
 def _outlook(
-    rows: pl.DataFrame,
+    panel: Panel,
+    whole: NDArray[np.bool_],
     columns: Mapping[str, Values],
     log_variances: Mapping[int, Values],
     calendar: ExchangeCalendar,
 ) -> dict[str, Any]:
     """What of OUTLOOK is made of the rows of other sessions and tickers."""
     moves = {
-        "one_return": rows["log_growth"].to_numpy() * rows["spanned"].to_numpy() ** -0.5,
+        "one_return": columns["one_return"],
         "variance": columns["range_variance_1d"],
         "volatility": columns["volatility_1d"],
         "log_variance": log_variances[VARIANCE_SPANS[-1]],
         "volume": columns["volume_surprise"],
     }
-    return outlook_columns(rows, moves, calendar)
+    return outlook_columns(panel, whole, moves, calendar)
 
 
 _PRICED = ("open", "high", "low", "close", "dividend")
@@ -195,21 +203,25 @@ def _has_whole_window() -> pl.Expr:
 
 
 def _computed(rows: pl.DataFrame) -> tuple[dict[str, Any], dict[int, Values]]:
-    """Range variance, `volatility_1d` and FEATURES, and the logs of the mean variances.
+    """`range_variance_1d`, `one_return`; `volatility_1d`, FEATURES and SHARES; and the logs of the
+    mean variances.
 
-    The latter two are right where a row's window is whole, else without meaning: hence no grouping
-    by ticker. In blocks, so that what is between bars and features never leaves the caches.
+    All but the first two are right where a row's window is whole, else without meaning: hence no
+    grouping by ticker. In blocks, so that what is between bars and features never leaves the
+    caches.
     """
     inputs = (*_PRICED, "log_growth", "volume_ratio", "spanned")
     given = {name: rows[name].to_numpy() for name in inputs}
-    names = ("range_variance_1d", "volatility_1d", *FEATURES, *SHARES)
-    columns = {name: np.full(rows.height, np.nan) for name in names}
-    log_variances = {n: np.full(rows.height, np.nan) for n in VARIANCE_SPANS}
+    columns = {name: _unknown_at_first(rows.height) for name in ("volatility_1d", *FEATURES)}
+    columns |= {name: _unknown_at_first(rows.height, np.float32) for name in SHARES}
+    log_variances = {n: _unknown_at_first(rows.height) for n in VARIANCE_SPANS}
+    changed = {name: np.empty(rows.height) for name in ("range_variance_1d", "one_return")}
 
     def block(first: int, last: int) -> None:
         lead = max(0, first - WINDOW + 1)
         changes = _changes({name: values[lead:last] for name, values in given.items()})
-        columns["range_variance_1d"][first:last] = changes["range_variance_1d"][first - lead :]
+        for name, values in changed.items():
+            values[first:last] = changes[name][first - lead :]
         if last < WINDOW:
             return
         features, variances = _features_of(changes)
@@ -220,7 +232,14 @@ def _computed(rows: pl.DataFrame) -> tuple[dict[str, Any], dict[int, Values]]:
             log_variances[n][at] = values
 
     in_blocks(block, 0, rows.height)
-    return columns, log_variances
+    return columns | changed, log_variances
+
+
+def _unknown_at_first(n_rows: int, dtype: type = np.float64) -> NDArray[Any]:
+    """A column of which only the rows that no window reaches are set: to NaN."""
+    column: NDArray[Any] = np.empty(n_rows, dtype)
+    column[: WINDOW - 1] = np.nan
+    return column
 
 
 def _changes(rows: Mapping[str, Values]) -> dict[str, Values]:
@@ -233,7 +252,7 @@ def _changes(rows: Mapping[str, Values]) -> dict[str, Values]:
     paid = rows["dividend"]
     overnight = rows["log_growth"] + np.log((opened + paid) / (close + paid))
     # A return over several sessions is what each of them moved, times the root of their number.
-    per_session = rows["spanned"] ** -0.5
+    per_session = _roots(rows["spanned"])
     return {
         **rows,
         "one_return": rows["log_growth"] * per_session,
@@ -245,6 +264,14 @@ def _changes(rows: Mapping[str, Values]) -> dict[str, Values]:
     }
 
 
+def _roots(spanned: Values) -> Values:
+    """Of one over the sessions that returns span, nearly all one: a power is dear."""
+    roots = np.ones(len(spanned))
+    several = np.flatnonzero(spanned != 1)
+    roots[several] = spanned[several] ** -0.5
+    return roots
+
+
 def _mean(values: Values, span: int) -> Values:
     """Exponential mean of the past WINDOW values; shape (n - WINDOW + 1,)."""
     decay = 1 - 2 / (span + 1)
@@ -252,14 +279,17 @@ def _mean(values: Values, span: int) -> Values:
     return weight * decaying_sums(values, decay, WINDOW)
 
 
-def _gap(returns: Values, span: int) -> Values:
-    """Log price minus the exponential mean of the past WINDOW ones; shape (n - WINDOW + 2,)."""
+def _gap(returns: Values, span: int, plain: Values) -> Values:
+    """Log price minus the exponential mean of the past WINDOW ones; shape (n - WINDOW + 2,).
+
+    `plain`: sums of WINDOW - 1 returns.
+    """
     # ln P[t] - sum_j w[j] ln P[t-j] = sum_i r[t-i] * (weight of all prices older than t-i), and
     # that weight is (decay**(i + 1) - decay**WINDOW) / (1 - decay**WINDOW).
     decay = 1 - 2 / (span + 1)
     rest = decay**WINDOW
     sums = decay * decaying_sums(returns, decay, WINDOW - 1)
-    gap: Values = (sums - rest * decaying_sums(returns, 1, WINDOW - 1)) / (1 - rest)
+    gap: Values = (sums - rest * plain) / (1 - rest)
     return gap
 
 
@@ -279,11 +309,14 @@ def _features_of(rows: Mapping[str, Values]) -> tuple[dict[str, Values], dict[in
         n: np.log(np.maximum(_mean(variance, n), _VOLATILITY_FLOOR**2)) for n in VARIANCE_SPANS
     }
     log_volatility, slowest = np.log(volatility), VARIANCE_SPANS[-1]
+    slow_variance = np.exp(log_variances[slowest])
+    made: dict[tuple[float, int], Values] = {}
     momenta = {
-        f"momentum_{n}": decaying_sums(returns, 1, n)[-size:] * per_volatility * n**-0.5
+        f"momentum_{n}": decaying_sums(returns, 1, n, made)[-size:] * per_volatility * n**-0.5
         for n in MOMENTUM_SESSIONS
     }
-    gaps = {f"ema_gap_{n}": _gap(returns, n)[-size:] * per_volatility for n in EMA_SPANS}
+    plain = decaying_sums(returns, 1, WINDOW - 1, made)
+    gaps = {f"ema_gap_{n}": _gap(returns, n, plain)[-size:] * per_volatility for n in EMA_SPANS}
     volumes = rows["log_volume"][-size - _VOLUME_SESSIONS + 2 :]
     features = {
         "volatility_1d": volatility,
@@ -301,32 +334,41 @@ def _features_of(rows: Mapping[str, Values]) -> tuple[dict[str, Values], dict[in
             for n, value in log_variances.items()
         },
         **{
-            name: share_logs(_mean(rows[of] ** 2, slowest), np.exp(log_variances[slowest]))
+            name: share_logs(_mean(rows[of] ** 2, slowest), slow_variance)
             for name, of in zip(SHARES, ("overnight", "one_return"), strict=True)
         },
     }
     return features, log_variances
 
 
-def _market_means(rows: pl.DataFrame, log_variances: Mapping[int, Values]) -> list[pl.Series]:
-    """MARKET_VARIANCES of each row; null in a session where no ticker has features."""
-    ordinals = rows["ordinal"].to_numpy()
-    at = ordinals - ordinals.min(initial=2**31)
-    known = rows["known"].to_numpy()
-    sessions = at[known]
-    counts = np.bincount(sessions, minlength=at.max(initial=0) + 1)
-    means = []
-    for name, values in zip(MARKET_VARIANCES, log_variances.values(), strict=True):
-        median = np.full(len(counts), np.nan)
-        groups = pl.DataFrame({"at": sessions, "value": values[known]}).group_by("at")
-        found = groups.agg(pl.col("value").median())
-        median[found["at"].to_numpy()] = found["value"].to_numpy()
-        apart = np.clip(values[known] - median[sessions], -MOST_APART, MOST_APART)
-        # Added up in the order of the tickers, whatever other sessions there are.
-        sums = np.bincount(sessions, weights=apart, minlength=len(counts))
-        mean = median + sums / np.maximum(counts, 1)
-        means.append(pl.Series(name, mean.take(at, out=values), nan_to_null=True))
-    return means
+def _market_means(
+    panel: Panel, log_variances: Mapping[int, Values], medians: Sequence[Values]
+) -> Iterator[pl.Series]:
+    """MARKET_VARIANCES of each row; null in a session where no ticker has features.
+
+    The variances of rows make room for them. `medians`: theirs, by session.
+    """
+    columns = log_variances.values()
+    for name, values, median in zip(MARKET_VARIANCES, columns, medians, strict=True):
+        mean = median + _mean_apart(panel, values, median)
+        panel.spread(mean, out=values)
+        yield pl.Series(name, values, nan_to_null=True)
+
+
+def _mean_apart(panel: Panel, values: Values, median: Values) -> Values:
+    """By session, the mean of how far known rows are from the median, MOST_APART at most.
+
+    Takes the place of the values.
+    """
+
+    def block(first: int, last: int) -> None:
+        some = values[first:last]
+        some -= median[panel.sessions[first:last]]
+        np.clip(some, -MOST_APART, MOST_APART, out=some)
+
+    in_blocks(block, 0, len(values))
+    total, count = panel.sums(values)
+    return np.asarray(total / np.maximum(count, 1))
 
 
 def complete_rows(features: pl.DataFrame, names: Sequence[str] = FEATURES) -> pl.DataFrame:

@@ -44,7 +44,7 @@ sessions."""
 _IS_NEWS = 0.8  # a lower peak is none
 _MOST_VARIANCE, _MOST_VOLUME = 5.0, 3.0  # of a log
 _UNKNOWN = -1.0
-_TICKERS = 32
+_TICKERS = 16
 """Worked on at once: their sessions fit a core's cache."""
 
 
@@ -70,10 +70,10 @@ def season_rows(first: int, last: int, calendar: ExchangeCalendar) -> Integers:
         Sessions since `first`: the first one that is not before the date a number of weeks before;
         -1 where it is before `first`.
     """
-    days = np.array(calendar.sessions, dtype="datetime64[D]")
+    days = calendar.days
     targets = days[np.minimum(np.arange(first, last) + 1, len(days) - 1)]
     back = QUARTER_DAYS * np.arange(1, QUARTERS + 1)
-    dates = targets - back[:, None].astype("timedelta64[D]")
+    dates = targets - back[:, None]
     found = np.searchsorted(days, dates) - first
     return np.where((found < 0) | (dates < days[0]), -1, found).astype(np.int64)
 
@@ -93,18 +93,16 @@ def news_columns(
         Season columns are NaN where no past quarter is known; the others count what is not known as
         no news.
     """
-    found = {name: np.full(len(scores), np.nan, np.float32) for name in NEWS_COLUMNS}
+    found = {name: np.empty(len(scores), np.float32) for name in NEWS_COLUMNS}
     starts = np.searchsorted(tickers, np.arange(tickers.max(initial=-1) + 2))
 
     def block(first: int, last: int) -> None:
         rows = slice(starts[first], starts[last])
-        at = (sessions[rows], tickers[rows] - first)
+        at = sessions[rows] * (last - first) + (tickers[rows] - first)
         grid = np.full((quarters.shape[1], last - first), _UNKNOWN, np.float32)
-        grid[at] = np.nan_to_num(scores[rows], nan=_UNKNOWN)
-        for name, values in _recent(grid).items():
-            found[name][rows] = values[at]
-        for name, values in _seasons(grid, quarters).items():
-            found[name][rows] = values[at]
+        grid.ravel()[at] = np.nan_to_num(scores[rows], nan=_UNKNOWN)
+        for name, values in (_recent(grid) | _seasons(grid, quarters)).items():
+            found[name][rows] = values.ravel()[at]
 
     in_blocks(block, 0, len(starts) - 1, _TICKERS)
     return found

@@ -17,6 +17,7 @@ from stock_assets.forecasting.news import (
     news_scores,
     season_rows,
 )
+from stock_assets.forecasting.panel import Panel
 from stock_assets.market.plausibility import LONGEST_GAP
 from stock_assets.market.sessions import ExchangeCalendar
 from stock_assets.market.windows import Values, decaying_sums, in_blocks
@@ -57,13 +58,13 @@ def share_logs(squares: Values, variance: Values) -> Values:
 
 
 def outlook_columns(
-    rows: pl.DataFrame, moves: Mapping[str, Values], calendar: ExchangeCalendar
+    panel: Panel, whole: NDArray[np.bool_], moves: Mapping[str, Values], calendar: ExchangeCalendar
 ) -> dict[str, NDArray[np.float32]]:
     """MARKET_MOVES and NEWS_COLUMNS of rows, each of shape (n_rows,); NaN where not known.
 
     Args:
-        rows: `ticker, ordinal, whole, known`, sorted by ticker and session: whether the row's
-            window is whole, and whether it is besides a row of the session's market.
+        panel: Of the rows; known are those of the session's market whose window is whole.
+        whole: Whether the row's window is, market or not, shape (n_rows,).
         moves: Of each row `one_return`, `variance`, `volatility`, `log_variance` (mean of the last
             sessions), `volume` (log, over the usual one).
         calendar: Counts the ordinals.
@@ -71,23 +72,23 @@ def outlook_columns(
     Each of these values is bounded before a mean over tickers is taken: none has more than its
     share. Means over the others, not over all, or a ticker would be compared with itself.
     """
-    ordinals = rows["ordinal"].to_numpy()
-    first = int(ordinals.min()) if len(ordinals) else 0
-    at = ordinals - first
-    n_sessions = int(at.max(initial=-1)) + 1
-    tickers = rows["ticker"].rle_id().cast(pl.Int64).to_numpy()
-    returns, variance, volume = _bounded_moves(moves, rows["whole"].to_numpy(), tickers)
-    known = rows["known"].to_numpy()
+    by_session, scores = _moves_and_scores(panel, moves, whole)
+    quarters = season_rows(panel.first, panel.first + panel.n_sessions, calendar)
+    found = dict(news_columns(scores, panel.sessions, panel.tickers(), quarters))
+    for name, values in by_session.items():
+        found[name] = np.empty(len(scores), np.float32)
+        panel.spread(values.astype(np.float32), out=found[name])
+    return found
 
-    def sums(values: Values) -> tuple[Values, Values]:
-        """By session, in the order of the tickers, whatever other sessions there are."""
-        counted = known & np.isfinite(values)
-        total = np.bincount(at, weights=np.where(counted, values, 0), minlength=n_sessions)
-        count = np.bincount(at, weights=counted, minlength=n_sessions)
-        return total.astype(float, copy=False), count.astype(float, copy=False)
 
-    by_session = _market_moves(sums(returns), sums(np.abs(returns, out=returns)))
-    all_variance, all_volume = sums(variance), sums(volume)
+def _moves_and_scores(
+    panel: Panel, moves: Mapping[str, Values], whole: NDArray[np.bool_]
+) -> tuple[dict[str, Values], NDArray[np.float32]]:
+    """MARKET_MOVES by session, and each row's score (see `news_scores`)."""
+    at, known = panel.sessions, panel.known
+    returns, variance, volume = _bounded_moves(moves, whole)
+    by_session = _market_moves(panel.sums(returns), panel.sums(np.abs(returns, out=returns)))
+    all_variance, all_volume = panel.sums(variance), panel.sums(volume)
     scores = np.empty(len(at), np.float32)
 
     def block(start: int, end: int) -> None:
@@ -104,25 +105,22 @@ def outlook_columns(
         )
 
     in_blocks(block, 0, len(at))
-    quarters = season_rows(first, first + n_sessions, calendar)
-    found = dict(news_columns(scores, at, tickers, quarters))
-    for name, values in by_session.items():
-        found[name] = values.astype(np.float32)[at]
-    return found
+    return by_session, scores
 
 
 def _bounded_moves(
-    moves: Mapping[str, Values], whole: NDArray[np.bool_], tickers: NDArray[np.int64]
+    moves: Mapping[str, Values], whole: NDArray[np.bool_]
 ) -> tuple[Values, Values, Values]:
     """Returns in units of the volatility a row before; log variance and volume over the usual.
 
     The first two are NaN where the ticker's row before has no whole window.
     """
-    returns, variance, volume = (np.full(len(whole), np.nan) for _ in range(3))
+    returns, variance, volume = (np.empty(len(whole)) for _ in range(3))
+    returns[:1] = variance[:1] = np.nan
 
     def block(start: int, end: int) -> None:
         now, before = slice(max(start, 1), end), slice(max(start, 1) - 1, end - 1)
-        follows = whole[now] & whole[before] & (tickers[now] == tickers[before])
+        follows = whole[now] & whole[before]  # a whole window is of one ticker
         scaled = moves["one_return"][now] / moves["volatility"][before]
         returns[now] = np.where(follows, np.clip(scaled, -_MOST_RETURN, _MOST_RETURN), np.nan)
         least = 0.02 * moves["volatility"][now] ** 2
@@ -161,6 +159,6 @@ def _mean(values: Values, span: int) -> Values:
 
 def next_session_columns(ordinals: pl.Series, calendar: ExchangeCalendar) -> list[pl.Series]:
     """NEXT_SESSION of rows by their session's ordinal; null where the calendar's table ends."""
-    gaps = pl.Series(calendar.sessions, dtype=pl.Date).diff().dt.total_days().cast(pl.Int8)
+    gaps = pl.Series(calendar.days).diff().cast(pl.Int8)
     # The gap of an ordinal is the one before it.
     return [gaps.shift(-by).gather(ordinals).alias(name) for by, name in enumerate(NEXT_SESSION, 1)]

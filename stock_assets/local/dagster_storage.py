@@ -51,8 +51,31 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
         with ExitStack() as stack:
             self._batch.connections = {}
             self._batch.stack = stack
+            self._batch.newest = {}
             stack.callback(self._batch.__dict__.clear)
             super().store_event_batch(events)
+            self._store_newest()
+
+    def _store_asset_event(self, conn: Connection, event: EventLogEntry, event_id: int) -> None:
+        """The asset's own row, which says what happened last.
+
+        Dagster writes it anew for each event, with the event in it: of a batch's two thousand
+        writings three or four are left. Each kind of event sets fields of its own, so of each kind
+        the last one counts.
+        """
+        newest: dict[Any, tuple[EventLogEntry, int]] | None = getattr(self._batch, "newest", None)
+        dagster_event = event.dagster_event
+        if newest is None or dagster_event is None:
+            super()._store_asset_event(conn, event, event_id)
+            return
+        of = dagster_event.asset_key, dagster_event.event_type_value
+        newest.pop(of, None)  # in the order of the last ones
+        newest[of] = event, event_id
+
+    def _store_newest(self) -> None:
+        for event, event_id in self._batch.newest.values():
+            with self.index_connection() as connection:
+                super()._store_asset_event(connection, event, event_id)
 
     def run_connection(self, run_id: str | None = None) -> AbstractContextManager[Connection]:
         return self._of_batch(str(run_id)) or super().run_connection(run_id)

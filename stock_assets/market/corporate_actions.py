@@ -16,17 +16,19 @@ from stock_assets.errors import UnsortedBarsError
 
 def check_sorted(bars: pl.DataFrame) -> None:
     """Raises UnsortedBarsError unless each ticker is one block whose sessions strictly increase."""
-    same = pl.col("ticker") == pl.col("ticker").shift(1)
-    backwards = bars.lazy().filter(same & (pl.col("session") <= pl.col("session").shift(1)))
-    worst = backwards.select("ticker", "session").head(1).collect()
-    blocks = bars.select((pl.col("ticker") != pl.col("ticker").shift(1)).sum() + 1).item()
-    if worst.height:
-        ticker, session = worst.row(0)
+    before = pl.col("ticker").shift(1)
+    backwards = (pl.col("ticker") == before) & (pl.col("session") <= pl.col("session").shift(1))
+    starts, wrong = bars.select(
+        starts=(pl.col("ticker") != before).fill_null(True), wrong=backwards.fill_null(False)
+    )
+    if wrong.any():
+        ticker, session = bars.filter(wrong).select("ticker", "session").row(0)
         raise UnsortedBarsError(
             f"{ticker}: {session} does not come after the session before it; sort by ticker and"
             " session, one row per pair"
         )
-    if bars.height and blocks != bars["ticker"].n_unique():
+    blocks = bars["ticker"].filter(starts)
+    if blocks.n_unique() != len(blocks):
         raise UnsortedBarsError("rows of a ticker are scattered; sort by ticker and session")
 
 

@@ -19,7 +19,6 @@ the volatility of the features knows it, although the session itself keeps no ro
 """
 
 import math
-from datetime import date
 
 import numpy as np
 import polars as pl
@@ -28,7 +27,7 @@ from numpy.typing import NDArray
 from stock_assets.market.bars import sound_bars
 from stock_assets.market.corporate_actions import check_sorted, growth_factor
 from stock_assets.market.sessions import ExchangeCalendar
-from stock_assets.market.windows import least_values, medians_before
+from stock_assets.market.windows import in_blocks, least_values, medians_before
 
 VOLATILITY_SESSIONS = 21
 """Sessions before a bar whose returns and volumes are what it is judged against."""
@@ -56,7 +55,6 @@ _FOUND = (
     "confirmed",
 )
 _WORDS = ("_finding", "_reason")
-_EPOCH = date(1970, 1, 1).toordinal()
 
 _IMPOSSIBLE, _IMPOSSIBLE_SIGMAS = math.log(4), 20
 _UNEXPLAINED_SIGMAS = 8
@@ -78,6 +76,21 @@ LARGE_DIVIDEND = "the dividend is more than half of the close"
 LARGE_RATIO = "the split ratio is outside 1/200..200"
 LARGE_MOVE = "large for this ticker; kept"
 INSANE_VOLUME = "more than a thousand times the ticker's median volume, or than 1e12"
+FINDING = pl.Enum(
+    [
+        LOST_EVENT,
+        IMPOSSIBLE,
+        MISSED_SPLIT,
+        IMPOSSIBLE_RANGE,
+        WRONG_SPLIT,
+        WRONG_DIVIDEND,
+        LARGE_DIVIDEND,
+        LARGE_RATIO,
+        LARGE_MOVE,
+        INSANE_VOLUME,
+    ]
+)
+"""What may be said of a bar; a byte, where a column of strings takes sixteen for nothing too."""
 
 
 def judge_bars(bars: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFrame:
@@ -94,8 +107,8 @@ def judge_bars(bars: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFrame:
         and over more than LONGEST_GAP of them), `robust_volatility` (of one session, from the
         median absolute return of the VOLATILITY_SESSIONS before), `jump_finding`, `event_finding`,
         `volume_finding` (null where there is none), `quarantine_reason` (null where the row may
-        enter features) and `confirmed` (a quarantined return that the next bar showed to be true),
-        sorted by ticker and session.
+        enter features), these four a FINDING, and `confirmed` (a quarantined return that the next
+        bar showed to be true), sorted by ticker and session.
 
     Raises:
         UnsortedBarsError: Two bars share ticker and session.
@@ -122,9 +135,8 @@ def _ordinals(sessions: pl.Series, calendar: ExchangeCalendar) -> pl.Series:
     days = sessions.to_physical().to_numpy()
     first = days.min(initial=2**31 - 1)
     present = np.flatnonzero(np.bincount(days - first))
-    of = calendar.ordinals([date.fromordinal(_EPOCH + int(first + day)) for day in present])
     ordinals = np.zeros(present.max(initial=0) + 1, dtype=np.int64)
-    ordinals[present] = list(of.values())
+    ordinals[present] = np.searchsorted(calendar.days, first + present)
     return pl.Series("ordinal", ordinals[days - first])
 
 
@@ -145,10 +157,16 @@ def _findings(bars: pl.DataFrame) -> list[pl.Series]:
 
 def _scattered(values: pl.Series, at: NDArray[np.int64], n_rows: int) -> pl.Series:
     """A column that has the values in the rows `at`; elsewhere null, or false."""
-    nothing = False if values.dtype == pl.Boolean else None
-    column = pl.repeat(nothing, n_rows, dtype=values.dtype, eager=True).alias(values.name)
-    told = values.fill_null(False) if values.dtype == pl.Boolean else values.is_not_null()
-    return column.scatter(at[told.to_numpy()], values.filter(told)) if told.any() else column
+    if values.dtype == pl.Boolean:
+        column = np.zeros(n_rows, dtype=bool)
+        column[at] = values.fill_null(False).to_numpy()
+        return pl.Series(values.name, column)
+    told = values.is_not_null()
+    of = values.filter(told).to_physical()
+    found = pl.repeat(None, n_rows, dtype=of.dtype, eager=True).alias(values.name)
+    if told.any():
+        found = found.scatter(at[told.to_numpy()], of)
+    return found.cat.to(values.dtype) if values.dtype == FINDING else found
 
 
 def _least_volumes(bars: pl.DataFrame) -> pl.Series:
@@ -156,7 +174,14 @@ def _least_volumes(bars: pl.DataFrame) -> pl.Series:
     values = np.concatenate(
         [np.full(VOLATILITY_SESSIONS, np.nan), bars["volume"].to_numpy()[: bars.height - 1]]
     )
-    return pl.Series(least_values(values, VOLATILITY_SESSIONS)[: bars.height], nan_to_null=True)
+    least = np.empty(bars.height)
+
+    def block(first: int, last: int) -> None:
+        window = values[first : last + VOLATILITY_SESSIONS - 1]
+        least[first:last] = least_values(window, VOLATILITY_SESSIONS)
+
+    in_blocks(block, 0, bars.height)
+    return pl.Series(least, nan_to_null=True)
 
 
 def _may_be_found(least_volumes: pl.Series) -> pl.Expr:
@@ -195,7 +220,9 @@ def _judged(bars: pl.DataFrame, doubtful: NDArray[np.bool_]) -> pl.DataFrame:
             event_finding=pl.coalesce(_lost_event(), "wrong_event", _implausible_event()),
         )
         .with_columns(
-            pl.when(is_doubtful).then(name).alias(name) for name in _FOUND if name.endswith(_WORDS)
+            pl.when(is_doubtful).then(name).cast(FINDING).alias(name)
+            for name in _FOUND
+            if name.endswith(_WORDS)
         )
         .with_columns(
             robust_volatility=pl.when(

@@ -10,9 +10,14 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import cached_property, lru_cache
 from importlib import resources
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from stock_assets.errors import NotASessionError, OutsideCalendarError, UnknownCalendarError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _SATURDAY = 5
 
@@ -35,6 +40,13 @@ class ExchangeCalendar:
         holidays = frozenset(self.weekday_holidays)
         days = (self.first + timedelta(days=n) for n in range((self.last - self.first).days + 1))
         return tuple(day for day in days if day.weekday() < _SATURDAY and day not in holidays)
+
+    @cached_property
+    def days(self) -> "NDArray[np.int64]":
+        """The same as days since 1970-01-01, to search in by the million."""
+        import numpy as np
+
+        return np.array(self.sessions, dtype="datetime64[D]").astype(np.int64)
 
     def _check_covered(self, day: date) -> None:
         if not self.first <= day <= self.last:

@@ -23,20 +23,35 @@ _BLOCK = 16_384
 _MEDIAN_BLOCK = 4_096
 
 
-def decaying_sums(values: Values, decay: float, count: int) -> Values:
+def decaying_sums(
+    values: Values, decay: float, count: int, made: dict[tuple[float, int], Values] | None = None
+) -> Values:
     """Sum over j < count of decay**j times the value j before; shape (n - count + 1,).
 
     By doubling: a window of 2 m is one of m and the one m before it, so 63 weights cost ten
     multiplications. A decay of 1 makes plain sums.
+
+    Args:
+        values: Shape (n,).
+        decay: Of the weights.
+        count: Values in a window.
+        made: Sums of the very same values, kept between calls: windows are made of shorter ones.
     """
     if count == 1:
         return values
+    if made is not None and (decay, count) in made:
+        return made[decay, count]
     # Of an odd window the newest value is taken off, then halves are left.
     part = 1 if count % 2 else count // 2
-    older = decaying_sums(values, decay, count - part)
+    older = decaying_sums(values, decay, count - part, made)
     newer = values[count - 1 :] if part == 1 else older[part:]
     older = older[: len(newer)]
-    return newer + (older if decay == 1 else decay**part * older)
+    sums = older + newer if decay == 1 else older * decay**part
+    if decay != 1:
+        sums += newer
+    if made is not None:
+        made[decay, count] = sums
+    return sums
 
 
 def ramp_sums(values: Values, count: int) -> Values:

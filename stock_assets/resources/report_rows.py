@@ -168,7 +168,7 @@ def _bars(store: ObjectStore, calendar: ExchangeCalendar, first: date, last: dat
     bars = PriceHistory(store).bars([*before, *calendar.between(first, last)[1:]])
     judged = judge_bars(bars, calendar).select("ticker", "session", judged="quarantine_reason")
     return bars.join(judged, on=["ticker", "session"], how="left").with_columns(
-        quarantine_reason=pl.coalesce("quarantine_reason", "judged")
+        quarantine_reason=pl.coalesce("quarantine_reason", pl.col("judged").cast(pl.String))
     )
 
 

@@ -235,6 +235,6 @@ CASE = Case(
         Ratio("pandas groupby / (judging + project)", "pandas groupby", ["judging", "project"]),
         Ratio("mlforecast / (judging + project)", "mlforecast", ["judging", "project"]),
     ],
-    bounds=[("project", "peak_mb", 1400.0)],
+    bounds=[("project", "peak_mb", 1024.0), ("judging", "peak_mb", 1024.0)],
     notes="`judging` looks for splits nobody recorded and the like: nothing the rivals do.",
 )

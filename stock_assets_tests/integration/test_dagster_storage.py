@@ -82,7 +82,14 @@ def seen(opened: dg.DagsterInstance, run_id: str) -> dict[str, Any]:
     latest = opened.get_latest_materialization_event(key)
     assert latest
     assert latest.asset_materialization
+    [record] = opened.get_asset_records([key])
+    entry = record.asset_entry
     return {
+        # The asset's own row: of the last run, and the last event that is in it.
+        "last_run": entry.last_run_id == latest.run_id,
+        "last_storage_id": entry.last_materialization_storage_id,
+        "last_event": entry.last_materialization == latest,
+        "last_at": _row(opened)["last_materialization_timestamp"] is not None,
         "events": [
             (log.dagster_event_type, log.get_dagster_event().partition)
             for log in opened.all_logs(run_id)
@@ -96,6 +103,14 @@ def seen(opened: dg.DagsterInstance, run_id: str) -> dict[str, Any]:
         and latest.asset_materialization
         and latest.asset_materialization.partition,
     }
+
+
+def _row(opened: dg.DagsterInstance) -> dict[str, Any]:
+    """The asset's row as it is."""
+    with opened.event_log_storage.index_connection() as connection:
+        return dict(
+            connection.execute(sqlalchemy.text("select * from asset_keys")).mappings().one()
+        )
 
 
 @pytest.fixture(autouse=True)

@@ -28,6 +28,13 @@ def test_decaying_sums_are_the_weighted_sums_of_their_windows(count: int, decay:
         assert sums[at] == pytest.approx(expected, rel=1e-12, abs=1e-14)
 
 
+def test_sums_that_are_kept_between_calls_are_the_same():
+    made: dict[tuple[float, int], np.ndarray] = {}
+    for decay, count in ((1, 5), (1, 60), (1, 62), (1, 10), (0.9, 62), (0.9, 20)):
+        alone = decaying_sums(VALUES, decay, count)
+        assert np.array_equal(decaying_sums(VALUES, decay, count, made), alone)
+
+
 def test_the_newest_value_weighs_most_in_a_ramp():
     assert ramp_sums(np.array([100.0, 10.0, 1.0, 0.0]), 3).tolist() == [123.0, 12.0]
 
