@@ -18,7 +18,6 @@ from typing import Any
 import dagster as dg
 import polars as pl
 import pytest
-from dagster._core.storage.event_log import InMemoryEventLogStorage
 
 from stock_assets.asset_keys import Asset
 from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_JOB
@@ -44,6 +43,7 @@ from stock_assets.resources.prices import open_prices
 from stock_assets.resources.stored_state import listed_objects, stored_state
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import make_home
+from stock_assets_tests.dagster_runs import drop_events
 from stock_assets_tests.simulated_prices import Law, simulated_bars
 
 XNYS = load_calendar("XNYS")
@@ -138,7 +138,7 @@ class Worlds:
 
     def _patch(self, patch: pytest.MonkeyPatch) -> None:
         # Dagster's history decides nothing here, and storing it took half of the time.
-        patch.setattr(InMemoryEventLogStorage, "store_event", lambda *_: None)
+        drop_events(patch)
         patch.setattr("stock_assets.assets.studies.pictures_of", lambda *_: {})
         patch.setattr("stock_assets.deployment.price_source", lambda _: self.source)
         patch.setattr("stock_assets.resources.prices.price_source", lambda _: self.source)

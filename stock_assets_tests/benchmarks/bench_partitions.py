@@ -42,6 +42,8 @@ def _contexts(keys: list[str]) -> tuple[Any, Any]:
     metadata = {PARTITIONED_BY: "session", PARTITION_COLUMN: "session"}
     output = Mock(spec_set=dg.OutputContext)
     output.configure_mock(asset_key=key, definition_metadata=metadata, asset_partition_keys=keys)
+    output.step_context.assets_def.key = key
+    output.step_context._metadata_accumulator.per_output_metadata = {}
     given = Mock(spec_set=dg.InputContext)
     given.configure_mock(
         asset_key=key, definition_metadata={}, asset_partition_keys=keys, dagster_type=FRAME

@@ -7,10 +7,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import polars as pl
 import pytest
-from dagster._core.storage.event_log import InMemoryEventLogStorage
 
 from stock_assets.automation.jobs import DAILY_ASSETS, DAILY_JOB, MONTHLY_ASSETS, MONTHLY_JOB
 from stock_assets.backfill.project import Project, open_project, run_partitions
@@ -19,6 +17,7 @@ from stock_assets.market.sessions import load_calendar
 from stock_assets.settings import Settings
 from stock_assets_tests.backfilled import comparable
 from stock_assets_tests.conftest import QUICK, make_home
+from stock_assets_tests.dagster_runs import unrecorded_instance
 from stock_assets_tests.simulated_prices import Law, simulated_bars
 
 XNYS = load_calendar("XNYS")
@@ -67,12 +66,7 @@ def settings_in(folder: Path, name: str) -> Settings:
 @contextmanager
 def opened(settings: Settings) -> Iterator[Project]:
     """Without Dagster's own book-keeping, which would cost twice what is shown here."""
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        open_project(settings) as project,
-        dg.DagsterInstance.ephemeral() as instance,
-    ):
-        patch.setattr(InMemoryEventLogStorage, "store_event", lambda *_: None)
+    with open_project(settings) as project, unrecorded_instance() as instance:
         yield replace(project, instance=instance)
 
 

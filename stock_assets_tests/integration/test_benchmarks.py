@@ -49,7 +49,7 @@ def test_a_case_gives_ratios_rounds_and_the_machine_without_its_name(
     by_name = {ratio["name"]: ratio for ratio in result["ratios"]}
     assert by_name["pandas groupby / project"]["value"] is None
     assert by_name["polars / project"]["value"] > 0
-    assert by_name["project: peak_mb"]["at_most"] == 1400
+    assert by_name["project: peak_mb"]["at_most"] == 1024
     assert {"processor", "cores", "commit", "versions", "python"} <= set(result["environment"])
     assert "node" not in result["environment"]
     text = table({"features": result})

@@ -7,7 +7,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import polars as pl
 import pytest
 from hypothesis import given
@@ -31,6 +30,7 @@ from stock_assets.resources.read_cache import read_rows
 from stock_assets.settings import Settings
 from stock_assets_tests.backfilled import comparable
 from stock_assets_tests.conftest import QUICK, make_home
+from stock_assets_tests.dagster_runs import unrecorded_instance
 
 XNYS = load_calendar("XNYS")
 FIRST, LAST = date(2012, 1, 3), date(2013, 3, 1)
@@ -155,7 +155,7 @@ def test_nothing_known_as_of_a_session_depends_on_later_ones(
             **QUICK,
         )
         first = XNYS.offset(session, -3)
-        with open_project(settings) as opened, dg.DagsterInstance.ephemeral() as instance:
+        with open_project(settings) as opened, unrecorded_instance() as instance:
             project = replace(opened, instance=instance)
             wanted = project.range_of(first, XNYS.offset(session, 3))
             bring_up_to_date(project, wanted.wanted(), Progress())

@@ -19,8 +19,8 @@ from stock_assets.market.sources.sample import sample_bars
 from stock_assets_tests.conftest import CHECKOUT
 from stock_assets_tests.documented import README, commands, shell_blocks
 from stock_assets_tests.e2e.test_command_line import environment, left_running
-from stock_assets_tests.e2e.test_pages import checkout
 from stock_assets_tests.loopback import inbox
+from stock_assets_tests.services.test_pages import checkout
 
 SERVING = ("ui", "monitor", "exporter")
 """Until Ctrl-C."""
