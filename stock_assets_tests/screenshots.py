@@ -16,6 +16,14 @@ from stock_assets_tests.served_pages import Pages, served_pages
 REPORT = CHECKOUT / "var" / "reports" / "sample.html"
 _WIDTH, _HEIGHT = 1280, 1560
 _COLOURS = 256
+GROUPS = {
+    "market_data": Asset.RAW_PRICES,
+    "features": Asset.FEATURES,
+    "training": Asset.TUNED_MODEL,
+    "forecasts": Asset.DAILY_FORECAST,
+    "report": Asset.FORECAST_REPORT,
+}
+"""Of Dagster's page, with an asset that is seen once the group is open."""
 
 
 def take(page: Page, url: str, file: Path) -> None:
@@ -36,7 +44,9 @@ def of_pages(pages: Pages, folder: Path) -> None:
     """Dagster's page: the graph, the checks of prices, a partition, and a backfill's dialog."""
     pages.page.look(_WIDTH)
     pages.open("/asset-groups")
-    see(pages.page, Asset.FORECAST_REPORT)
+    for group, one in GROUPS.items():
+        click(pages.page, group)
+        see(pages.page, one)
     save(pages.page.settled(), folder / "asset_graph.png")
     pages.asset(Asset.RAW_PRICES, "checks")
     see(pages.page, "Passed")

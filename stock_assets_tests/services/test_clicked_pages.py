@@ -114,6 +114,7 @@ def test_a_partition_shows_its_own_forecasts_and_picture(pages: Pages):
     see(pages.page, "AAPL")
     click(pages.page, LAST)
     see(pages.page, f"session={LAST}/part.parquet")
+    click(pages.page, "[Show Markdown]")
     drawn = "[...document.querySelectorAll('img[src^=\"data:\"]')].some(e => e.naturalWidth > 200)"
     until("the picture", lambda: pages.page.value(drawn))
     assert "session=*" not in pages.page.value("document.body.innerText")
