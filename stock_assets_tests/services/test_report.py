@@ -151,9 +151,11 @@ def test_five_hundred_tickers_open_at_once(tmp_path: Path, xnys: ExchangeCalenda
     made = time.process_time() - start
     with chromium(tmp_path / "profile") as opened:
         opened.look(PHONE)
+        # Of the page's own thread, whatever else the machine does meanwhile.
+        opened.call("Performance.enable", timeDomain="threadTicks")
         opened.open(file.as_uri())
-        timing = "performance.getEntriesByType('navigation')[0].loadEventEnd"
         opened.value("new Promise(r => setTimeout(r, 100))")
-        loaded = opened.value(timing) / 1000
+        metrics = opened.call("Performance.getMetrics")["metrics"]
+    (busy,) = (one["value"] for one in metrics if one["name"] == "TaskDuration")
     assert made < 20
-    assert loaded < 2, f"{loaded:.2f} s"
+    assert 0 < busy < 2, f"{busy:.2f} s"
