@@ -112,6 +112,8 @@ def test_a_partition_shows_its_own_forecasts_and_picture(pages: Pages):
     click(pages.page, "2013-02-28")
     see(pages.page, "session=2013-02-28/part.parquet")
     see(pages.page, "AAPL")
+    # Anew: the session is named in what the one before it shows, too.
+    pages.asset(Asset.DAILY_FORECAST, "partitions")
     click(pages.page, LAST)
     see(pages.page, f"session={LAST}/part.parquet")
     click(pages.page, "[Show Markdown]")
