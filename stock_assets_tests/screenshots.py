@@ -16,14 +16,6 @@ from stock_assets_tests.served_pages import Pages, served_pages
 REPORT = CHECKOUT / "var" / "reports" / "sample.html"
 _WIDTH, _HEIGHT = 1280, 1560
 _COLOURS = 256
-GROUPS = {
-    "market_data": Asset.RAW_PRICES,
-    "features": Asset.FEATURES,
-    "training": Asset.TUNED_MODEL,
-    "forecasts": Asset.DAILY_FORECAST,
-    "report": Asset.FORECAST_REPORT,
-}
-"""Of Dagster's page, with an asset that is seen once the group is open."""
 
 
 def take(page: Page, url: str, file: Path) -> None:
@@ -41,13 +33,8 @@ def save(picture: bytes, file: Path) -> None:
 
 
 def of_pages(pages: Pages, folder: Path) -> None:
-    """Dagster's page: the graph, the checks of prices, a partition, and a backfill's dialog."""
+    """Dagster's page: the checks of prices, a partition, and a backfill's dialog."""
     pages.page.look(_WIDTH)
-    pages.open("/asset-groups")
-    for group, one in GROUPS.items():
-        click(pages.page, group)
-        see(pages.page, one)
-    save(pages.page.settled(), folder / "asset_graph.png")
     pages.asset(Asset.RAW_PRICES, "checks")
     see(pages.page, "Passed")
     save(pages.page.settled(), folder / "checks.png")
