@@ -11,8 +11,14 @@ from stock_assets_tests.chromium import Page
 
 PATIENCE_SECONDS = 120.0
 DIALOG = "[role=dialog]"
-# A tracking server without users, which MLflow's page asks for all the same.
-_NO_USERS = "mlflow/users/current"
+# What Dagster's and MLflow's pages say of themselves on any machine.
+_THEIR_OWN = (
+    "go.apollo.dev",
+    "Apollo DevTools",
+    "'tzOffset' option has been deprecated",
+    "WebSocket is closed before the connection is established",  # a page was left while it opened
+    "mlflow/users/current",  # a tracking server without users
+)
 
 
 def until(what: str, see: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> Any:
@@ -64,6 +70,5 @@ def write(page: Page, selector: str, text: str) -> None:
 
 
 def complaints_of_ours(page: Page) -> list[str]:
-    """What was refused or not found: the rest is between the pages and their own libraries."""
-    words = ("Failed to load resource", "Refused")
-    return [one for one in page.complaints if one.startswith(words) and _NO_USERS not in one]
+    """What the browser's console has to say that is no page's own habit."""
+    return [one for one in page.complaints if not any(known in one for known in _THEIR_OWN)]
