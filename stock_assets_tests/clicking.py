@@ -1,15 +1,10 @@
 """Pages used as a person does: by the words on buttons and links, in a browser."""
 
 import json
-import time
-from collections.abc import Callable
-from typing import Any
-
-import pytest
 
 from stock_assets_tests.chromium import Page
+from stock_assets_tests.waiting import until
 
-PATIENCE_SECONDS = 120.0
 DIALOG = "[role=dialog]"
 # What Dagster's and MLflow's pages say of themselves on any machine.
 _THEIR_OWN = (
@@ -19,16 +14,6 @@ _THEIR_OWN = (
     "WebSocket is closed before the connection is established",  # a page was left while it opened
     "mlflow/users/current",  # a tracking server without users
 )
-
-
-def until(what: str, see: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> Any:
-    """What is seen, as soon as it is something."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if seen := see():
-            return seen
-        time.sleep(0.3)
-    pytest.fail(f"{what} was not seen within {seconds:.0f} s")
 
 
 def click(page: Page, words: str, within: str = "body") -> None:
@@ -55,10 +40,10 @@ def press(page: Page, element: str, what: str) -> None:
         page.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
 
-def see(page: Page, words: str, within: str = "body", seconds: float = PATIENCE_SECONDS) -> None:
+def see(page: Page, words: str, within: str = "body") -> None:
     """Waits until the words are read on the page."""
     text = f"document.querySelector({json.dumps(within)})?.innerText.includes({json.dumps(words)})"
-    until(f"{words!r}", lambda: page.value(text), seconds)
+    until(repr(words), lambda: page.value(text))
 
 
 def write(page: Page, selector: str, text: str) -> None:

@@ -1,5 +1,6 @@
 """The pages of `stock-assets ui` in a browser."""
 
+import os
 import re
 import signal
 import subprocess
@@ -14,7 +15,6 @@ from stock_assets_tests.chromium import DESKTOP, Page, chromium
 from stock_assets_tests.clicking import DIALOG, click, see, write
 
 DATASET = "sample"
-_NAMES = ("Dagster", "MLflow")
 _COMMAND = str(Path(sys.executable).with_name("stock-assets"))
 
 
@@ -44,9 +44,18 @@ class Pages:
             write(self.page, f"{DIALOG} input[placeholder^='ex:']", partitions)
 
 
+@dataclass
+class Ui:
+    """`stock-assets ui` that answers: the lines that it has printed, and its ports."""
+
+    said: list[str]
+    dagster: int
+    mlflow: int
+
+
 @contextmanager
-def served_pages(home: Path, environment: Mapping[str, str], profile: Path) -> Iterator[Pages]:
-    """`stock-assets ui` of a home, until the block is left."""
+def served(home: Path, environment: Mapping[str, str]) -> Iterator[Ui]:
+    """`stock-assets ui` of a home, until Ctrl-C at the block's end, which must end it well."""
     process = subprocess.Popen(
         [_COMMAND, "ui"],
         cwd=home, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -54,16 +63,24 @@ def served_pages(home: Path, environment: Mapping[str, str], profile: Path) -> I
     )  # fmt: skip
     try:
         assert process.stdout
-        said = ""
+        said = []
         for line in process.stdout:
-            said += line
-            if "Ctrl-C ends both" in line:
+            said.append(line.strip())
+            if "Ctrl-C ends both." in line:
                 break
-        ports = {n: re.search(rf"^{n} +http://127.0.0.1:(\d+)", said, re.MULTILINE) for n in _NAMES}
-        dagster, mlflow = (int(found[1]) for found in ports.values() if found)
-        with chromium(profile) as page:
-            page.look(DESKTOP)
-            yield Pages(dagster, mlflow, page)
+        told = (re.match(r"(?:Dagster|MLflow) +http://127.0.0.1:(\d+)$", line) for line in said)
+        ports = [int(found[1]) for found in told if found]
+        assert len(ports) == 2, said
+        yield Ui(said, *ports)
     finally:
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)
         process.communicate(timeout=90)
+    assert process.returncode == 0
+
+
+@contextmanager
+def served_pages(home: Path, environment: Mapping[str, str], profile: Path) -> Iterator[Pages]:
+    """The same in a browser."""
+    with served(home, environment) as ui, chromium(profile) as page:
+        page.look(DESKTOP)
+        yield Pages(ui.dagster, ui.mlflow, page)

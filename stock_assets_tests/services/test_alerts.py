@@ -43,6 +43,7 @@ from stock_assets_tests.filled import fill
 from stock_assets_tests.loopback import Inbox, inbox
 from stock_assets_tests.services.daemon import binary, start_daemon
 from stock_assets_tests.services.queries import PANEL_QUERIES, RULES, selectors_of
+from stock_assets_tests.waiting import until
 
 FIRST = date(2012, 3, 1)
 CALM, BREACH, STILL, BETTER, WELL = (
@@ -227,11 +228,11 @@ def tell_the_story(
     def judged(session: str) -> Callable[[], bool]:
         return lambda: f'"newest_session":"{session}"' in cursor(world)
 
-    wait_until(judged(CALM), "the sensor did not judge the first session")
+    until("the sensor's look at the first session", judged(CALM), PATIENCE_SECONDS)
     with open_project(world.settings) as project:
         score(project, old, old[1:], worse=True)
     newest = newest_event(world)
-    wait_until(lambda: cursor_position(world) >= newest, "no tick after the backfill")
+    until("a tick after the backfill", lambda: cursor_position(world) >= newest, PATIENCE_SECONDS)
     time.sleep(8)  # another tick: what the backfill might cause would be there
     world.seen["after the backfill"] = (list(world.told), list(world.slack_titles))
     world.seen["pushed by the backfill"] = world.query(
@@ -239,11 +240,11 @@ def tell_the_story(
     )
 
     world.live_day(BREACH, worse=True)
-    wait_until(lambda: len(world.told) >= 1, "no breach arrived at the webhook")
-    wait_until(lambda: len(world.slack_titles) >= 1, "no alert arrived at Slack")
+    until("a breach at the webhook", lambda: len(world.told) >= 1, PATIENCE_SECONDS)
+    until("an alert at Slack", lambda: len(world.slack_titles) >= 1, PATIENCE_SECONDS)
     world.seen["alerts"] = alerts_now(world.settings)["alerts"]
     # A run dies with the processes that are killed here, and this story is about messages.
-    wait_until(lambda: retrains(world, over=True), "the retrain did not end")
+    until("the end of the retrain", lambda: retrains(world, over=True), PATIENCE_SECONDS)
     kill(daemon)
     time.sleep(12)  # Alertmanager writes every ten seconds what it has said
     for name in ("alertmanager", "prometheus"):
@@ -255,14 +256,14 @@ def tell_the_story(
         again = running(f"{name}_again", command, monitor_folder(world.settings), {}, where)
         stack.enter_context(again)
     daemon = start_daemon(world.home, stack)
-    wait_until(judged(STILL), "the sensor did not go on")
+    until("the sensor's next look", judged(STILL), PATIENCE_SECONDS)
     world.live_day(BETTER, worse=False)
-    wait_until(judged(BETTER), "the sensor did not go on")
+    until("the sensor's next look", judged(BETTER), PATIENCE_SECONDS)
     kill(daemon)
     daemon = start_daemon(world.home, stack)
     world.live_day(WELL, worse=False)
-    wait_until(lambda: len(world.told) >= 2, "no recovery arrived at the webhook")
-    wait_until(lambda: len(world.slack_titles) >= 2, "no recovery arrived at Slack")
+    until("a recovery at the webhook", lambda: len(world.told) >= 2, PATIENCE_SECONDS)
+    until("a recovery at Slack", lambda: len(world.slack_titles) >= 2, PATIENCE_SECONDS)
     time.sleep(12)  # room for what must not come
     world.seen["at Slack"] = list(world.slack_titles)
     world.seen["metrics"] = world.query("stock_assets_dagster_tick_failed")
@@ -320,15 +321,6 @@ def retrains(world: World, *, over: bool = False) -> list[dg.DagsterRun]:
 
 def midnight(session: str) -> float:
     return (date.fromisoformat(session) - date(1970, 1, 1)).total_seconds()
-
-
-def wait_until(condition: Callable[[], Any], complaint: str) -> Any:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        if value := condition():
-            return value
-        time.sleep(0.5)
-    pytest.fail(f"{complaint} within {PATIENCE_SECONDS:.0f} s")
 
 
 # --- what the story left behind

@@ -5,10 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,9 @@ from stock_assets.backfill.project import open_project, run_partitions
 from stock_assets.local.processes import free_port
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import CHECKOUT, make_home
-from stock_assets_tests.e2e.test_command_line import COMMAND, environment, left_running
+from stock_assets_tests.e2e.test_command_line import environment, left_running
+from stock_assets_tests.served_pages import served
+from stock_assets_tests.waiting import until
 
 LAUNCH = """
 mutation($p: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $p) {
@@ -32,19 +32,6 @@ BACKFILL = """
 query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill {
   status runs(limit: 10) { id status startTime endTime tags { key value } } } } }
 """
-
-
-def eventually(what: str, see: Callable[[], Any], seconds: float = 150) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            seen = see()
-        except OSError:
-            seen = None
-        if seen:
-            return seen
-        time.sleep(0.5)
-    pytest.fail(f"{what} did not happen within {seconds} s")
 
 
 def page(url: str) -> str:
@@ -83,26 +70,11 @@ def test_both_pages_answer_until_ctrl_c_and_nothing_survives(tmp_path: Path):
     home = checkout(tmp_path / "home")
     run = _run_of_a_command(home)
     ports = {"dagster_port": free_port(23_000), "mlflow_port": free_port(25_000)}
-    process = subprocess.Popen(
-        [COMMAND, "ui"],
-        cwd=home,
-        env=environment(home, **ports),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        assert process.stdout
-        said = []
-        for line in process.stdout:
-            said.append(line.strip())
-            if "Ctrl-C ends both." in line:
-                break
-        assert f"Dagster  http://127.0.0.1:{ports['dagster_port']}" in said
-        assert f"MLflow   http://127.0.0.1:{ports['mlflow_port']}" in said
+    with served(home, environment(home, **ports)) as ui:
+        assert f"Dagster  http://127.0.0.1:{ports['dagster_port']}" in ui.said
+        assert f"MLflow   http://127.0.0.1:{ports['mlflow_port']}" in ui.said
         links = dict(
-            line.rsplit(maxsplit=1) for line in said if "/#/" in line or "/assets/" in line
+            line.rsplit(maxsplit=1) for line in ui.said if "/#/" in line or "/assets/" in line
         )
         assert list(links) == ["newest forecasts", "versions", "runs by skill"]
         assert links["newest forecasts"].startswith(f"http://127.0.0.1:{ports['dagster_port']}/as")
@@ -112,10 +84,6 @@ def test_both_pages_answer_until_ctrl_c_and_nothing_survives(tmp_path: Path):
         assert "MLflow" in page(f"http://127.0.0.1:{ports['mlflow_port']}")
         _assert_a_commands_run_is_seen(ask(ports["dagster_port"], SEEN), run)
         _assert_other_sites_are_refused(ports["dagster_port"])
-    finally:
-        os.killpg(process.pid, signal.SIGINT)
-        process.communicate(timeout=60)
-    assert process.returncode == 0
     assert left_running(home) == []
 
 
@@ -202,12 +170,12 @@ def test_dagster_dev_alone_runs_a_backfill_in_order_with_a_store_of_its_own(tmp_
             start_new_session=True,
         )
     try:
-        eventually("the page", lambda: page(f"http://127.0.0.1:{port}/server_info"))
+        until("the page", lambda: page(f"http://127.0.0.1:{port}/server_info"))
         chain = _launched(port, ["raw_prices", "features"], june(4, 5, 6, 7, 8))
         # Beside it one asset alone, with sessions left out.
         alone = _launched(port, ["raw_prices"], june(12, 13, 20))
         backfill, prices = (
-            eventually("a backfill's end", lambda name=name: _ended(ask(port, BACKFILL, id=name)))
+            until("a backfill's end", lambda name=name: _ended(ask(port, BACKFILL, id=name)))
             for name in (chain, alone)
         )
     finally:
@@ -220,7 +188,7 @@ def test_dagster_dev_alone_runs_a_backfill_in_order_with_a_store_of_its_own(tmp_
     runs = sorted(backfill["runs"], key=lambda run: run["startTime"])
     assert list(map(_first_session, runs)) == june(4, 7)
     assert all(earlier["endTime"] <= run["startTime"] for earlier, run in pairwise(runs))
-    eventually("the end of all processes", lambda: not left_running(home), seconds=60)
+    until("the end of all processes", lambda: not left_running(home), seconds=60)
     # Telemetry would have left its number and its events there.
     assert [file for file in (home / ".dagster").rglob("*") if file.is_file()] == []
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from stock_assets.resources.s3_account import s3_resource
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import CHECKOUT, QUICK
 from stock_assets_tests.e2e.test_command_line import COMMAND
+from stock_assets_tests.served_pages import served
 from stock_assets_tests.services.postgres_server import PASSWORD, PostgresServer, postgres_server
 from stock_assets_tests.services.test_pages import ask, checkout, page
 
@@ -154,16 +154,9 @@ def test_the_pages_of_a_database_show_no_password(production: Production):
     first = 20_000 + os.getpid() % 1_000
     ports = {"dagster_port": free_port(first), "mlflow_port": free_port(first + 2_000)}
     home, environment = production.machine("page", dataset="one", **ports)
-    process = started(home, environment, "ui")
-    try:
-        assert process.stdout
-        said = []
-        for line in process.stdout:
-            said.append(line.strip())
-            if "Ctrl-C ends both." in line:
-                break
+    with served(home, environment) as ui:
         dagster, mlflow = (f"http://127.0.0.1:{port}" for port in ports.values())
-        assert f"MLflow   {mlflow}" in said
+        assert f"MLflow   {mlflow}" in ui.said
         experiments = page(f"{mlflow}/ajax-api/2.0/mlflow/experiments/search?max_results=9")
         assert "stock_assets/one" in experiments
         shown = ask(ports["dagster_port"], "{instance {info} runsOrError {... on Runs {count}}}")
@@ -171,7 +164,7 @@ def test_the_pages_of_a_database_show_no_password(production: Production):
         assert "DefaultRunLauncher" in shown["instance"]["info"]
         listed = subprocess.run(["ps", "-ww", "-eo", "args="], capture_output=True, check=True)
         for text in (
-            "\n".join(said),
+            "\n".join(ui.said),
             experiments,
             json.dumps(shown),
             page(dagster),
@@ -179,10 +172,6 @@ def test_the_pages_of_a_database_show_no_password(production: Production):
             listed.stdout.decode(),
         ):
             assert_secret(text)
-    finally:
-        os.killpg(process.pid, signal.SIGINT)
-        process.communicate(timeout=90)
-    assert process.returncode == 0
     assert not list(home.glob("ml*"))
     logs = list((home / "var/pages").glob("*.log"))
     assert {log.stem for log in logs} == {"code", "daemon", "dagster", "mlflow"}
