@@ -19,6 +19,7 @@ from stock_assets.cli_options import (
     OneLineGroup,
     at_work,
     checkout_settings,
+    json_option,
     print_found,
     print_json,
     range_options,
@@ -117,7 +118,7 @@ def backtest(
 
 @main.command()
 @click.option("--session", type=DATE, help="Forecast from this session's close (default: newest).")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@json_option
 @reported
 def forecast(session: date | None, as_json: bool) -> None:
     """The newest stored forecasts, as a table."""
@@ -138,7 +139,7 @@ def forecast(session: date | None, as_json: bool) -> None:
 
 
 @main.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@json_option
 @reported
 def status(as_json: bool) -> None:
     """What is stored and what is due, with reasons; what the next run will do. Changes nothing."""
@@ -150,7 +151,7 @@ def status(as_json: bool) -> None:
 
 
 @main.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@json_option
 @reported
 def alerts(as_json: bool) -> None:
     """What fires now, by Prometheus, the sensor, runs and what is due, and what to do about it."""
@@ -162,7 +163,7 @@ def alerts(as_json: bool) -> None:
 
 @main.command()
 @click.option("--kept", help="A hash that `verify` printed before: it must be there still.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@json_option
 @reported
 def verify(kept: str | None, as_json: bool) -> None:
     """Whether issued forecasts are what was issued; exits with 1 where one is not."""
@@ -177,7 +178,7 @@ def verify(kept: str | None, as_json: bool) -> None:
 
 @main.command()
 @click.option("--at", "target", type=DATE, required=True, help="The target session.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@json_option
 @reported
 def served(target: date, as_json: bool) -> None:
     """Which versions' points and intervals users had for a session, by the record."""
@@ -191,7 +192,7 @@ def served(target: date, as_json: bool) -> None:
 @main.command()
 @click.option("--from", "first", type=DATE, help="First target session (default: of all).")
 @click.option("--to", "last", type=DATE, help="Last target session (default: of all).")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@json_option
 @reported
 def reconcile(first: date | None, last: date | None, as_json: bool) -> None:
     """Issued forecasts beside hindsight: each difference with its cause."""
@@ -231,7 +232,7 @@ def report(first: date | None, last: date | None, tickers: str | None, output: P
 
 
 @main.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@json_option
 @reported
 def doctor(as_json: bool) -> None:
     """Checks settings, source, store, registry, metrics, channels; exits with 1 if one fails."""
@@ -315,7 +316,7 @@ def rollback(dry_run: bool) -> None:
     help="Deletes what is older than this many days.",
 )
 @click.option("--dry-run", is_flag=True, help="Says what would be deleted, and deletes nothing.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@json_option
 @reported
 def prune(keep_days: int, dry_run: bool, as_json: bool) -> None:
     """Deletes logs of old runs, ticks, journals and damaged files that were moved aside."""

@@ -202,9 +202,14 @@ def print_found(
         click.echo("\n".join(lines(found)))
 
 
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="One JSON object on standard output."
+)
+
+
 def range_options(command: Callable[P, R]) -> Callable[P, R]:
     for option in (
-        click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output."),
+        json_option,
         click.option("--to", "last", type=DATE, help="Last target session (default: the newest)."),
         click.option(
             "--from", "first", type=DATE, help="First target session (default: six months back)."
