@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 from stock_assets.asset_keys import asset_key, asset_page
 from stock_assets_tests.chromium import DESKTOP, Page, chromium
 from stock_assets_tests.clicking import DIALOG, click, see, write
+from stock_assets_tests.started import started
 
 DATASET = "sample"
 _COMMAND = str(Path(sys.executable).with_name("stock-assets"))
@@ -56,11 +56,7 @@ class Ui:
 @contextmanager
 def served(home: Path, environment: Mapping[str, str]) -> Iterator[Ui]:
     """`stock-assets ui` of a home, until Ctrl-C at the block's end, which must end it well."""
-    process = subprocess.Popen(
-        [_COMMAND, "ui"],
-        cwd=home, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        start_new_session=True,
-    )  # fmt: skip
+    process = started([_COMMAND, "ui"], home, environment)
     try:
         assert process.stdout
         said = []

@@ -21,6 +21,7 @@ from stock_assets_tests.documented import README, commands, shell_blocks
 from stock_assets_tests.e2e.test_command_line import environment, left_running
 from stock_assets_tests.loopback import inbox
 from stock_assets_tests.services.test_pages import checkout
+from stock_assets_tests.started import started
 
 SERVING = ("ui", "monitor", "exporter")
 """Until Ctrl-C."""
@@ -33,15 +34,7 @@ ELSEWHERE = ("--source yahoo",)
 def typed(home: Path, line: str, **settings: object) -> subprocess.Popen[str]:
     given = environment(home, **settings)
     given["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{given['PATH']}"
-    return subprocess.Popen(
-        ["bash", "-euc", f"exec {line}"],
-        cwd=home,
-        env=given,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    return started(["bash", "-euc", f"exec {line}"], home, given)
 
 
 def serve_and_interrupt(process: subprocess.Popen[str]) -> None:

@@ -19,6 +19,7 @@ from stock_assets_tests.e2e.test_command_line import COMMAND
 from stock_assets_tests.served_pages import served
 from stock_assets_tests.services.postgres_server import PASSWORD, PostgresServer, postgres_server
 from stock_assets_tests.services.test_pages import ask, checkout, page
+from stock_assets_tests.started import started
 
 RUN = ("run", "--from", "2013-02-27", "--to", "2013-03-01", "--tickers", "IBM,MSFT")
 SHORT = {
@@ -93,18 +94,6 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]
         yield Production(server, store, folder)
 
 
-def started(home: Path, environment: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [COMMAND, *arguments],
-        cwd=home,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
 def assert_secret(text: str) -> None:
     assert [secret for secret in SECRETS if secret in text] == []
 
@@ -119,7 +108,7 @@ def test_the_page_has_the_limits_of_our_own_dagster_yaml():
 @pytest.mark.timeout(600)
 def test_two_machines_start_at_once_on_empty_databases(production: Production):
     machines = [production.machine(name, dataset=name) for name in ("one", "two")]
-    processes = [started(home, environment, *RUN) for home, environment in machines]
+    processes = [started([COMMAND, *RUN], home, environment) for home, environment in machines]
     said = [process.communicate(timeout=500)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], "\n".join(said)
     for text in said:
@@ -186,7 +175,7 @@ def test_a_database_that_is_down_is_one_line(production: Production):
         ("STOCK_ASSETS_MLFLOW_TRACKING_URI", ("doctor",)),
     ):
         nobody = f"postgresql://user:{PASSWORD[:7]}@127.0.0.1:9/x"
-        process = started(home, environment | {variable: nobody}, *arguments)
+        process = started([COMMAND, *arguments], home, environment | {variable: nobody})
         said = process.communicate(timeout=120)[0]
         assert process.returncode == 1
         assert "postgresql+psycopg2://127.0.0.1:9/x: connection to server at" in said
