@@ -190,6 +190,10 @@ class NotEnoughHistoryError(StockAssetsError):
     """Too few labelled rows to train on."""
 
 
+class AddedFeatureError(StockAssetsError):
+    """A feature of another package is not what it has to be."""
+
+
 class FeatureMismatchError(StockAssetsError):
     """A model and the rows it is given disagree about the features."""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import (
     BeforeValidator,
@@ -19,11 +19,17 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from stock_assets.errors import SettingsError
+from stock_assets.extensions import FAMILIES_GROUP, names_of
 
 SourceName = Literal["sample", "yahoo", "files"]
-FamilyName = Literal[
+_FAMILIES = (
     "extra_trees", "random_forest", "lightgbm", "hist_gradient_boosting", "ridge", "random_walk"
-]
+)  # fmt: skip
+if TYPE_CHECKING:
+    FamilyName = str
+else:
+    FamilyName = Literal[(*_FAMILIES, *names_of(FAMILIES_GROUP, _FAMILIES))]
+"""A family of ours, or of a package that is installed."""
 
 PREFIX = "STOCK_ASSETS_"
 DOTENV = ".env"
@@ -140,7 +146,7 @@ class Settings(BaseSettings):
     model_family: FamilyName = Field(
         "extra_trees",
         description="The point model: extra_trees, random_forest, lightgbm (needs the system's"
-        " libgomp), hist_gradient_boosting, ridge or random_walk.",
+        " libgomp), hist_gradient_boosting, ridge, random_walk, or one of a package of yours.",
     )
     retune_months: int = Field(
         3, ge=1, description="Months from a search to the next; those between use its parameters."

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 import dagster as dg
 import polars as pl
 
+from stock_assets.extensions import FEATURES_GROUP, installed
+
 _RETURN, _PRICE, _OWN = "log return", "currency per share", "in units of volatility_1d"
 _DATE, _CODE, _YES_NO, _COUNT, _TIME = "date", "text", "yes or no", "count", "time in UTC"
 _LOG, _SCORE, _DAYS, _SHARE = "log", "score, 0 to about 4", "calendar days", "share, 0 to 1"
@@ -110,6 +112,8 @@ def column_words(name: str) -> tuple[str, str]:
     """
     if name in COLUMNS:
         return COLUMNS[name]
+    if name in installed(FEATURES_GROUP):
+        return f"Feature that {installed(FEATURES_GROUP)[name].value} computes.", "of its own"
     numbered = _NUMBERED.fullmatch(name)
     if not numbered:
         raise KeyError(name)

@@ -1,6 +1,7 @@
 """The families of point models: what each searches and how it is built.
 
-A new one is a small class here and one line in FAMILIES. Estimators forecast the next return in
+A new one is a small class here and one line in FAMILIES, or a class of another package that has an
+entry point of the group `stock_assets.families`. Estimators forecast the next return in
 units of volatility; how much of that is believed is decided elsewhere (see `tuning`).
 """
 
@@ -21,6 +22,7 @@ from sklearn.ensemble import (
 from sklearn.linear_model import Ridge
 
 from stock_assets.errors import SettingsError
+from stock_assets.extensions import FAMILIES_GROUP, installed, loaded
 from stock_assets.forecasting.boosted import BoostedTrees, binned
 from stock_assets.forecasting.forest import PackedExtraTrees, PackedForest
 from stock_assets.forecasting.promotion import RANDOM_WALK
@@ -200,6 +202,7 @@ class RandomWalk(_Plain):
         return DummyRegressor(strategy="constant", constant=0.0)
 
 
+_PARTS = ("usual", "suggest", "build", "prepared")
 FAMILIES: dict[str, Family] = {
     "extra_trees": ExtraTrees(),
     "random_forest": RandomForest(),
@@ -208,16 +211,27 @@ FAMILIES: dict[str, Family] = {
     "ridge": LinearRidge(),
     RANDOM_WALK: RandomWalk(),
 }
+"""Ours."""
 
 
 def family_named(name: str) -> Family:
     """The family of that name.
 
     Raises:
-        SettingsError: There is none.
+        SettingsError: There is none, or its package's can't be used.
     """
-    if name not in FAMILIES:
+    added = installed(FAMILIES_GROUP)
+    if name in FAMILIES:
+        return FAMILIES[name]
+    if name not in added:
         raise SettingsError(
-            f"STOCK_ASSETS_MODEL_FAMILY: no family {name!r}; there are {', '.join(FAMILIES)}"
+            f"STOCK_ASSETS_MODEL_FAMILY: no family {name!r}; there are"
+            f" {', '.join((*FAMILIES, *added))}"
         )
-    return FAMILIES[name]
+    family: Family = loaded(FAMILIES_GROUP, name)()
+    if lacking := [part for part in _PARTS if not hasattr(family, part)]:
+        raise SettingsError(
+            f"STOCK_ASSETS_MODEL_FAMILY: {name} ({added[name].value}) is no family: it lacks"
+            f" {', '.join(lacking)}"
+        )
+    return family

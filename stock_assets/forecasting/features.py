@@ -5,6 +5,9 @@ later split can't change it and a backfill of ten years gives what the daily run
 those of `market.windows` on purpose: a running sum would carry the start of the range in its last
 bits.
 
+Other packages add features by entry points of the group `stock_assets.features`: each a function of
+one ticker's bars, see `added_columns`.
+
 Range variance after Garman & Klass (1980), "On the Estimation of Security Price Volatilities from
 Historical Data", plus the squared overnight return.
 """
@@ -16,6 +19,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from stock_assets.extensions import FEATURES_GROUP, installed, loaded, names_of
 from stock_assets.forecasting.outlook import (
     OUTLOOK,
     OUTLOOK_SESSIONS,
@@ -25,6 +29,8 @@ from stock_assets.forecasting.outlook import (
     share_logs,
 )
 from stock_assets.forecasting.panel import Panel
+from stock_assets.errors import AddedFeatureError
+from stock_assets.market.bars import BAR_SCHEMA
 from stock_assets.market.membership import Membership, are_members
 from stock_assets.market.plausibility import JUDGING_SESSIONS, judge_bars
 from stock_assets.market.sessions import ExchangeCalendar
@@ -47,7 +53,7 @@ _VOLATILITY_SPAN = 32  # the decay of 0.94 a day that RiskMetrics (1996) made a 
 _VOLUME_SESSIONS = 20
 _VOLATILITY_FLOOR = 1e-4  # a suspended ticker has no range; one basis point keeps ratios finite
 
-FEATURES: tuple[str, ...] = (
+_FEATURES: tuple[str, ...] = (
     "scaled_return_1d",
     *(f"momentum_{n}" for n in MOMENTUM_SESSIONS),
     *(f"ema_gap_{n}" for n in EMA_SPANS),
@@ -58,7 +64,6 @@ FEATURES: tuple[str, ...] = (
     "volume_surprise",
     *(f"volatility_ratio_{n}" for n in VARIANCE_SPANS),
 )
-"""What a model sees, in this order. Returns and gaps are in units of `volatility_1d`."""
 
 MARKET_VARIANCES: tuple[str, ...] = tuple(f"market_log_variance_{n}" for n in VARIANCE_SPANS)
 """Mean over the session's tickers of the log of their exponential mean variance, each no farther
@@ -69,19 +74,28 @@ MOST_APART = 3.0
 Beyond it a bar that is hardly a bar (a price that does not move, a wild one) would count for more
 than one ticker; a share's log variance is seldom 2 away."""
 
-FEATURE_SCHEMA: dict[str, pl.DataType] = {
+_BEFORE_FEATURES: dict[str, pl.DataType] = {
     "ticker": pl.String(),
     "session": pl.Date(),
     "close_usd": pl.Float64(),
     "return_1d": pl.Float64(),
     "volatility_1d": pl.Float64(),
     "range_variance_1d": pl.Float64(),
+}
+_TAKEN = (*_BEFORE_FEATURES, *_FEATURES, *MARKET_VARIANCES, *OUTLOOK)
+ADDED: tuple[str, ...] = names_of(FEATURES_GROUP, _TAKEN)
+"""Features of other packages that are installed."""
+FEATURES: tuple[str, ...] = (*_FEATURES, *ADDED)
+"""What a model sees, in this order. Returns and gaps are in units of `volatility_1d`."""
+
+FEATURE_SCHEMA: dict[str, pl.DataType] = {
+    **_BEFORE_FEATURES,
     **{name: pl.Float64() for name in FEATURES},
     **{name: pl.Float64() for name in MARKET_VARIANCES},
     **OUTLOOK,
 }
 
-FEATURE_LATER = frozenset(OUTLOOK)
+FEATURE_LATER = frozenset((*OUTLOOK, *ADDED))
 """Columns that the first objects lack: null there."""
 
 
@@ -107,6 +121,7 @@ def build_features(
 
     Raises:
         UnsortedBarsError: Two bars share ticker and session.
+        AddedFeatureError: A feature of another package is not what it has to be.
 
     Row t uses bars up to t only, and none from more than BAR_SESSIONS before it.
     """
@@ -136,6 +151,7 @@ def build_features(
     rows = rows.drop("open", "high", "low", "dividend", "volume_ratio", "spanned")
     panel = Panel.of(rows)
     medians = panel.medians(list(log_variances.values()))  # before memory is full of columns
+    columns |= _added(judged, rows, columns, panel)
     columns |= _outlook(panel, rows["whole"].to_numpy(), columns, log_variances, calendar)
     del columns["one_return"]
     found = rows.select(
@@ -152,6 +168,58 @@ def build_features(
     if not rows["is_row"].all():
         found = found.filter("is_row")
     return found.select(pl.col(n).cast(t) for n, t in FEATURE_SCHEMA.items())
+
+
+def _added(
+    judged: pl.DataFrame, rows: pl.DataFrame, columns: Mapping[str, Any], panel: Panel
+) -> dict[str, Any]:
+    """The columns ADDED of some rows, from the judged bars that they are of."""
+    if not ADDED:
+        return {}
+    bars = judged.filter(pl.col("quarantine_reason").is_null() | pl.col("confirmed"))
+    made = added_columns(
+        bars.select(
+            *BAR_SCHEMA,
+            pl.col("log_growth").alias("return_1d"),
+            pl.Series("range_variance_1d", columns["range_variance_1d"], nan_to_null=True),
+            volatility_1d=pl.when(rows["whole"]).then(
+                pl.Series(columns["volatility_1d"], nan_to_null=True)
+            ),
+        )
+    )
+    for name, values in made.items():
+        if len(wrong := np.flatnonzero(panel.known & ~np.isfinite(values))):
+            ticker, session = rows.row(int(wrong[0]))[:2]
+            raise AddedFeatureError(
+                f"{installed(FEATURES_GROUP)[name].value} gives {name} of {ticker} on {session} as"
+                f" {values[wrong[0]]}: it has to be a finite number wherever volatility_1d is one"
+            )
+    return made
+
+
+def added_columns(bars: pl.DataFrame) -> dict[str, Values]:
+    """The features of other packages, by name; each is asked for one ticker at a time.
+
+    Args:
+        bars: BAR_SCHEMA, `return_1d`, `range_variance_1d` and `volatility_1d`, of usable bars
+            sorted by ticker and session.
+
+    Raises:
+        AddedFeatureError: A function does not give one number a bar.
+    """
+    columns = {name: np.full(bars.height, np.nan) for name in ADDED}
+    at = 0
+    for own in bars.partition_by("ticker", maintain_order=True):
+        for name, column in columns.items():
+            made = loaded(FEATURES_GROUP, name)(own)
+            if not isinstance(made, pl.Series) or len(made) != own.height:
+                raise AddedFeatureError(
+                    f"{installed(FEATURES_GROUP)[name].value} does not give {name} as a Series of"
+                    f" one value a bar ({own.height} of {own['ticker'][0]})"
+                )
+            column[at : at + own.height] = made.cast(pl.Float64).to_numpy()
+        at += own.height
+    return columns
 
 
 def _null_where_unknown(columns: dict[str, Any], unknown: NDArray[np.int64]) -> Iterator[pl.Series]:

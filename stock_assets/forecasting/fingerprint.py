@@ -12,9 +12,16 @@ from typing import Any
 
 import polars as pl
 
+from stock_assets.extensions import FAMILIES_GROUP, FEATURES_GROUP, installed, sources
+
 _LIBRARIES = ("lightgbm", "numpy", "optuna", "polars", "scikit-learn")
 _PURE = ("stock_assets.forecasting.", "stock_assets.market.")
 """Whose code computes; what else a module imports tells people, or brings data."""
+_EXTENDED = {
+    "stock_assets.forecasting.features": FEATURES_GROUP,
+    "stock_assets.forecasting.families": FAMILIES_GROUP,
+}
+"""Modules to which other packages add, by entry points of which group."""
 
 
 def data_hash(*frames: pl.DataFrame) -> str:
@@ -40,7 +47,7 @@ def code_hash() -> str:
 def source_hash(*modules: str) -> str:
     """Hash of some modules of the core and of those that they import, down to the last.
 
-    Comments, docstrings and blank lines do not count.
+    So does what other packages add to them. Comments, docstrings and blank lines do not count.
     """
     found: dict[str, str] = {}
     waiting = list(modules)
@@ -49,10 +56,19 @@ def source_hash(*modules: str) -> str:
         if name not in found:
             found[name], imported = _module(name)
             waiting += imported
+    for module, group in _EXTENDED.items():
+        if module in found:
+            found |= _added(group)
     digest = hashlib.sha256()
     for name, code in sorted(found.items()):
         digest.update(f"{name}\n{code}\n".encode())
     return digest.hexdigest()[:16]
+
+
+def _added(group: str) -> dict[str, str]:
+    """What the entry points of a group say, and the code that they lead to."""
+    said = {f"{group} {name}": entry.value for name, entry in installed(group).items()}
+    return said | {f"{group} {name}": bare_code(source) for name, source in sources(group)}
 
 
 @cache

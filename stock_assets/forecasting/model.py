@@ -13,6 +13,7 @@ import polars as pl
 from sklearn.base import BaseEstimator, RegressorMixin
 
 from stock_assets.errors import FeatureMismatchError
+from stock_assets.extensions import FAMILIES_GROUP, installed, loaded
 from stock_assets.forecasting.features import FEATURES
 from stock_assets.forecasting.sklearn_private import TREE_TYPE
 
@@ -26,6 +27,13 @@ SKOPS_TRUSTED_TYPES = (
     "stock_assets.forecasting.model.ShrunkRegressor",
 )
 """What a stored model may contain beyond skops' own list; anything else is refused on loading."""
+
+
+def trusted_types() -> list[str]:
+    """SKOPS_TRUSTED_TYPES and what the families of other packages say that theirs contain."""
+    families = [loaded(FAMILIES_GROUP, name) for name in installed(FAMILIES_GROUP)]
+    added = [of for family in families for of in getattr(family, "trusted_types", ())]
+    return [*SKOPS_TRUSTED_TYPES, *added]
 
 
 class ShrunkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # sklearn is untyped

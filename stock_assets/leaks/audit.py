@@ -64,7 +64,6 @@ def audit(
     seed: int,
     stages: Sequence[Stage] = STAGES,
     until: Callable[[Sequence[Change]], bool] = lambda changes: False,  # noqa: ARG005
-    on_cut: Callable[[int, int], None] = lambda done, of: None,  # noqa: ARG005
 ) -> Audit:
     """Looks for what changes when the future does.
 
@@ -76,15 +75,13 @@ def audit(
         stages: The pipeline; of each cut the first stage that changes is told, since all after it
             change for the same reason.
         until: Whether what was found is enough.
-        on_cut: Called with the cuts done and how many there are.
     """
     chosen, prepared = choose_cuts(world, plan, cuts, seed)
     changes: list[Change] = []
     columns: dict[str, set[str]] = {}
-    for done, cut in enumerate(chosen):
+    for cut in chosen:
         worlds = _others(prepared, plan, cut, seed)
         changes += _changes_at(prepared, worlds, plan, cut, stages, columns)
-        on_cut(done + 1, len(chosen))
         if until(changes):
             break
     return Audit(chosen, changes, {asset: len(names) for asset, names in columns.items()})
@@ -161,9 +158,7 @@ def _compared(
 def _differing(
     before: pl.DataFrame, after: pl.DataFrame, key: list[str], names: Sequence[str]
 ) -> Iterator[tuple[str, int, dict[str, Any]]]:
-    both = before.join(
-        after, on=key, suffix=" after", nulls_equal=True, maintain_order="left"
-    )
+    both = before.join(after, on=key, suffix=" after", nulls_equal=True, maintain_order="left")
     for name in names:
         old, new = both[name], both[f"{name} after"]
         apart = np.flatnonzero(different(old, new))
@@ -182,7 +177,10 @@ def different(before: pl.Series, after: pl.Series) -> np.ndarray:
         lost = [values.is_null().to_numpy() for values in (before, after)]
         return np.asarray((lost[0] != lost[1]) | (~lost[0] & (bits[0] != bits[1])))
     if before.dtype.is_nested():
-        return np.array([repr(a) != repr(b) for a, b in zip(before.to_list(), after.to_list(), strict=True)], dtype=bool)
+        return np.array(
+            [repr(a) != repr(b) for a, b in zip(before.to_list(), after.to_list(), strict=True)],
+            dtype=bool,
+        )
     return before.ne_missing(after).to_numpy()
 
 

@@ -109,9 +109,7 @@ def _another(later: pl.DataFrame, dice: np.random.Generator, delisted: list[str]
         *(pl.col(name) * another for name in PRICES),
         volume=pl.Series(dice.lognormal(14, 2, size)),
         split_ratio=pl.Series(np.where(kind % _SPLIT == 0, 3.0, 1.0)),
-        dividend=pl.when(pl.Series(kind % _PAYS == 0))
-        .then(pl.col("close") * 0.03)
-        .otherwise(0.0),
+        dividend=pl.when(pl.Series(kind % _PAYS == 0)).then(pl.col("close") * 0.03).otherwise(0.0),
     ).filter(pl.Series(kind % _GONE > 0) & ~pl.col("ticker").is_in(delisted))
 
 

@@ -243,9 +243,7 @@ def forecast_rmse(run: Run) -> pl.DataFrame:
 _BARS = ("ticker", "session")
 _SETS = {
     "session": [
-        name
-        for name in LABELLED_SCHEMA
-        if name not in {*_BARS, *LABELS, "label_session", KNOWN_BY}
+        name for name in LABELLED_SCHEMA if name not in {*_BARS, *LABELS, "label_session", KNOWN_BY}
     ],
     "label_session": LABELS,
 }

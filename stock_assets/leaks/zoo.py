@@ -7,7 +7,6 @@ people do by mistake, with its asset and the columns by which the audit has to n
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import polars as pl
 
 from stock_assets.leaks.audit import Audit, audit
@@ -71,12 +70,11 @@ def visit(
     *,
     cuts: int,
     seed: int,
-    on_leak: Callable[[int, int], None] = lambda done, of: None,  # noqa: ARG005
 ) -> dict[str, Audit]:
     """What the audit finds of each leak, by name; it looks no further once the leak is named."""
     wanted = LEAKS if leaks is None else leaks
     found: dict[str, Audit] = {}
-    for done, leak in enumerate(wanted):
+    for leak in wanted:
 
         def is_named(changes: Sequence[object], leak: Leak = leak) -> bool:
             return leak.is_named(Audit((), changes, {}))  # type: ignore[arg-type]
@@ -84,14 +82,13 @@ def visit(
         found[leak.name] = audit(
             world, plan, cuts=cuts, seed=seed, stages=leak.stages, until=is_named
         )
-        on_leak(done + 1, len(wanted))
     return found
 
 
 # --- raw_prices
 
 
-def _later_growth(rows: pl.DataFrame, change: pl.Expr) -> pl.Expr:
+def _later_product(change: pl.Expr) -> pl.Expr:
     """Product of a change over a ticker's later rows; of rows sorted by ticker and session."""
     up_to = change.cum_prod().over("ticker")
     return change.product().over("ticker") / up_to
@@ -99,30 +96,25 @@ def _later_growth(rows: pl.DataFrame, change: pl.Expr) -> pl.Expr:
 
 def back_adjusted_prices(_: Run, rows: pl.DataFrame) -> pl.DataFrame:
     paid = 1 - pl.col("dividend") / (pl.col("close") + pl.col("dividend"))
-    factor = _later_growth(rows, paid / pl.col("split_ratio"))
+    factor = _later_product(paid / pl.col("split_ratio"))
     return rows.with_columns(pl.col(*PRICES) * factor)
 
 
 def restated_volume(_: Run, rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.with_columns(pl.col("volume") * _later_growth(rows, pl.col("split_ratio")))
+    return rows.with_columns(pl.col("volume") * _later_product(pl.col("split_ratio")))
 
 
 def shifted_time_zone(_: Run, rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.with_columns(
-        pl.col(*PRICES, "volume").shift(-1).over("ticker")
-    ).drop_nulls("close")
+    return rows.with_columns(pl.col(*PRICES, "volume").shift(-1).over("ticker")).drop_nulls("close")
 
 
 def holiday_shift(run: Run, rows: pl.DataFrame) -> pl.DataFrame:
-    holidays = run.plan.calendar.weekday_holidays
-    before = pl.col("session").shift(-1).over("ticker")
-    eve = pl.any_horizontal(
-        (pl.col("session") < day) & (before > day)
-        for day in holidays
-        if rows["session"].min() <= day <= rows["session"].max()
-    )
-    later = pl.col(*PRICES, "volume").shift(-1).over("ticker")
-    return rows.with_columns(pl.when(eve).then(later).otherwise(pl.col(*PRICES, "volume")))
+    calendar, sessions = run.plan.calendar, rows["session"].unique().sort()
+    holidays = [day for day in calendar.weekday_holidays if sessions[0] < day <= sessions[-1]]
+    is_eve = pl.col("session").is_in([calendar.last_before(day) for day in holidays])
+    own = pl.col(*PRICES, "volume")
+    later = own.shift(-1).over("ticker").fill_null(own)
+    return rows.with_columns(pl.when(is_eve).then(later).otherwise(own))
 
 
 def survivors(_: Run, rows: pl.DataFrame) -> pl.DataFrame:
@@ -142,9 +134,7 @@ def revised_bar(run: Run, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def fill_from_the_future(_: Run, rows: pl.DataFrame) -> pl.DataFrame:
-    spans = rows.group_by("ticker").agg(
-        first=pl.col("session").min(), last=pl.col("session").max()
-    )
+    spans = rows.group_by("ticker").agg(first=pl.col("session").min(), last=pl.col("session").max())
     grid = (
         rows.select(pl.col("session").unique())
         .join(spans, how="cross")
@@ -206,7 +196,9 @@ def model_that_has_seen_its_target(run: Run, rows: pl.DataFrame) -> pl.DataFrame
     seen = every.filter(pl.col("session") >= split.test_first)
     columns = run.frames["train_set"].columns
     return fitted_model(
-        run, run.frames["train_set"], seen.with_columns(known_by=split.trained_through).select(columns)
+        run,
+        run.frames["train_set"],
+        seen.with_columns(known_by=split.trained_through).select(columns),
     )
 
 

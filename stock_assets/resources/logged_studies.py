@@ -153,7 +153,7 @@ class LoggedStudies:
         import sklearn
         import skops
 
-        from stock_assets.forecasting.model import SKOPS_TRUSTED_TYPES
+        from stock_assets.forecasting.model import trusted_types
 
         contents: dict[str, Any] = {
             INTERVALS_FILE: trained.intervals.as_values(),
@@ -166,7 +166,7 @@ class LoggedStudies:
         files = {name: _json(content) for name, content in contents.items()}
         model_options = {
             "serialization_format": "skops",
-            "skops_trusted_types": list(SKOPS_TRUSTED_TYPES),
+            "skops_trusted_types": trusted_types(),
             "pip_requirements": [
                 f"scikit-learn=={sklearn.__version__}",
                 f"skops=={skops.__version__}",

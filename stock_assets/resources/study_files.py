@@ -62,10 +62,10 @@ def load_model(content: bytes, month: str) -> Any:
     """The same of a file's content."""
     import skops.io
 
-    from stock_assets.forecasting.model import SKOPS_TRUSTED_TYPES
+    from stock_assets.forecasting.model import trusted_types
 
     try:
-        return skops.io.loads(content, trusted=list(SKOPS_TRUSTED_TYPES))
+        return skops.io.loads(content, trusted=trusted_types())
     except (ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
         raise DamagedStudyError(
             f"{MODEL_FILE} is no model of trusted types: {error}", month
