@@ -16,6 +16,7 @@ from stock_assets import __version__
 from stock_assets.cli_options import (
     DATE,
     FAMILY,
+    SOURCE,
     OneLineGroup,
     at_work,
     checkout_settings,
@@ -247,6 +248,47 @@ def doctor(as_json: bool) -> None:
         for finding in findings:
             click.echo(f"{'ok' if finding.ok else 'WRONG':<6} {finding.part:<9} {finding.detail}")
     if not well:
+        sys.exit(1)
+
+
+@main.command("audit-leaks")
+@click.option("--from", "first", type=DATE, help="First session (default: five years back).")
+@click.option("--to", "last", type=DATE, help="Last session (default: the newest).")
+@click.option("--tickers", help="Comma-separated (default: of the settings or the source).")
+@click.option("--source", type=SOURCE, help="sample, yahoo or files.")
+@click.option("--family", type=FAMILY, help="Point model (default: of the settings).")
+@click.option(
+    "--sessions",
+    "cuts",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="At how many sessions the future is taken away.",
+)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the choice.")
+@click.option("--zoo", is_flag=True, help="Plants fifteen leaks and says which are found.")
+@json_option
+@reported
+def audit_leaks(
+    first: date | None,
+    last: date | None,
+    tickers: str | None,
+    source: str | None,
+    family: str | None,
+    cuts: int,
+    seed: int,
+    zoo: bool,
+    as_json: bool,
+) -> None:
+    """Whether features, models or forecasts know the future; exits with 1 where one does."""
+    with at_work("at work"):
+        from stock_assets.commands.audit_leaks import audit_source, lines, visit_zoo, zoo_lines
+
+        settings = settings_of(source, tickers, family)
+        refuse_empty_range(settings, first, last)
+        found = (visit_zoo if zoo else audit_source)(settings, first, last, cuts, seed)
+    print_found(found, zoo_lines if zoo else lines, as_json)
+    if not found["ok"]:
         sys.exit(1)
 
 

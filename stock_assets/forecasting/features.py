@@ -19,6 +19,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from stock_assets.errors import AddedFeatureError
 from stock_assets.extensions import FEATURES_GROUP, installed, loaded, names_of
 from stock_assets.forecasting.outlook import (
     OUTLOOK,
@@ -29,7 +30,6 @@ from stock_assets.forecasting.outlook import (
     share_logs,
 )
 from stock_assets.forecasting.panel import Panel
-from stock_assets.errors import AddedFeatureError
 from stock_assets.market.bars import BAR_SCHEMA
 from stock_assets.market.membership import Membership, are_members
 from stock_assets.market.plausibility import JUDGING_SESSIONS, judge_bars

@@ -56,7 +56,7 @@ def choose_cuts(world: World, plan: Plan, count: int, seed: int) -> tuple[list[C
     taken = {cut.session for cut in chosen}
     free = [session for session in able if session not in taken]
     for at in dice.permutation(len(free))[: count - len(chosen)]:
-        chosen.append(Cut(free[at], _month_around(free[at], trainable, plan), False, RANDOM))  # noqa: FBT003
+        chosen.append(Cut(free[at], _month_around(free[at], trainable, plan), False, RANDOM))
     return sorted(chosen, key=lambda cut: cut.session), _with_hole(world, hole, dice)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from stock_assets.leaks.audit import Audit, audit
+from stock_assets.leaks.audit import Audit, Change, audit
 from stock_assets.leaks.futures import World
 from stock_assets.leaks.stages import (
     STAGES,
@@ -51,38 +51,22 @@ class Leak:
         at = [stage.asset for stage in STAGES].index(self.asset)
         return (*STAGES[:at], _spoiled(STAGES[at], self))
 
-    def is_named(self, found: Audit) -> bool:
+    def is_named(self, changes: Sequence[Change]) -> bool:
         """Whether an audit blames this asset for these columns, and no other asset."""
-        named = {change.column for change in found.changes}
-        return {change.asset for change in found.changes} == {self.asset} and named >= set(
-            self.columns
-        )
+        columns = {change.column for change in changes}
+        return {change.asset for change in changes} == {self.asset} and columns >= {*self.columns}
 
 
 def _spoiled(stage: Stage, leak: Leak) -> Stage:
     return replace(stage, make=lambda run: leak.spoil(run, stage.make(run)))
 
 
-def visit(
-    world: World,
-    plan: Plan,
-    leaks: "Sequence[Leak] | None" = None,
-    *,
-    cuts: int,
-    seed: int,
-) -> dict[str, Audit]:
+def visit(world: World, plan: Plan, *, cuts: int, seed: int) -> dict[str, Audit]:
     """What the audit finds of each leak, by name; it looks no further once the leak is named."""
-    wanted = LEAKS if leaks is None else leaks
-    found: dict[str, Audit] = {}
-    for leak in wanted:
-
-        def is_named(changes: Sequence[object], leak: Leak = leak) -> bool:
-            return leak.is_named(Audit((), changes, {}))  # type: ignore[arg-type]
-
-        found[leak.name] = audit(
-            world, plan, cuts=cuts, seed=seed, stages=leak.stages, until=is_named
-        )
-    return found
+    return {
+        leak.name: audit(world, plan, cuts=cuts, seed=seed, stages=leak.stages, until=leak.is_named)
+        for leak in LEAKS
+    }
 
 
 # --- raw_prices
