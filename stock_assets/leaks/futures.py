@@ -102,15 +102,20 @@ def without_bars(world: World, ticker: str, first: date, last: date) -> World:
 def _another(later: pl.DataFrame, dice: np.random.Generator, delisted: list[str]) -> pl.DataFrame:
     size = later.height
     kind = dice.integers(0, 2**31, size)
-    factor = np.exp(dice.uniform(0.01, 0.25, size) * dice.choice([-1, 1], size))
-    factor[kind % _WILD == 0] *= 1 + kind[kind % _WILD == 0] % 997
-    another = pl.Series(factor)
+    # Nothing odd in the session just after: what looks one session ahead would find nothing there.
+    odd = (later["session"] > later["session"].min()).to_numpy()
+    factor = np.exp(dice.uniform(0.01, 0.1, size) * dice.choice([-1, 1], size))
+    factor[odd & (kind % _WILD == 0)] *= 1 + kind[odd & (kind % _WILD == 0)] % 997
+    another, is_odd = pl.Series(factor), pl.Series(odd)
+    gone = pl.Series(kind % _GONE == 0) | pl.col("ticker").is_in(delisted)
     return later.with_columns(
         *(pl.col(name) * another for name in PRICES),
         volume=pl.Series(dice.lognormal(14, 2, size)),
-        split_ratio=pl.Series(np.where(kind % _SPLIT == 0, 3.0, 1.0)),
-        dividend=pl.when(pl.Series(kind % _PAYS == 0)).then(pl.col("close") * 0.03).otherwise(0.0),
-    ).filter(pl.Series(kind % _GONE > 0) & ~pl.col("ticker").is_in(delisted))
+        split_ratio=pl.Series(np.where(odd & (kind % _SPLIT == 0), 3.0, 1.0)),
+        dividend=pl.when(is_odd & pl.Series(kind % _PAYS == 0))
+        .then(pl.col("close") * 0.03)
+        .otherwise(0.0),
+    ).filter(~(is_odd & gone))
 
 
 def _without(members: Membership, session: date, gone: list[str]) -> Membership:

@@ -20,6 +20,7 @@ from stock_assets.backfill.project import Project, open_project
 from stock_assets.forecasting.features import build_features
 from stock_assets.forecasting.gate import GateDecision
 from stock_assets.forecasting.study import Study
+from stock_assets.leaks.futures import World, replaced_after
 from stock_assets.market.bars import PRICES
 from stock_assets.market.sessions import load_calendar
 from stock_assets.market.sources.sample import sample_bars
@@ -39,33 +40,13 @@ SESSIONS = XNYS.between(FIRST, LAST)
 SESSION_ASSETS = ("features", "daily_forecast", "forecast_rmse")
 
 
-def poisoned_after(session: date, bars: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """Bars that are sound, and wrong in every number after the session; some are gone."""
-    later = pl.col("session") > session
-    noise = (
-        pl.Series("noise", range(bars.height)).sample(fraction=1, shuffle=True, seed=seed) % 997 + 1
-    )
-    wrong = bars.with_columns(noise=noise).with_columns(
-        *(pl.when(later).then(pl.col(c) * pl.col("noise")).otherwise(c).alias(c) for c in PRICES),
-        pl.when(later).then(pl.col("noise") * 1e9).otherwise("volume").alias("volume"),
-        pl.when(later & (pl.col("noise") % 5 == 0))
-        .then(pl.lit(3.0))
-        .otherwise("split_ratio")
-        .alias("split_ratio"),
-        pl.when(later & (pl.col("noise") % 7 == 0))
-        .then(pl.col("close") / 3)
-        .otherwise("dividend")
-        .alias("dividend"),
-    )
-    return wrong.filter(~later | (pl.col("noise") % 11 > 0)).drop("noise")
-
-
 @given(st.sampled_from(SESSIONS[:-1]), st.integers(0, 2**32 - 1))
 @hypothesis_settings(max_examples=40, deadline=None)
 def test_features_know_nothing_of_later_sessions(session: date, seed: int):
     known = pl.col("session") <= session
     clean = build_features(BARS, XNYS).filter(known)
-    assert build_features(poisoned_after(session, BARS, seed), XNYS).filter(known).equals(clean)
+    poisoned = replaced_after(World.of(BARS), session, seed).bars
+    assert build_features(poisoned, XNYS).filter(known).equals(clean)
 
 
 @given(st.sampled_from(SESSIONS), st.integers(2, 5), st.floats(0, 3))
@@ -143,7 +124,8 @@ def test_nothing_known_as_of_a_session_depends_on_later_ones(
     made after it.
     """
     results = []
-    for name, bars in (("true", BARS), ("poisoned", poisoned_after(session, BARS, seed=1))):
+    poisoned = replaced_after(World.of(BARS), session, seed=1).bars
+    for name, bars in (("true", BARS), ("poisoned", poisoned)):
         bars.write_parquet(tmp_path / f"{name}.parquet")
         settings = Settings(
             home=make_home(tmp_path / name),
@@ -170,9 +152,9 @@ def test_nothing_known_as_of_a_session_depends_on_later_ones(
                     project, project.range_of(first, session).wanted(), Progress(), fresh=True
                 )
         results.append(known_as_of(session, settings))
-    true, poisoned = results
+    true, other = results
     assert {f"{asset}/session={session}/part.parquet" for asset in SESSION_ASSETS} <= true.keys()
     assert true["versions"]
-    assert true.keys() == poisoned.keys()
+    assert true.keys() == other.keys()
     for key, value in true.items():
-        assert poisoned[key] == value, key
+        assert other[key] == value, key

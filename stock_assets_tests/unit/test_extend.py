@@ -1,6 +1,6 @@
-"""docs/extend.md is held to the code: each of its changes is made to a copy and what it adds used.
+"""docs/extend.md is held to the code: its package is installed, its changes are made to a copy.
 
-A copy and a process of its own, because the changes touch modules that are imported by name.
+What they add is used in processes of their own, because names are read when modules are imported.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from stock_assets.planning.lineage import Lineage
-from stock_assets_tests.conftest import CHECKOUT
+from stock_assets_tests.conftest import CHECKOUT, make_home
 
 PAGE = CHECKOUT / "docs" / "extend.md"
 _BLOCK = re.compile(r'^```(python|diff) title="(.+?)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
@@ -114,14 +114,36 @@ print(json.dumps({
     }
 
 
-def test_a_feature_of_ones_own_is_known_and_the_same_alone(tmp_path: Path):
-    package = changed_package("A feature", tmp_path)
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package of the page, built and installed into a folder."""
+    source = tmp_path_factory.mktemp("source")
+    (source / "mine").mkdir()
+    page = PAGE.read_text(encoding="utf-8")
+    for _, name, text in re.findall(
+        r'^```(toml|python) title="(pyproject.toml|mine/.+?)"\n(.*?)^```$',
+        page,
+        re.MULTILINE | re.DOTALL,
+    ):
+        (source / name).write_text(text)
+    return pip_installed(source, tmp_path_factory.mktemp("installed"))
+
+
+def pip_installed(source: Path, target: Path) -> Path:
+    words = ["install", "--no-build-isolation", "--no-deps", "--quiet", "--target", str(target)]
+    subprocess.run([sys.executable, "-m", "pip", *words, str(source)], check=True, timeout=120)
+    return target
+
+
+def test_a_feature_of_ones_own_is_known_and_the_same_alone(installed: Path):
     code = """
 import json
 from datetime import date
 import polars as pl
+from stock_assets.assets.columns import column_words
 from stock_assets.forecasting.features import BAR_SESSIONS, FEATURES, build_features
 from stock_assets.forecasting.model import feature_matrix
+from stock_assets.forecasting.splits import labelled_rows
 from stock_assets.market.sessions import load_calendar
 from stock_assets.market.sources.sample import sample_bars
 from stock_assets.planning.lineage import Lineage
@@ -132,31 +154,138 @@ last = date(2013, 3, 1)
 first = calendar.between(date(2010, 1, 4), last)[-1 - BAR_SESSIONS]
 alone = build_features(bars.filter(pl.col("session") >= first), calendar)
 at = pl.col("session") == last
-expected = rows["overnight_return"] * rows["intraday_return"]
+plain = rows.join(bars.filter(pl.col("dividend") == 0), on=["ticker", "session"])
+expected = plain["overnight_return"] * plain["intraday_return"]
 print(json.dumps({
-    "apart": float((rows["night_times_day"] - expected).abs().max()),
+    "apart": float((plain["night_times_day"] - expected).abs().max()),
     "varies": rows["night_times_day"].n_unique() > 1_000,
     "alone": alone.filter(at).equals(rows.filter(at)),
-    "seen": "night_times_day" in feature_matrix(rows).columns,
+    "seen": "night_times_day" in feature_matrix(labelled_rows(rows, calendar)).columns,
+    "words": column_words("night_times_day")[0],
     "code": Lineage.code("features"),
 }))
 """
-    found = said(package, code)
-    assert found.pop("apart") < 1e-12
+    found = said(installed, code)
+    assert found.pop("apart") < 1e-9
     # Stored features are stale, and so is what was made of them.
     assert found.pop("code") != Lineage.code("features")
-    assert found == {"varies": True, "alone": True, "seen": True}
+    assert found == {
+        "varies": True,
+        "alone": True,
+        "seen": True,
+        "words": "Feature that mine.features:night_times_day computes.",
+    }
 
 
-def test_a_family_of_ones_own_trains_and_is_read_again(tmp_path: Path):
-    package = changed_package("A family", tmp_path)
+def audited(package: Path, folder: Path) -> tuple[int, dict[str, Any]]:
+    """Exit code and findings of `stock-assets audit-leaks` with a package installed."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "stock_assets.cli", "audit-leaks", "--json"],
+        cwd=make_home(folder),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(package), str(CHECKOUT)))}
+        | {"STOCK_ASSETS_MODEL_FAMILY": "median_boosting", "STOCK_ASSETS_TICKERS": "AAPL,IBM"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_features_and_a_family_of_ones_own_are_audited(installed: Path, tmp_path: Path):
+    code, found = audited(installed, tmp_path / "home")
+    assert (code, found["ok"], found["leaks"]) == (0, True, [])
+    assert (found["features"], found["family"]) == (["night_times_day"], "median_boosting")
+    assert found["columns"]["tuned_model"] > 3
+
+
+def test_leaky_features_of_ones_own_are_named_beside_an_honest_one(installed: Path, tmp_path: Path):
+    package = tmp_path / "package"
+    shutil.copytree(installed, package)
+    points = next(package.glob("mine-*.dist-info")) / "entry_points.txt"
+    points.write_text(
+        points.read_text().replace(
+            "[stock_assets.features]",
+            "[stock_assets.features]\npeeking = mine.leaky:peeking\n"
+            "running_mean = mine.leaky:running_mean",
+        )
+    )
+    (package / "mine" / "leaky.py").write_text(
+        "def peeking(bars):\n"
+        "    return bars['return_1d'].shift(-1).fill_null(0.0) / bars['volatility_1d']\n\n\n"
+        "def running_mean(bars):\n"
+        "    return bars['return_1d'].fill_null(0.0).cum_sum() / bars['volatility_1d']\n"
+    )
+    code, found = audited(package, tmp_path / "home")
+    assert (code, found["ok"]) == (1, False)
+    named = {(leak["asset"], leak["column"]): leak for leak in found["leaks"]}
+    assert named.keys() == {("features", "peeking"), ("features", "running_mean")}
+    assert named["features", "peeking"]["examples"][0]["ticker"] in {"AAPL", "IBM"}
+    # The sum of all returns so far knows nothing of the future, but where the history begins.
+    ways = {example["when"] for example in named["features", "running_mean"]["examples"]}
+    assert ways == {"the distant past was cut off"}
+
+
+@pytest.mark.parametrize(
+    ("feature", "reason"),
+    [
+        ("return bars['close'] * float('nan')", "it has to be a finite number"),
+        ("return bars['close'].head(3)", "one value a bar"),
+    ],
+)
+def test_a_feature_that_is_no_number_is_refused(
+    installed: Path, tmp_path: Path, feature: str, reason: str
+):
+    package = tmp_path / "package"
+    shutil.copytree(installed, package)
+    (package / "mine" / "features.py").write_text(f"def night_times_day(bars):\n    {feature}\n")
+    code = """
+import json
+from stock_assets.errors import AddedFeatureError
+from stock_assets.forecasting.features import build_features
+from stock_assets.market.sessions import load_calendar
+from stock_assets.market.sources.sample import sample_bars
+try:
+    build_features(sample_bars().filter(ticker="IBM").tail(200), load_calendar("XNYS"))
+except AddedFeatureError as error:
+    print(json.dumps(str(error)))
+"""
+    assert reason in said(package, code)
+
+
+def test_entry_points_that_can_not_be_used_are_one_line(installed: Path, tmp_path: Path):
+    package = tmp_path / "package"
+    shutil.copytree(installed, package)
+    points = next(package.glob("mine-*.dist-info")) / "entry_points.txt"
+    code = """
+import json
+from stock_assets.errors import SettingsError
+try:
+    from stock_assets.forecasting.families import family_named
+    from stock_assets.forecasting.features import FEATURES
+    family_named("nothing")
+except SettingsError as error:
+    print(json.dumps(str(error)))
+"""
+    for line, reason in (
+        ("[stock_assets.features]\nmomentum_5 = mine:x", "is one of ours"),
+        ("[stock_assets.features]\nNight = mine:x", "is no lower-case identifier"),
+        ("[stock_assets.families]\nnothing = mine.features:absent", "can't be loaded from"),
+        ("[stock_assets.families]\nnothing = builtins:dict", "it lacks usual, suggest, build"),
+    ):
+        points.write_text(line)
+        assert reason in said(package, code)
+
+
+def test_a_family_of_ones_own_trains_and_is_read_again(installed: Path):
     code = """
 import json
 import numpy as np
 import skops.io
 from stock_assets.environment import load_settings
 from stock_assets.forecasting.families import Means, family_named
-from stock_assets.forecasting.model import SKOPS_TRUSTED_TYPES, ShrunkRegressor, feature_matrix
+from stock_assets.forecasting.model import ShrunkRegressor, feature_matrix, trusted_types
 from stock_assets.forecasting.features import build_features
 from stock_assets.forecasting.splits import labelled_rows
 from stock_assets.market.sessions import load_calendar
@@ -169,7 +298,7 @@ name = load_settings(model_family="median_boosting").model_family
 family = family_named(name)
 built = family.build(family.usual, rows.height, Means(trees=5, sample_cap=1000, seed=1, jobs=1))
 model = ShrunkRegressor(built, 0.5).fit(features, labels)
-again = skops.io.loads(skops.io.dumps(model), trusted=list(SKOPS_TRUSTED_TYPES))
+again = skops.io.loads(skops.io.dumps(model), trusted=trusted_types())
 whole, single = again.predict(features), again.predict(features[7:8])
 print(json.dumps({
     "loss": again.estimator.loss,
@@ -178,7 +307,7 @@ print(json.dumps({
     "varies": len(set(whole)) > 10,
 }))
 """
-    assert said(package, code) == {
+    assert said(installed, code) == {
         "loss": "absolute_error", "same": True, "alone": True, "varies": True,
     }  # fmt: skip
 
