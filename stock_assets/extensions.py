@@ -72,9 +72,10 @@ def sources(group: str) -> Iterator[tuple[str, str]]:
         spec = util.find_spec(top)
         if spec is None:
             continue  # loading it says so
-        files = [Path(spec.origin)] if spec.origin else []
-        for folder in spec.submodule_search_locations or ():
-            files += sorted(Path(folder).rglob("*.py"))
-        for file in dict.fromkeys(files):
-            if file.suffix == ".py":
-                yield f"{top}/{file.name}", file.read_text(encoding="utf-8")
+        origin = Path(spec.origin or "")
+        folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+        if not folders and origin.suffix == ".py":
+            yield top, origin.read_text(encoding="utf-8")
+        for folder in folders:
+            for file in sorted(folder.rglob("*.py")):
+                yield f"{top}/{file.relative_to(folder)}", file.read_text(encoding="utf-8")

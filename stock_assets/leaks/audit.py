@@ -189,7 +189,5 @@ def _key_of(rows: pl.DataFrame, key: list[str]) -> dict[str, Any]:
 
 
 def _short(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value!r}"
     text = str(value)
     return text if len(text) <= 40 else f"{text[:37]}..."

@@ -19,6 +19,9 @@ from stock_assets_tests.conftest import CHECKOUT, make_home
 
 PAGE = CHECKOUT / "docs" / "extend.md"
 _BLOCK = re.compile(r'^```(python|diff) title="(.+?)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+_PACKAGE = re.compile(
+    r'^```(?:toml|python) title="(pyproject\.toml|mine/.+?)"\n(.*?)^```$', re.MULTILINE | re.DOTALL
+)
 
 
 def changed_package(section: str, folder: Path) -> Path:
@@ -120,11 +123,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = tmp_path_factory.mktemp("source")
     (source / "mine").mkdir()
     page = PAGE.read_text(encoding="utf-8")
-    for _, name, text in re.findall(
-        r'^```(toml|python) title="(pyproject.toml|mine/.+?)"\n(.*?)^```$',
-        page,
-        re.MULTILINE | re.DOTALL,
-    ):
+    for name, text in _PACKAGE.findall(page):
         (source / name).write_text(text)
     return pip_installed(source, tmp_path_factory.mktemp("installed"))
 

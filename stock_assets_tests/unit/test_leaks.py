@@ -94,7 +94,7 @@ def test_longer_horizons_are_clean_too():
 class _OfAllRows(StandardisedRidge):
     """Standardises what it forecasts by the rows that it is asked for together."""
 
-    def predict(self, X):
+    def predict(self, X):  # noqa: N803
         self.centre_ = X.to_numpy().mean(axis=0)
         return super().predict(X)
 
