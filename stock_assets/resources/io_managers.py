@@ -42,7 +42,6 @@ session target every later one whose window it lies in, whether or not there are
 """
 MAY_BE_MISSING = "may_be_missing"
 """Metadata of an input that may have holes, and is None where none of its partitions exists."""
-COLUMN_SCHEMA = "dagster/column_schema"
 EMPTY_IS_MISSING = "empty_is_missing"
 """Metadata of an output whose partitions are not stored where they have no rows, so that they are
 missed downstream and made again."""
