@@ -16,7 +16,7 @@ from polars.testing import assert_series_equal
 
 from stock_assets.backfill.execution import bring_up_to_date
 from stock_assets.backfill.progress import Progress
-from stock_assets.backfill.project import Project, open_project
+from stock_assets.backfill.project import Project
 from stock_assets.forecasting.features import build_features
 from stock_assets.forecasting.gate import GateDecision
 from stock_assets.forecasting.study import Study
@@ -30,7 +30,7 @@ from stock_assets.resources.read_cache import read_rows
 from stock_assets.settings import Settings
 from stock_assets_tests.backfilled import comparable
 from stock_assets_tests.conftest import QUICK, make_home
-from stock_assets_tests.dagster_runs import unrecorded_instance
+from stock_assets_tests.dagster_runs import unrecorded_project
 
 XNYS = load_calendar("XNYS")
 FIRST, LAST = date(2012, 1, 3), date(2013, 3, 1)
@@ -155,8 +155,7 @@ def test_nothing_known_as_of_a_session_depends_on_later_ones(
             **QUICK,
         )
         first = XNYS.offset(session, -3)
-        with open_project(settings) as opened, unrecorded_instance() as instance:
-            project = replace(opened, instance=instance)
+        with unrecorded_project(settings) as project:
             wanted = project.range_of(first, XNYS.offset(session, 3))
             bring_up_to_date(project, wanted.wanted(), Progress())
             forecasts = read_rows(
