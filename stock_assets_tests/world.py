@@ -341,7 +341,7 @@ def versions_by_number(project: Project) -> dict[int, str]:
     """The training that each version was made of."""
     registry = ModelRegistry(project.settings, project.store)
     with registry.opened() as registered:
-        return {int(v.version): v.tags["fingerprint"] for v in registered.every()}
+        return {v.version: v.tags["fingerprint"] for v in registered.every()}
 
 
 def _plain(value: Any, numbers: Mapping[int, str]) -> Any:

@@ -68,7 +68,7 @@ def content(project: Project) -> dict[str, Any]:
     registry = ModelRegistry(project.settings, project.store)
     with registry.opened() as registered:
         versions = {
-            int(v.version): {
+            v.version: {
                 name: v.tags[name]
                 for name in ("month", "fingerprint", "gate", "gate_intervals", "settings")
             }
