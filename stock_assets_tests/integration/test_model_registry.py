@@ -18,7 +18,7 @@ from stock_assets.asset_keys import Asset
 from stock_assets.automation.jobs import MONTHLY_JOB
 from stock_assets.backfill.execution import bring_up_to_date
 from stock_assets.backfill.progress import Progress
-from stock_assets.backfill.project import Project, open_project, run_partitions
+from stock_assets.backfill.project import Project, run_partitions
 from stock_assets.cli import main
 from stock_assets.errors import FeatureMismatchError, RegistryError
 from stock_assets.forecasting.gate import GateDecision
@@ -33,6 +33,7 @@ from stock_assets.resources.study_files import DIGESTS_TAG
 from stock_assets.resources.version_tags import GATE_TAGS, as_version
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import QUICK, make_home
+from stock_assets_tests.dagster_runs import unrecorded_project
 from stock_assets_tests.stored_rows import rows_at
 
 FIRST, LAST = date(2013, 1, 29), date(2013, 2, 5)
@@ -49,7 +50,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         first_session=date(2012, 3, 1),
         **QUICK,
     )
-    with open_project(settings) as opened:
+    with unrecorded_project(settings) as opened:
         bring_up_to_date(opened, opened.range_of(FIRST, LAST).wanted(), Progress())
         yield opened
 
