@@ -16,6 +16,7 @@ from stock_assets import __version__
 from stock_assets.cli_options import (
     DATE,
     FAMILY,
+    SOURCE,
     OneLineGroup,
     at_work,
     checkout_settings,
@@ -171,6 +172,47 @@ def verify(kept: str | None, as_json: bool) -> None:
         from stock_assets.commands.verify import lines, verify_record
 
         found = verify_record(checkout_settings(), kept)
+    print_found(found, lines, as_json)
+    if not found["ok"]:
+        sys.exit(1)
+
+
+@main.command("audit-leaks")
+@click.option("--from", "first", type=DATE, help="First session (default: five years back).")
+@click.option("--to", "last", type=DATE, help="Last session (default: the newest).")
+@click.option("--tickers", help="Comma-separated (default: of the settings or the source).")
+@click.option("--source", type=SOURCE, help="sample, yahoo or files.")
+@click.option("--family", type=FAMILY, help="Point model, such as ridge.")
+@click.option(
+    "--sessions",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="At how many the future is taken away.",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the choice of sessions.")
+@click.option("--zoo", is_flag=True, help="Audits fifteen planted leaks: each has to be named.")
+@json_option
+@reported
+def audit_leaks(
+    first: date | None,
+    last: date | None,
+    tickers: str | None,
+    source: str | None,
+    family: str | None,
+    sessions: int,
+    seed: int,
+    zoo: bool,
+    as_json: bool,
+) -> None:
+    """Whether what was known as of a session changes with the future; exits with 1 if so."""
+    with at_work("auditing"):
+        from stock_assets.commands.audit_leaks import audit_leaks as run_audit
+        from stock_assets.commands.audit_leaks import lines
+
+        settings = settings_of(source, tickers, family)
+        refuse_empty_range(settings, first, last)
+        found = run_audit(settings, first, last, sessions, seed, zoo=zoo)
     print_found(found, lines, as_json)
     if not found["ok"]:
         sys.exit(1)

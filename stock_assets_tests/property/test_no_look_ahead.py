@@ -20,6 +20,7 @@ from stock_assets.backfill.project import Project
 from stock_assets.forecasting.features import build_features
 from stock_assets.forecasting.gate import GateDecision
 from stock_assets.forecasting.study import Study
+from stock_assets.leaks.futures import World, replaced_after
 from stock_assets.market.bars import PRICES
 from stock_assets.market.sessions import load_calendar
 from stock_assets.market.sources.sample import sample_bars
@@ -35,29 +36,9 @@ from stock_assets_tests.dagster_runs import unrecorded_project
 XNYS = load_calendar("XNYS")
 FIRST, LAST = date(2012, 1, 3), date(2013, 3, 1)
 BARS = sample_bars().filter(pl.col("session").is_between(FIRST, LAST))
+WORLD = World.of(BARS)
 SESSIONS = XNYS.between(FIRST, LAST)
 SESSION_ASSETS = ("features", "daily_forecast", "forecast_rmse")
-
-
-def poisoned_after(session: date, bars: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """Bars that are sound, and wrong in every number after the session; some are gone."""
-    later = pl.col("session") > session
-    noise = (
-        pl.Series("noise", range(bars.height)).sample(fraction=1, shuffle=True, seed=seed) % 997 + 1
-    )
-    wrong = bars.with_columns(noise=noise).with_columns(
-        *(pl.when(later).then(pl.col(c) * pl.col("noise")).otherwise(c).alias(c) for c in PRICES),
-        pl.when(later).then(pl.col("noise") * 1e9).otherwise("volume").alias("volume"),
-        pl.when(later & (pl.col("noise") % 5 == 0))
-        .then(pl.lit(3.0))
-        .otherwise("split_ratio")
-        .alias("split_ratio"),
-        pl.when(later & (pl.col("noise") % 7 == 0))
-        .then(pl.col("close") / 3)
-        .otherwise("dividend")
-        .alias("dividend"),
-    )
-    return wrong.filter(~later | (pl.col("noise") % 11 > 0)).drop("noise")
 
 
 @given(st.sampled_from(SESSIONS[:-1]), st.integers(0, 2**32 - 1))
@@ -65,7 +46,8 @@ def poisoned_after(session: date, bars: pl.DataFrame, seed: int) -> pl.DataFrame
 def test_features_know_nothing_of_later_sessions(session: date, seed: int):
     known = pl.col("session") <= session
     clean = build_features(BARS, XNYS).filter(known)
-    assert build_features(poisoned_after(session, BARS, seed), XNYS).filter(known).equals(clean)
+    other = replaced_after(WORLD, session, seed)
+    assert build_features(other.bars, XNYS).filter(known).equals(clean)
 
 
 @given(st.sampled_from(SESSIONS), st.integers(2, 5), st.floats(0, 3))
@@ -143,7 +125,7 @@ def test_nothing_known_as_of_a_session_depends_on_later_ones(
     made after it.
     """
     results = []
-    for name, bars in (("true", BARS), ("poisoned", poisoned_after(session, BARS, seed=1))):
+    for name, bars in (("true", BARS), ("poisoned", replaced_after(WORLD, session, 1).bars)):
         bars.write_parquet(tmp_path / f"{name}.parquet")
         settings = Settings(
             home=make_home(tmp_path / name),
