@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from dagster._core.storage.defs_state.base import set_defs_state_storage
 
 from stock_assets.backfill.project import Project, open_project
 from stock_assets.market.sessions import ExchangeCalendar, load_calendar
@@ -44,6 +45,16 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _own_state_of_definitions() -> Iterator[None]:
+    """Dagster notes where the instance that was entered last keeps its state of definitions.
+
+    Contexts that end out of order, as after a simulated kill, would leave one of a test before.
+    """
+    with set_defs_state_storage(None):
+        yield
 
 
 @pytest.fixture(scope="session")
