@@ -14,7 +14,8 @@ DOCS_VENV := .venv-docs
 DOCS_INSTALLED := $(DOCS_VENV)/.installed
 CASES ?=
 QUICK ?=
-# Tests that start processes of their own share two cores badly beyond this.
+# Tests that start processes of their own share two cores badly beyond this. In the order of the
+# folders the many small tests come last, and no core waits for the other.
 TEST_WORKERS ?= 2
 
 .PHONY: help setup run ui monitor down prepare train register forecast evaluate doctor \
@@ -65,7 +66,8 @@ doctor: $(INSTALLED) ## Check settings, source, store, registry, metrics
 	@$(BIN)/stock-assets doctor
 
 test: $(INSTALLED) ## Every test that needs nothing but Python packages
-	@$(BIN)/python -m pytest stock_assets_tests --ignore stock_assets_tests/services --numprocesses $(TEST_WORKERS) --dist loadfile
+	@$(BIN)/python -m pytest stock_assets_tests --ignore stock_assets_tests/services \
+		--numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-services: $(INSTALLED) ## Tests against Debian's servers and Chromium (see docs/commands.md)
 	@$(BIN)/python -m pytest stock_assets_tests/services --numprocesses $(TEST_WORKERS) --dist loadfile

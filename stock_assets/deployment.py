@@ -6,7 +6,7 @@ from stock_assets.forecasting.intervals import adaptive_history
 from stock_assets.forecasting.training_months import TrainingMonths
 from stock_assets.market.plausibility import JUDGING_SESSIONS
 from stock_assets.market.sessions import load_calendar
-from stock_assets.partitions import Partitions
+from stock_assets.partitions import Partitions, partition_keys
 from stock_assets.planning.lineage import Lineage, Rules, Window
 from stock_assets.resources.model_settings import settings_of_studies
 from stock_assets.resources.prices import price_source
@@ -31,7 +31,7 @@ def load_partitions(settings: Settings) -> Partitions:
 
 def lineage_of(settings: Settings, partitions: Partitions) -> Lineage:
     """The lineage of every object there may be by now."""
-    keys = partitions.sessions.get_partition_keys()
+    keys = partition_keys(partitions.sessions)
     return Lineage(rules_of(settings, partitions), keys)
 
 

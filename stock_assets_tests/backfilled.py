@@ -145,8 +145,8 @@ def comparable(settings: Settings) -> dict[str, Any]:
         registry = ModelRegistry(settings, project.store)
         with registry.tracking.client():
             found["registry"] = [
-                (int(v.version), v.tags["month"], v.tags["fingerprint"], v.tags["gate"])
-                for v in sorted(_versions(registry), key=lambda v: int(v.version))
+                (v.version, v.tags["month"], v.tags["fingerprint"], v.tags["gate"])
+                for v in sorted(_versions(registry), key=lambda v: v.version)
             ]
     return found
 

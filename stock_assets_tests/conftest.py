@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from dagster._core.storage.defs_state.base import set_defs_state_storage
 
 from stock_assets.backfill.project import Project, open_project
 from stock_assets.market.sessions import ExchangeCalendar, load_calendar
@@ -15,9 +16,13 @@ CHECKOUT = Path(__file__).parents[1]
 
 # Once, before anything draws: matplotlib would keep its list of fonts in the home folder.
 os.environ.setdefault("MPLCONFIGDIR", str(CHECKOUT / "var" / "matplotlib"))
-# Before a test imports MLflow, which would else write an identity into the home folder.
-_NO_TELEMETRY = "MLFLOW_DISABLE_TELEMETRY"
-os.environ[_NO_TELEMETRY] = "true"
+_OF_ALL = {
+    # Before a test imports MLflow, which would else write an identity into the home folder.
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    # As the command has it; one by one, events take a quarter of the time of a test that has many.
+    "DAGSTER_EVENT_BATCH_SIZE": "500",
+}
+os.environ.update(_OF_ALL)
 
 # Small enough for seconds, large enough that every part does its work.
 QUICK = {
@@ -35,11 +40,21 @@ QUICK = {
 def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No setting of the developer's machine reaches a test."""
     for name in os.environ:
-        if name == _NO_TELEMETRY:
-            continue
-        if name.startswith(("STOCK_ASSETS_", "DAGSTER_", "MLFLOW_", "AWS_")):
+        if name not in _OF_ALL and name.startswith(
+            ("STOCK_ASSETS_", "DAGSTER_", "MLFLOW_", "AWS_")
+        ):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _own_state_of_definitions() -> Iterator[None]:
+    """Dagster notes where the instance that was entered last keeps its state of definitions.
+
+    Contexts that end out of order, as after a simulated kill, would leave one of a test before.
+    """
+    with set_defs_state_storage(None):
+        yield
 
 
 @pytest.fixture(scope="session")

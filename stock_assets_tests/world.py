@@ -43,7 +43,7 @@ from stock_assets.resources.prices import open_prices
 from stock_assets.resources.stored_state import listed_objects, stored_state
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import make_home
-from stock_assets_tests.dagster_runs import drop_events
+from stock_assets_tests.dagster_runs import drop_history_and_pictures
 from stock_assets_tests.simulated_prices import Law, simulated_bars
 
 XNYS = load_calendar("XNYS")
@@ -137,9 +137,8 @@ class Worlds:
         self._patch(patch)
 
     def _patch(self, patch: pytest.MonkeyPatch) -> None:
-        # Dagster's history decides nothing here, and storing it took half of the time.
-        drop_events(patch)
-        patch.setattr("stock_assets.assets.studies.pictures_of", lambda *_: {})
+        # They decide nothing here, and took half of the time.
+        drop_history_and_pictures(patch)
         patch.setattr("stock_assets.deployment.price_source", lambda _: self.source)
         patch.setattr("stock_assets.resources.prices.price_source", lambda _: self.source)
         patch.setattr("stock_assets.planning.lineage.source_hash", self.code.hash)
@@ -342,7 +341,7 @@ def versions_by_number(project: Project) -> dict[int, str]:
     """The training that each version was made of."""
     registry = ModelRegistry(project.settings, project.store)
     with registry.opened() as registered:
-        return {int(v.version): v.tags["fingerprint"] for v in registered.every()}
+        return {v.version: v.tags["fingerprint"] for v in registered.every()}
 
 
 def _plain(value: Any, numbers: Mapping[int, str]) -> Any:

@@ -11,7 +11,7 @@ from stock_assets.local.dagster_private.metadata import add_partition_metadata
 from stock_assets.market.bars import PRICES
 from stock_assets.partitions import Partitions
 from stock_assets.report.numbers import price
-from stock_assets.resources.io_managers import COLUMN_SCHEMA, PARTITION_COLUMN, PARTITIONED_BY
+from stock_assets.resources.io_managers import PARTITION_COLUMN, PARTITIONED_BY
 from stock_assets.resources.one_by_one import OneByOne
 
 PARQUET, JSON, PAGE = "parquet_io_manager", "json_io_manager", "page_io_manager"
@@ -28,12 +28,12 @@ BY_MONTH = dg.PythonObjectDagsterType(
 
 def by_session(
     partitions: Partitions,
-    schema: dg.TableSchema,
+    columns: Mapping[str, Any],
     column: str = "session",
 ) -> dict[str, Any]:
     """Arguments of an asset with one Parquet object per session; `column` holds the session.
 
-    Its columns stand with the asset alone: a partition's event that had them would hide these.
+    `columns`: see `columns_of`.
     """
     return {
         "partitions_def": partitions.sessions,
@@ -41,20 +41,16 @@ def by_session(
         "io_manager_key": PARQUET,
         "dagster_type": FRAME,
         "owners": OWNERS,
-        "metadata": {
-            PARTITIONED_BY: "session",
-            PARTITION_COLUMN: column,
-            COLUMN_SCHEMA: schema,
-        },
+        "metadata": {PARTITIONED_BY: "session", PARTITION_COLUMN: column, **columns},
     }
 
 
 def by_month(
-    partitions: Partitions, io_manager: str, schema: dg.TableSchema | None = None
+    partitions: Partitions, io_manager: str, columns: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Arguments of an asset with one object per month, whose value is `OneByOne`.
 
-    `schema`: of frames.
+    `columns`: of frames, see `columns_of`.
     """
     return {
         "partitions_def": partitions.months,
@@ -62,7 +58,7 @@ def by_month(
         "io_manager_key": io_manager,
         "dagster_type": BY_MONTH,
         "owners": OWNERS,
-        "metadata": {PARTITIONED_BY: "month", **({COLUMN_SCHEMA: schema} if schema else {})},
+        "metadata": {PARTITIONED_BY: "month", **(columns or {})},
     }
 
 

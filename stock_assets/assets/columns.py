@@ -7,6 +7,7 @@ the code that computes them.
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -127,12 +128,25 @@ def is_described(name: str) -> bool:
     return name in COLUMNS or bool(numbered and numbered["stem"] in COLUMNS)
 
 
-def table_schema(schema: Mapping[str, pl.DataType], *, scores: bool = False) -> dg.TableSchema:
-    """The columns of an asset for its page; `scores`: whose session is the target's."""
-    return dg.TableSchema(
-        [
-            dg.TableColumn(name, str(dtype), f"{words} Unit: {unit}.")
-            for name, dtype in schema.items()
-            for words, unit in [_TARGET if scores and name == "session" else column_words(name)]
-        ]
-    )
+def columns_of(
+    schema: Mapping[str, pl.DataType],
+    lineage: dg.TableColumnLineage | None = None,
+    *,
+    scores: bool = False,
+) -> dict[str, Any]:
+    """Metadata of an asset: what each column holds, and what it is made of.
+
+    They stand with the asset alone: a partition's event that had them would hide these.
+
+    Args:
+        schema: Of what is stored.
+        lineage: None for an asset that has no upstream one.
+        scores: Whether `session` is the target's.
+    """
+    columns = [
+        dg.TableColumn(name, str(dtype), f"{words} Unit: {unit}.")
+        for name, dtype in schema.items()
+        for words, unit in [_TARGET if scores and name == "session" else column_words(name)]
+    ]
+    metadata = {"dagster/column_schema": dg.TableSchema(columns)}
+    return {**metadata, **({"dagster/column_lineage": lineage} if lineage else {})}

@@ -6,7 +6,8 @@ import polars as pl
 from stock_assets.asset_keys import Asset
 from stock_assets.assets.attributes import by_session, preview, show_each, show_newest
 from stock_assets.assets.bar_checks import FEATURE_CHECKS, check_plausibility
-from stock_assets.assets.columns import table_schema
+from stock_assets.assets.column_lineage import FEATURES_OF, column_lineage
+from stock_assets.assets.columns import columns_of
 from stock_assets.forecasting.features import (
     BAR_SESSIONS,
     FEATURE_SCHEMA,
@@ -21,8 +22,10 @@ from stock_assets.settings import Settings
 
 
 def feature_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDefinition]:
+    lineage = column_lineage(settings.dataset_name, FEATURE_SCHEMA, FEATURES_OF)
+
     @dg.asset(
-        **by_session(partitions, table_schema(FEATURE_SCHEMA)),
+        **by_session(partitions, columns_of(FEATURE_SCHEMA, lineage)),
         group_name="features",
         kinds={"parquet", "s3", "polars"},
         ins={"raw_prices": dg.AssetIn(metadata={HISTORY: BAR_SESSIONS})},

@@ -17,7 +17,8 @@ from stock_assets.assets.attributes import (
     show_each,
     show_newest,
 )
-from stock_assets.assets.columns import table_schema
+from stock_assets.assets.column_lineage import FORECASTS_OF, SCORES_OF, column_lineage
+from stock_assets.assets.columns import columns_of
 from stock_assets.assets.forecast_checks import (
     FORECAST_CHECKS,
     check_age,
@@ -63,9 +64,10 @@ def forecast_assets(settings: Settings, partitions: Partitions) -> list[dg.Asset
 def _daily_forecast(settings: Settings, partitions: Partitions) -> dg.AssetsDefinition:
     calendar, horizon = partitions.calendar, settings.horizon
     history = adaptive_history(horizon)
+    lineage = column_lineage(settings.dataset_name, FORECAST_SCHEMA, FORECASTS_OF)
 
     @dg.asset(
-        **by_session(partitions, table_schema(FORECAST_SCHEMA), column="as_of_session")
+        **by_session(partitions, columns_of(FORECAST_SCHEMA, lineage), column="as_of_session")
         | {"io_manager_key": FORECASTS},
         group_name="forecasts",
         kinds={"parquet", "s3", "scikitlearn"},
@@ -224,9 +226,10 @@ def _with_history(features: pl.DataFrame, sessions: list[date], history: int) ->
 
 def _forecast_rmse(settings: Settings, partitions: Partitions) -> dg.AssetsDefinition:
     window, horizon = settings.rmse_window, settings.horizon
+    lineage = column_lineage(settings.dataset_name, SCORE_SCHEMA, SCORES_OF)
 
     @dg.asset(
-        **by_session(partitions, table_schema(SCORE_SCHEMA, scores=True)),
+        **by_session(partitions, columns_of(SCORE_SCHEMA, lineage, scores=True)),
         group_name="forecasts",
         kinds={"parquet", "s3", "prometheus"},
         ins={

@@ -11,7 +11,7 @@ from pydantic import Field
 from stock_assets.asset_keys import Asset
 from stock_assets.assets.attributes import by_key, by_session, preview, show_each
 from stock_assets.assets.bar_checks import PRICE_CHECKS, check_prices
-from stock_assets.assets.columns import table_schema
+from stock_assets.assets.columns import columns_of
 from stock_assets.market.bars import BAR_SCHEMA
 from stock_assets.market.revisions import STORED_SCHEMA, merge_bars, stored_form
 from stock_assets.partitions import Partitions, session_of
@@ -34,7 +34,7 @@ class PriceFetch(dg.Config):
 
 
 def market_data_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
-    arguments = by_session(partitions, table_schema(STORED_SCHEMA))
+    arguments = by_session(partitions, columns_of(STORED_SCHEMA))
     # A live source's session without any bar is due, not empty: it is not stored as if it were.
     arguments["metadata"] |= {EMPTY_IS_MISSING: partitions.is_live}
 

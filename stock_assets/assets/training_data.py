@@ -15,7 +15,8 @@ from pydantic import Field
 
 from stock_assets.asset_keys import asset_name
 from stock_assets.assets.attributes import PARQUET, by_month, show_each
-from stock_assets.assets.columns import table_schema
+from stock_assets.assets.column_lineage import LABELLED_OF, column_lineage
+from stock_assets.assets.columns import columns_of
 from stock_assets.assets.training_checks import (
     NO_TEST_LABEL_AFTER,
     NO_TRAIN_LABEL_IN_TEST,
@@ -94,8 +95,9 @@ def training_data_assets(settings: Settings, partitions: Partitions) -> list[dg.
     month_before = dg.TimeWindowPartitionMapping(
         start_offset=-1, end_offset=-1, allow_nonexistent_upstream_partitions=True
     )
+    lineage = column_lineage(settings.dataset_name, LABELLED_SCHEMA, LABELLED_OF)
     arguments = {
-        **by_month(partitions, PARQUET, table_schema(LABELLED_SCHEMA)),
+        **by_month(partitions, PARQUET, columns_of(LABELLED_SCHEMA, lineage)),
         "group_name": "training",
         "kinds": {"parquet", "s3", "polars"},
         # The month before is what Dagster orders by; what is read goes back further.

@@ -27,7 +27,7 @@ from stock_assets.automation.jobs import (
 from stock_assets.automation.under_way import run_under_way
 from stock_assets.errors import MissingPartitionsError
 from stock_assets.local.dagster_private.runs import UnresolvedAssetJobDefinition as _Job
-from stock_assets.partitions import Partitions, range_tags
+from stock_assets.partitions import Partitions, partition_keys, range_tags
 from stock_assets.planning.lineage import MONTH_ASSETS, SESSION_ASSETS
 from stock_assets.planning.plan import Plan
 from stock_assets.planning.work import Work, months_due, neighbouring_ranges, runs_of_sessions
@@ -62,7 +62,7 @@ def daily_schedule(job: _Job, deployment: "_Deployment") -> dg.ScheduleDefinitio
     partitions = deployment.partitions
 
     def runs(plan: Plan) -> Iterable[Work]:
-        every = partitions.sessions.get_partition_keys()
+        every = partition_keys(partitions.sessions)
         works = list(runs_of_sessions(plan, every, partitions.sessions_per_run))
         # Who is delisted is due for good: asked for with others, else a run would fail all morning.
         return works if any(not work.config for work in works) else []
@@ -86,7 +86,7 @@ def monthly_schedule(job: _Job, deployment: "_Deployment") -> dg.ScheduleDefinit
     partitions = deployment.partitions
 
     def runs(plan: Plan) -> Iterable[Work]:
-        every = partitions.months.get_partition_keys()
+        every = partition_keys(partitions.months)
         for work in months_due(plan):
             for first, last in neighbouring_ranges(work.keys, every, partitions.months_per_run):
                 yield replace(work, keys=[key for key in work.keys if first <= key <= last])

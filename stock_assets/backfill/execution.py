@@ -16,6 +16,7 @@ from stock_assets.backfill.mended_models import restore_registry, with_models_me
 from stock_assets.backfill.progress import Progress
 from stock_assets.backfill.project import Project, run_partitions
 from stock_assets.errors import DamagedObjectError, MissingPartitionsError
+from stock_assets.partitions import partition_keys
 from stock_assets.planning.lineage import IN_ORDER, MONTH_ASSETS
 from stock_assets.planning.plan import Plan, Wanted
 from stock_assets.planning.work import Work, months_due, neighbouring_ranges, sessions_due
@@ -179,7 +180,7 @@ class _Execution:
         """Every key of a job, and how many one run may take."""
         project = self._project
         if work.assets[0] in MONTH_ASSETS:
-            return project.partitions.months.get_partition_keys(), project.settings.months_per_run
+            return partition_keys(project.partitions.months), project.settings.months_per_run
         return project.lineage.sessions, project.settings.sessions_per_run
 
     def _do(self, work: Work) -> bool:
@@ -214,7 +215,7 @@ class _Execution:
         return True
 
     def _train_again(self, month: str) -> None:
-        every = self._project.partitions.months.get_partition_keys()
+        every = partition_keys(self._project.partitions.months)
         with self._progress.stage("training", month):
             run_partitions(self._project, MONTHLY_JOB, MONTH_ASSETS, [month], every, 1)
 

@@ -8,6 +8,7 @@ from stock_assets.automation.jobs import MONTHLY_JOB
 from stock_assets.backfill.progress import Progress, shown
 from stock_assets.backfill.project import Project, run_partitions
 from stock_assets.errors import DamagedStudyError
+from stock_assets.partitions import partition_keys
 from stock_assets.planning.lineage import MONTH_ASSETS
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.partition_objects import stored_partitions
@@ -76,7 +77,7 @@ def with_models_mended(
 def mend_models(project: Project, progress: Progress) -> None:
     """Trains those months again whose versions' files can't be read as what was stored."""
     registry = ModelRegistry(project.settings, project.store)
-    every = project.partitions.months.get_partition_keys()
+    every = partition_keys(project.partitions.months)
 
     def read_all() -> None:
         for version in registry.versions():

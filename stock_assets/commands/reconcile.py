@@ -14,7 +14,7 @@ from stock_assets.errors import MissingPartitionsError
 from stock_assets.forecasting.features import BAR_SESSIONS
 from stock_assets.forecasting.intervals import adaptive_history
 from stock_assets.forecasting.reconciliation import CAUSES, NONE, reconcile
-from stock_assets.partitions import session_of
+from stock_assets.partitions import partition_keys, session_of
 from stock_assets.planning.plan import Wanted
 from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.read_cache import read_rows
@@ -97,7 +97,7 @@ def make_hindsight(project: Project, keys: list[str]) -> None:
         DAILY_JOB,
         [Asset.DAILY_FORECAST],
         keys,
-        partitions.sessions.get_partition_keys(),
+        partition_keys(partitions.sessions),
         partitions.sessions_per_run,
     )
 

@@ -9,6 +9,7 @@ from stock_assets.backfill.progress import Progress
 from stock_assets.backfill.project import Project, open_project, run_partitions
 from stock_assets.errors import MissingPartitionsError
 from stock_assets.market.months import month_key
+from stock_assets.partitions import partition_keys
 from stock_assets.planning.plan import Wanted
 from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.settings import Settings
@@ -54,7 +55,7 @@ def _run_stage(project: Project, stage: str) -> str:
 def _materialise(project: Project, job: str, assets: Sequence[str], key: str) -> str:
     daily = job == DAILY_JOB
     partitions = project.partitions.sessions if daily else project.partitions.months
-    run_partitions(project, job, assets, [key], partitions.get_partition_keys(), per_run=1)
+    run_partitions(project, job, assets, [key], partition_keys(partitions), per_run=1)
     by = "session" if daily else "month"
     absent = [asset for asset in assets if not project.store.keys(f"{asset}/{by}={key}")]
     if absent:

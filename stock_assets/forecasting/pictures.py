@@ -66,8 +66,10 @@ def _drawn(draw: Callable[[Any], None]) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 4), dpi=100, layout="constrained")
+    figure = Figure(figsize=(7, 4), dpi=100)
     FigureCanvasAgg(figure)
+    # A layout that fits itself draws everything three times.
+    figure.subplots_adjust(left=0.12, right=0.97, bottom=0.18, top=0.92)
     draw(figure.subplots())
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
@@ -91,6 +93,7 @@ def _importance(axes: Any, importance: pl.DataFrame) -> None:
     shown = importance.reverse()
     axes.barh(shown["feature"], shown["mse_increase"], color=_BLUE)
     axes.tick_params(axis="y", labelsize=7)
+    axes.figure.subplots_adjust(left=0.2)
     axes.axvline(0, color=_GREY)
     axes.set(
         title="Permutation importance on the test set (unshrunk model)",

@@ -256,6 +256,7 @@ def _command(folder: Path, ports: dict[str, int]) -> list[str]:
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
         "-master.telemetry=false",
+        "-volume.preStopSeconds=0",  # no other server needs time to hear that it goes
         f"-bucket={BUCKET}",
     ]
 

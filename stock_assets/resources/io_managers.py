@@ -24,6 +24,7 @@ from stock_assets.local.dagster_private.runs import (
     PARTITION_NAME_TAG,
 )
 from stock_assets.local.steps import Step, tell
+from stock_assets.partitions import partition_keys
 from stock_assets.planning.stamp import STAMP_FIELD, Stamp, stamped
 from stock_assets.resources.object_store import ObjectStore, StoredObject
 from stock_assets.resources.one_by_one import OneByOne, StoredPartitions, refuse_missing
@@ -42,7 +43,6 @@ session target every later one whose window it lies in, whether or not there are
 """
 MAY_BE_MISSING = "may_be_missing"
 """Metadata of an input that may have holes, and is None where none of its partitions exists."""
-COLUMN_SCHEMA = "dagster/column_schema"
 EMPTY_IS_MISSING = "empty_is_missing"
 """Metadata of an output whose partitions are not stored where they have no rows, so that they are
 missed downstream and made again."""
@@ -54,7 +54,7 @@ def _with_history(context: dg.InputContext) -> list[str]:
     history = context.definition_metadata.get(HISTORY)
     if not history or not own:
         return own
-    every = context.asset_partitions_def.get_partition_keys()
+    every = partition_keys(context.asset_partitions_def)
     first = every.index(own[0])
     return [*every[max(0, first - history) : first], *own]
 
@@ -222,7 +222,7 @@ class _PartitionedIOManager(dg.IOManager):
                 asset,
                 described.get(PARTITION_COLUMN, ""),
                 list(context.asset_partition_keys),
-                context.asset_partitions_def.get_partition_keys(),
+                partition_keys(context.asset_partitions_def),
                 stored,
                 self.decode_many,
             )

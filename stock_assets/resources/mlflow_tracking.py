@@ -184,6 +184,9 @@ def _prepare_environment(settings: Settings) -> None:
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MPLCONFIGDIR", str(settings.state_folder / "matplotlib"))
+    if tracking_uri(settings) == local_uri(settings):
+        # A connection that outlives a file which was moved away goes on showing what that held.
+        os.environ.setdefault("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")
 
 
 def _quiet_loggers() -> None:

@@ -1,6 +1,6 @@
 """MLflow's registry side: versions with their gate decision, and loading one to serve."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from stock_assets.forecasting.gate import GateDecision
 from stock_assets.forecasting.promotion import INTERVALS, POINT, ModelVersion, Part
 from stock_assets.forecasting.study import Study
 from stock_assets.local.locks import one_at_a_time
-from stock_assets.resources.mlflow_database import registered_rows
+from stock_assets.resources.mlflow_database import RegisteredRow, registered_rows
 from stock_assets.resources.mlflow_tracking import MlflowTracking
 from stock_assets.resources.model_settings import settings_key, settings_of_versions
 from stock_assets.resources.object_store import ObjectStore
@@ -33,8 +33,6 @@ from stock_assets.resources.version_tags import KEY_TAG, as_version, decision_ta
 from stock_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from mlflow.entities.model_registry import ModelVersion as MlflowVersion
-
     from stock_assets.forecasting.forecast import ServedModel
 
 
@@ -57,7 +55,7 @@ class ModelRegistry:
     def opened(self) -> Iterator[RegisteredVersions]:
         """The versions as they are now, to read."""
         with self.tracking.client() as client:
-            yield RegisteredVersions(client, self.name, self.settings_key)
+            yield RegisteredVersions(client, self.name, self._settings)
 
     @contextmanager
     def _alone(self) -> Iterator[RegisteredVersions]:
@@ -88,20 +86,22 @@ class ModelRegistry:
         Returns:
             The version's number.
         """
+        verdict = decision_tags(POINT, point) | decision_tags(INTERVALS, intervals)
+        card = model_card(study, point, intervals)
         with self._alone() as registered:
-            made = registered.of_training(study.fingerprint)
-            if not made:
+            known = registered.of_training(study.fingerprint)
+            if known:
+                self._judge_again(registered, known[0], verdict, card)
+            else:
                 # A number that a stored month names is no other model's, whatever became of it.
                 stored = [one.number for one in stored_versions(self.store)]
-                registered.create(study, self.settings, above=max(stored, default=0))
-                made = registered.of_training(study.fingerprint)
-            if not made:
-                raise RegistryError(f"{self.name} lost the version of {study.month}; try again")
-            version, *twins = made
+                registered.create(study, self.settings, verdict, card, max(stored, default=0))
+            version, *twins = registered.of_training(study.fingerprint)
             registered.delete(twins)
-            registered.supersede(study.month, but={int(version.version), *beside})
-            self._judge(registered, version, study, point, intervals)
-            return int(version.version)
+            registered.supersede(study.month, but={version.version, *beside})
+            registered.client.log_text(study.mlflow_run_id, card, CARD_FILE)
+            registered.point_aliases()
+            return version.version
 
     def supersede(self, month: str) -> None:
         """Lets no version of a month serve or judge that can't be trained any more."""
@@ -109,22 +109,17 @@ class ModelRegistry:
             if registered.supersede(month):
                 registered.point_aliases()
 
-    def _judge(
+    def _judge_again(
         self,
         registered: RegisteredVersions,
-        version: "MlflowVersion",
-        study: Study,
-        point: GateDecision,
-        intervals: GateDecision,
+        version: RegisteredRow,
+        verdict: Mapping[str, str],
+        card: str,
     ) -> None:
-        client = registered.client
-        tags = decision_tags(POINT, point) | decision_tags(INTERVALS, intervals)
-        for name, value in tags.items():
-            client.set_model_version_tag(self.name, version.version, name, value)
-        card = model_card(study, point, intervals)
-        client.update_model_version(self.name, version.version, description=card)
-        client.log_text(study.mlflow_run_id, card, CARD_FILE)
-        registered.point_aliases()
+        changed = {n: value for n, value in verdict.items() if version.tags.get(n) != value}
+        if changed:
+            registered.set_tags(version.version, changed)
+            registered.client.update_model_version(self.name, str(version.version), card)
 
     def register_again(self, study: Study, lost: StoredVersion) -> bool:
         """Registers a version that the registry lost, as its stored value has it.
@@ -139,26 +134,34 @@ class ModelRegistry:
         value = lost.value
         point = GateDecision(value["approved"], value["reason"])
         intervals = GateDecision(value["intervals_approved"], value["intervals_reason"])
+        verdict = decision_tags(POINT, point) | decision_tags(INTERVALS, intervals)
+        card = model_card(study, point, intervals)
         with self._alone() as registered:
             known = [v for v in registered.every() if v.run_id == study.mlflow_run_id]
-            version = (
-                known[0]
-                if known
-                else registered.create(study, value["settings"], above=lost.number - 1)
-            )
-            if int(version.version) != lost.number:
+            if known:
+                version = known[0]
+                self._judge_again(registered, version, verdict, card)
+            else:
+                version = registered.create(
+                    study, value["settings"], verdict, card, above=lost.number - 1
+                )
+            if version.version != lost.number:
                 registered.delete([version])
                 return False
-            self._judge(registered, version, study, point, intervals)
+            registered.client.log_text(study.mlflow_run_id, card, CARD_FILE)
+            registered.point_aliases()
             return True
 
     def runs_by_number(self) -> dict[int, str]:
         """The MLflow run of every version there is, of whatever settings."""
+        return {row.version: row.run_id for row in self._rows()}
+
+    def _rows(self) -> list[RegisteredRow]:
         rows = registered_rows(self._settings, self.name)
-        if rows is not None:
-            return {row.version: row.run_id for row in rows}
+        if rows is not None:  # without MLflow, which takes seconds to import
+            return rows
         with self.opened() as registered:
-            return {int(v.version): v.run_id for v in registered.every()}
+            return registered.every()
 
     def lost(self, through: str = "") -> list[StoredVersion]:
         """Stored versions that the registry has not, or has otherwise; of months up to one."""
@@ -176,12 +179,12 @@ class ModelRegistry:
         """Nothing that is registered later gets a number up to this one."""
         with self._alone() as registered:
             registered.create_name()
-            passed = max((int(v.version) for v in registered.every()), default=0)
+            passed = max((v.version for v in registered.every()), default=0)
             while passed < number:
                 client = registered.client
                 nothing = client.create_model_version(self.name, f"{self.store.uri}/lost")
                 passed = int(nothing.version)
-                registered.delete([nothing])
+                client.delete_model_version(self.name, nothing.version)
 
     def delete(self, number: int) -> None:
         """Takes a version away for good; nothing gets its number again."""
@@ -206,17 +209,13 @@ class ModelRegistry:
 
     def versions(self) -> list[ModelVersion]:
         """Every version made with these settings, approved or not, ordered by what they know."""
-        rows = registered_rows(self._settings, self.name)
-        if rows is not None:
-            own = [row for row in rows if row.tags.get(KEY_TAG) == self.settings_key]
-            return sorted(as_version(row) for row in own)
-        with self.opened() as registered:
-            return sorted(as_version(v) for v in registered.own())
+        return sorted(
+            as_version(row) for row in self._rows() if row.tags.get(KEY_TAG) == self.settings_key
+        )
 
     def others(self) -> int:
         """How many versions were made with other settings, or do not say with which."""
-        with self.opened() as registered:
-            return sum(not registered.is_own(version) for version in registered.every())
+        return sum(row.tags.get(KEY_TAG) != self.settings_key for row in self._rows())
 
     def load(self, version: ModelVersion) -> "ServedModel":
         """A version's model and intervals.
@@ -231,7 +230,7 @@ class ModelRegistry:
 
         named = f"{self.name} version {version.version}"
         with self.tracking.client() as client:
-            run = client.get_run(client.get_model_version(self.name, str(version.version)).run_id)
+            run = client.get_run(self.runs_by_number()[version.version])
             try:
                 model = study_model(client, run)
                 intervals = IntervalModel.of(study_intervals(client, run))

@@ -2,7 +2,6 @@
 
 import json
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING
 
 from stock_assets.errors import RegistryError
 from stock_assets.forecasting.promotion import (
@@ -13,6 +12,7 @@ from stock_assets.forecasting.promotion import (
     before_the_last,
     champion_of,
 )
+from stock_assets.resources.mlflow_database import RegisteredRow
 from stock_assets.resources.model_settings import differing_settings, settings_of_versions
 from stock_assets.resources.registered_versions import RegisteredVersions
 from stock_assets.resources.version_tags import (
@@ -22,9 +22,6 @@ from stock_assets.resources.version_tags import (
     promotion_tags,
 )
 from stock_assets.settings import Settings
-
-if TYPE_CHECKING:
-    from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 
 
 def promote(
@@ -50,8 +47,8 @@ def promote(
     Raises:
         RegistryError: There is no such version, or it was made with other settings.
     """
-    client, name = registered.client, registered.name
-    every = {int(v.version): v for v in registered.every()}
+    name = registered.name
+    every = {v.version: v for v in registered.every()}
     known = {n: v for n, v in every.items() if registered.is_own(v)}
     if number not in known:
         raise _not_promotable(name, settings, every.get(number), number, sorted(known))
@@ -67,16 +64,15 @@ def promote(
         f" of intervals {of_intervals}"
     )
     promotion = Promotion(after, now.isoformat(), parts)
-    for tag, value in promotion_tags(tags, promotion, entry).items():
-        client.set_model_version_tag(name, str(number), tag, value)
+    registered.set_tags(number, promotion_tags(tags, promotion, entry))
     registered.point_aliases()
-    return as_version(client.get_model_version(name, str(number)))
+    return next(as_version(v) for v in registered.own() if v.version == number)
 
 
 def _not_promotable(
     name: str,
     settings: Settings,
-    other: "MlflowVersion | None",
+    other: RegisteredRow | None,
     number: int,
     own: list[int],
 ) -> RegistryError:

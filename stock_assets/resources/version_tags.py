@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from stock_assets.forecasting.fingerprint import fingerprint
 from stock_assets.forecasting.gate import GateDecision
@@ -22,9 +22,6 @@ from stock_assets.forecasting.promotion import (
 )
 from stock_assets.resources.logged_studies import FINGERPRINT_TAG
 from stock_assets.resources.mlflow_database import RegisteredRow
-
-if TYPE_CHECKING:
-    from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 
 GATE_TAGS: dict[Part, str] = {POINT: "gate", INTERVALS: "gate_intervals"}
 KEY_TAG, SETTINGS_TAG = "settings_key", "settings"
@@ -55,13 +52,13 @@ def decision_tags(part: Part, decision: GateDecision) -> dict[str, str]:
     }
 
 
-def as_version(found: "MlflowVersion | RegisteredRow") -> ModelVersion:
+def as_version(found: RegisteredRow) -> ModelVersion:
     """What its tags say of a version that this release registered."""
     promotions = json.loads(found.tags.get(_PROMOTIONS_TAG, "[]"))
     point, intervals = (found.tags.get(GATE_TAGS[part]) == _APPROVED for part in PARTS)
     return ModelVersion(
         trained_through=date.fromisoformat(found.tags["trained_through"]),
-        version=int(found.version),
+        version=found.version,
         approved=point,
         family=found.tags["family"],
         promotions=tuple(

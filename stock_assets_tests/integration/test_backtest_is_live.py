@@ -1,8 +1,5 @@
 """Forecasts made day by day by the schedules' jobs equal those of one backfill, byte for byte."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,13 +8,13 @@ import polars as pl
 import pytest
 
 from stock_assets.automation.jobs import DAILY_ASSETS, DAILY_JOB, MONTHLY_ASSETS, MONTHLY_JOB
-from stock_assets.backfill.project import Project, open_project, run_partitions
+from stock_assets.backfill.project import Project, run_partitions
 from stock_assets.market.bars import PRICES
 from stock_assets.market.sessions import load_calendar
 from stock_assets.settings import Settings
 from stock_assets_tests.backfilled import comparable
 from stock_assets_tests.conftest import QUICK, make_home
-from stock_assets_tests.dagster_runs import unrecorded_instance
+from stock_assets_tests.dagster_runs import unrecorded_project
 from stock_assets_tests.simulated_prices import Law, simulated_bars
 
 XNYS = load_calendar("XNYS")
@@ -63,13 +60,6 @@ def settings_in(folder: Path, name: str) -> Settings:
     )
 
 
-@contextmanager
-def opened(settings: Settings) -> Iterator[Project]:
-    """Without Dagster's own book-keeping, which would cost twice what is shown here."""
-    with open_project(settings) as project, unrecorded_instance() as instance:
-        yield replace(project, instance=instance)
-
-
 def materialise(project: Project, job: str, assets: tuple[str, ...], keys: list[str]) -> None:
     definition = project.partitions.sessions if job == DAILY_JOB else project.partitions.months
     run_partitions(project, job, assets, keys, definition.get_partition_keys(), 1000)
@@ -101,7 +91,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], ...]
 
     before = XNYS.previous_session(FIRST)
     known_through(before)
-    with opened(live) as project:
+    with unrecorded_project(live) as project:
         materialise(project, DAILY_JOB, ("raw_prices", "features"), keys(BEGIN, before))
         materialise(project, MONTHLY_JOB, MONTHLY_ASSETS, ["2013-01"])
         for session in XNYS.between(FIRST, LAST):
@@ -114,7 +104,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], ...]
                 retrain(project)
     backfill = settings_in(folder, "backfill")
     bars.write_parquet(folder / "backfill.parquet")
-    with opened(backfill) as project:
+    with unrecorded_project(backfill) as project:
         materialise(project, DAILY_JOB, ("raw_prices", "features"), keys(BEGIN, LAST))
         materialise(project, MONTHLY_JOB, MONTHLY_ASSETS, ["2013-01", "2013-02"])
         retrain(project)

@@ -113,11 +113,6 @@ def _row(opened: dg.DagsterInstance) -> dict[str, Any]:
         )
 
 
-@pytest.fixture(autouse=True)
-def _batches(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "500")
-
-
 def test_a_batch_leaves_the_events_that_dagsters_own_storage_leaves(tmp_path: Path):
     found = {}
     for storage in (OWN, BATCHING):

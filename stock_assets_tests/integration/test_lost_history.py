@@ -18,10 +18,7 @@ def known(settings: Settings) -> set[str]:
 
 
 @pytest.mark.parametrize("name", ["history/runs.db", "history/runs/index.db"])
-def test_a_damaged_history_is_named_and_goes_without_a_loss(
-    settings: Settings, name: str, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "500")
+def test_a_damaged_history_is_named_and_goes_without_a_loss(settings: Settings, name: str):
     with open_project(settings) as project:
         project.store.put_many(
             {partition_object("features", "session", s, "part.parquet"): b"" for s in SESSIONS}

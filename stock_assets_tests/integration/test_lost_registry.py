@@ -87,8 +87,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
             "gate_margin": 0.5,
         },
     )
-    # Connections that outlive the file that they were made to would show what it held.
-    os.environ["MLFLOW_SQLALCHEMYSTORE_POOLCLASS"] = "NullPool"
     with nursery(folder) as forks:
         forks.wait(forks.start(settings, FIRST, LAST))
         shutil.copytree(home, folder / "copy")

@@ -18,7 +18,7 @@ from stock_assets.asset_keys import Asset
 from stock_assets.automation.jobs import MONTHLY_JOB
 from stock_assets.backfill.execution import bring_up_to_date
 from stock_assets.backfill.progress import Progress
-from stock_assets.backfill.project import Project, open_project, run_partitions
+from stock_assets.backfill.project import Project, run_partitions
 from stock_assets.cli import main
 from stock_assets.errors import FeatureMismatchError, RegistryError
 from stock_assets.forecasting.gate import GateDecision
@@ -30,12 +30,14 @@ from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.read_cache import read_rows
 from stock_assets.resources.registered_versions import CHALLENGER, CHAMPION, CHAMPION_INTERVALS
 from stock_assets.resources.study_files import DIGESTS_TAG
-from stock_assets.resources.version_tags import as_version
+from stock_assets.resources.version_tags import GATE_TAGS, as_version
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import QUICK, make_home
+from stock_assets_tests.dagster_runs import unrecorded_project
 from stock_assets_tests.stored_rows import rows_at
 
 FIRST, LAST = date(2013, 1, 29), date(2013, 2, 5)
+REJECTED = dict.fromkeys(GATE_TAGS.values(), "rejected")
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         first_session=date(2012, 3, 1),
         **QUICK,
     )
-    with open_project(settings) as opened:
+    with unrecorded_project(settings) as opened:
         bring_up_to_date(opened, opened.range_of(FIRST, LAST).wanted(), Progress())
         yield opened
 
@@ -130,17 +132,16 @@ def test_this_machines_database_is_read_as_mlflow_reads_it(
     project: Project, registry: ModelRegistry
 ):
     with registry.opened() as registered:
-        registered.create(study(project, "2013-02"), registry.settings)
-        twin = max(registered.every(), key=lambda one: int(one.version))
+        twin = registered.create(study(project, "2013-02"), registry.settings, REJECTED, "")
         registered.delete([twin])
-        every = registered.every()
-    rows = registered_rows(project.settings, registry.name)
-    assert rows
+        every = registered.client.search_model_versions(f"name = '{registry.name}'")
+        rows = registered.every()
+    assert rows == registered_rows(project.settings, registry.name)
     assert {row.version: (row.run_id, row.tags) for row in rows} == {
         int(one.version): (one.run_id, dict(one.tags)) for one in every
     }
-    assert registry.versions() == sorted(as_version(one) for one in every)
-    assert int(twin.version) not in registry.runs_by_number()
+    assert registry.versions() == sorted(as_version(row) for row in rows)
+    assert twin.version not in registry.runs_by_number()
 
 
 def test_two_registrations_at_once_leave_one_version(project: Project, registry: ModelRegistry):
@@ -163,8 +164,8 @@ def test_versions_made_at_once_by_two_machines_become_one(
     new = of_another_month(project, "twins", old)
     before = {v.version for v in registry.versions()}
     with registry.opened() as registered:
-        registered.create(new, registry.settings)
-        registered.create(new, registry.settings)
+        registered.create(new, registry.settings, REJECTED, "")
+        registered.create(new, registry.settings, REJECTED, "")
     twins = {v.version for v in registry.versions()} - before
     assert len(twins) == 2
     kept = registry.register(new, *[GateDecision(False, "rejected: on purpose")] * 2)
@@ -203,7 +204,7 @@ def test_a_month_has_one_version_that_serves_and_those_of_its_retrains(
     assert set(serving().values()) == {(False, False)}
     with registry.opened() as registered:
         for one in registered.every():
-            if int(one.version) >= min(first, second):
+            if one.version >= min(first, second):
                 registered.delete([one])
 
 

@@ -3,16 +3,14 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pytest
 
 from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_ASSETS, MONTHLY_JOB
-from stock_assets.backfill.project import Project, open_project, run_partitions
+from stock_assets.backfill.project import Project, run_partitions
 from stock_assets.deployment import training_months
 from stock_assets.errors import MissingPartitionsError
 from stock_assets.forecasting.tuning import TuningBudget
@@ -21,6 +19,7 @@ from stock_assets.resources.partition_objects import object_path
 from stock_assets.resources.stored_values import read_values
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import QUICK, make_home
+from stock_assets_tests.dagster_runs import unrecorded_project
 from stock_assets_tests.simulated_prices import Law, simulated_bars
 
 MONTHS = ["2012-01", "2012-02", "2012-03", "2012-04", "2012-05"]
@@ -43,8 +42,8 @@ def opened(folder: Path, name: str) -> Iterator[Project]:
             "tuning_trials": 6,
         },
     )
-    with open_project(settings) as project, dg.DagsterInstance.ephemeral() as instance:
-        yield replace(project, instance=instance)
+    with unrecorded_project(settings) as project:
+        yield project
 
 
 def materialise(

@@ -4,19 +4,17 @@ import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import polars as pl
 import pytest
 
 from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_ASSETS, MONTHLY_JOB
 from stock_assets.backfill.execution import bring_up_to_date
 from stock_assets.backfill.progress import Progress
-from stock_assets.backfill.project import Project, open_project, run_partitions
+from stock_assets.backfill.project import Project, run_partitions
 from stock_assets.commands.doctor import diagnose
 from stock_assets.errors import MissingPartitionsError, RegistryError
 from stock_assets.market.sessions import load_calendar
@@ -25,6 +23,7 @@ from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.registered_versions import CHAMPION
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import QUICK, make_home
+from stock_assets_tests.dagster_runs import unrecorded_project
 from stock_assets_tests.simulated_prices import Law, simulated_bars
 
 FIRST, LAST = date(2012, 1, 20), date(2012, 2, 15)
@@ -52,8 +51,8 @@ def opened(folder: Path, **options: Any) -> Iterator[Project]:
         dataset="same",
         **QUICK | {"train_months": 3, "min_train_sessions": 30} | options,
     )
-    with open_project(settings) as project, dg.DagsterInstance.ephemeral() as instance:
-        yield replace(project, instance=instance)
+    with unrecorded_project(settings) as project:
+        yield project
 
 
 def backtest(
@@ -69,7 +68,7 @@ def content(project: Project) -> dict[str, Any]:
     registry = ModelRegistry(project.settings, project.store)
     with registry.opened() as registered:
         versions = {
-            int(v.version): {
+            v.version: {
                 name: v.tags[name]
                 for name in ("month", "fingerprint", "gate", "gate_intervals", "settings")
             }

@@ -33,6 +33,7 @@ from stock_assets.market.sources.yahoo_client import RetryPolicy
 from stock_assets.resources.prices import Prices
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import QUICK, make_home
+from stock_assets_tests.dagster_runs import unrecorded_project
 from stock_assets_tests.filled import fill
 from stock_assets_tests.stored_rows import rows_at
 from stock_assets_tests.yahoo_stand_in import Bar, Fault, Listing, YahooStandIn, forget_yahoo
@@ -293,7 +294,7 @@ def test_london_is_one_setting(tmp_path: Path):
         split_ratio=pl.lit(1.0),
     ).write_parquet(tmp_path / "prices.parquet")
     settings = files_settings(tmp_path, calendar="XLON", train_months=4)
-    with open_project(settings) as project:
+    with unrecorded_project(settings) as project:
         assert project.partitions.sessions.timezone == "Europe/London"
         wanted = project.range_of(date(2013, 1, 31), date(2013, 1, 31))
         bring_up_to_date(project, wanted.wanted(), Progress())

@@ -16,7 +16,7 @@ from polars.testing import assert_series_equal
 
 from stock_assets.backfill.execution import bring_up_to_date
 from stock_assets.backfill.progress import Progress
-from stock_assets.backfill.project import Project, open_project
+from stock_assets.backfill.project import Project
 from stock_assets.forecasting.features import build_features
 from stock_assets.forecasting.gate import GateDecision
 from stock_assets.forecasting.study import Study
@@ -31,11 +31,12 @@ from stock_assets.resources.read_cache import read_rows
 from stock_assets.settings import Settings
 from stock_assets_tests.backfilled import comparable
 from stock_assets_tests.conftest import QUICK, make_home
-from stock_assets_tests.dagster_runs import unrecorded_instance
+from stock_assets_tests.dagster_runs import unrecorded_project
 
 XNYS = load_calendar("XNYS")
 FIRST, LAST = date(2012, 1, 3), date(2013, 3, 1)
 BARS = sample_bars().filter(pl.col("session").is_between(FIRST, LAST))
+WORLD = World.of(BARS)
 SESSIONS = XNYS.between(FIRST, LAST)
 SESSION_ASSETS = ("features", "daily_forecast", "forecast_rmse")
 
@@ -45,8 +46,8 @@ SESSION_ASSETS = ("features", "daily_forecast", "forecast_rmse")
 def test_features_know_nothing_of_later_sessions(session: date, seed: int):
     known = pl.col("session") <= session
     clean = build_features(BARS, XNYS).filter(known)
-    poisoned = replaced_after(World.of(BARS), session, seed).bars
-    assert build_features(poisoned, XNYS).filter(known).equals(clean)
+    other = replaced_after(WORLD, session, seed)
+    assert build_features(other.bars, XNYS).filter(known).equals(clean)
 
 
 @given(st.sampled_from(SESSIONS), st.integers(2, 5), st.floats(0, 3))
@@ -124,8 +125,7 @@ def test_nothing_known_as_of_a_session_depends_on_later_ones(
     made after it.
     """
     results = []
-    poisoned = replaced_after(World.of(BARS), session, seed=1).bars
-    for name, bars in (("true", BARS), ("poisoned", poisoned)):
+    for name, bars in (("true", BARS), ("poisoned", replaced_after(WORLD, session, 1).bars)):
         bars.write_parquet(tmp_path / f"{name}.parquet")
         settings = Settings(
             home=make_home(tmp_path / name),
@@ -137,8 +137,7 @@ def test_nothing_known_as_of_a_session_depends_on_later_ones(
             **QUICK,
         )
         first = XNYS.offset(session, -3)
-        with open_project(settings) as opened, unrecorded_instance() as instance:
-            project = replace(opened, instance=instance)
+        with unrecorded_project(settings) as project:
             wanted = project.range_of(first, XNYS.offset(session, 3))
             bring_up_to_date(project, wanted.wanted(), Progress())
             forecasts = read_rows(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stock_assets.assets.columns import COLUMNS, column_words, table_schema
+from stock_assets.assets.columns import COLUMNS, column_words, columns_of
 from stock_assets.forecasting.evaluation import SCORE_SCHEMA
 from stock_assets.forecasting.features import FEATURE_SCHEMA
 from stock_assets.forecasting.forecast_schema import FORECAST_SCHEMA
@@ -37,7 +37,8 @@ def test_a_number_in_a_name_is_in_its_words(name: str, words: str, unit: str):
 
 
 def test_the_page_gets_name_type_words_and_unit():
-    columns = {column.name: column for column in table_schema(SCORE_SCHEMA, scores=True).columns}
+    schema = columns_of(SCORE_SCHEMA, scores=True)["dagster/column_schema"]
+    columns = {column.name: column for column in schema.columns}
     assert list(columns) == list(SCORE_SCHEMA)
     assert (columns["crps"].type, columns["crps"].description) == (
         "Float64",

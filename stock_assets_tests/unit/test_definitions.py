@@ -54,6 +54,14 @@ def test_dagster_knows_the_code_that_the_stamps_name(graph: Any):
     assert all(len(Lineage.code(asset)) == 16 for asset in computed)
 
 
+def test_columns_come_from_columns_of_upstream_assets(graph: Any):
+    for asset in (Asset.FEATURES, Asset.TRAIN_SET, Asset.DAILY_FORECAST, Asset.FORECAST_RMSE):
+        node = graph.get(asset_key("sample", asset))
+        made_of = node.metadata["dagster/column_lineage"].deps_by_column.values()
+        assert {dep.asset_key for deps in made_of for dep in deps} <= node.parent_keys
+    assert "dagster/column_lineage" not in graph.get(asset_key("sample", "raw_prices")).metadata
+
+
 def test_the_readmes_diagram_is_the_graph(graph: Any):
     block = re.search(r"```mermaid\n(.*?)```", README.read_text(), re.DOTALL)
     assert block, "README has no mermaid diagram"

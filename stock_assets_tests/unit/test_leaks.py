@@ -1,4 +1,7 @@
-"""The audit names each planted leak, and accuses nobody who is innocent."""
+"""The audit names each planted leak, and accuses nobody who is innocent.
+
+More universes are in services/test_leak_audit.py.
+"""
 
 import time
 from dataclasses import replace
@@ -22,6 +25,7 @@ from stock_assets.market.membership import Membership
 from stock_assets.market.sessions import load_calendar
 from stock_assets.market.sources.sample import sample_bars
 from stock_assets.settings import Settings
+from stock_assets_tests.conftest import CHECKOUT
 from stock_assets_tests.simulated_prices import simulated_bars
 
 XNYS = load_calendar("XNYS")
@@ -41,13 +45,6 @@ def test_all_fifteen_leaks_are_named_by_asset_and_column_within_a_minute():
     assert len({leak.name for leak in LEAKS}) == 15
     assert [leak.name for leak in LEAKS if not leak.is_named(found[leak.name].changes)] == []
     assert seconds < 60
-
-
-@pytest.mark.parametrize("seed", [2, 3])
-def test_they_are_named_at_other_sessions_and_prices_too(seed: int):
-    world = World.of(simulated_bars(XNYS, "2009-01-05", 800, 5, seed=seed))
-    found = visit(world, plan(world), cuts=CUTS, seed=seed)
-    assert [leak.name for leak in LEAKS if not leak.is_named(found[leak.name].changes)] == []
 
 
 def clean_universe(seed: int) -> World:
@@ -75,7 +72,7 @@ def clean_universe(seed: int) -> World:
     return replace(world, membership=Membership(world.membership.spells.with_columns(last=last)))
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", [0, 1])
 def test_nobody_is_accused_in_a_clean_universe(seed: int):
     world = clean_universe(seed)
     found = audit(world, plan(world, "ridge" if seed % 4 else "extra_trees"), cuts=CUTS, seed=seed)
@@ -84,11 +81,6 @@ def test_nobody_is_accused_in_a_clean_universe(seed: int):
     assert set(found.columns) == {stage.asset for stage in STAGES}
     assert {BEFORE_HOLIDAY, IN_A_HOLE, RANDOM} < {cut.because for cut in found.cuts}
     assert sum(cut.trains for cut in found.cuts) == 2
-
-
-def test_longer_horizons_are_clean_too():
-    world = clean_universe(77)
-    assert audit(world, plan(world, horizon=3), cuts=CUTS, seed=7).changes == []
 
 
 class _OfAllRows(StandardisedRidge):
@@ -172,3 +164,11 @@ def test_without_enough_history_for_a_model_the_rest_is_audited():
     peeking = next(leak for leak in LEAKS if leak.name == "peeking_feature")
     named = audit(world, plan(world), cuts=5, seed=1, stages=peeking.stages).changes
     assert {change.how for change in named} == {CUT_OFF, REPLACED}
+
+
+def test_the_page_lists_the_planted_leaks():
+    page = (CHECKOUT / "docs" / "leaks.md").read_text(encoding="utf-8")
+    for leak in LEAKS:
+        columns = ", ".join(f"`{column}`" for column in leak.columns)
+        assert f"| `{leak.name}` | {leak.meaning} | `{leak.asset}`: {columns} |" in page
+    assert page.count("\n| `") == len(LEAKS)

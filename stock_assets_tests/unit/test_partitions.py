@@ -3,6 +3,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
+from dagster import partition_loading_context
 
 from stock_assets.deployment import load_partitions
 from stock_assets.market.sessions import ExchangeCalendar, load_calendar
@@ -11,6 +12,7 @@ from stock_assets.partitions import (
     month_key,
     month_of,
     months_before,
+    partition_keys,
 )
 from stock_assets.settings import Settings
 
@@ -51,6 +53,16 @@ def test_no_key_lies_in_the_future_and_the_current_month_exists(exchange: str):
     monday = datetime(2026, 11, 9, 9, tzinfo=zone)
     assert live.sessions.get_partition_keys(monday)[-1] == "2026-11-06"
     assert live.months.get_partition_keys(monday)[-1] == "2026-11"
+
+
+def test_keys_that_are_known_grow_with_time(xnys: ExchangeCalendar):
+    going_on = Partitions(xnys, date(2026, 1, 2), None).sessions
+    for day, newest in ((5, "2026-11-04"), (6, "2026-11-05"), (6, "2026-11-05")):
+        now = datetime(2026, 11, day, 12, tzinfo=ZoneInfo("America/New_York"))
+        with partition_loading_context(now):
+            keys = partition_keys(going_on)
+            assert list(keys) == going_on.get_partition_keys()
+        assert keys[-1] == newest
 
 
 def test_the_last_friday_of_a_month_maps_to_that_month_alone():
