@@ -1,7 +1,7 @@
 """Forests that are stored as a few arrays, not as hundreds of objects.
 
 skops describes every tree of scikit-learn's forest with all its parameters: 200 trees take 20 times
-as long to store and to load, which MLflow does three times for each model that it takes.
+as long to store and to load.
 """
 
 from typing import Any
@@ -10,12 +10,12 @@ import numpy as np
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 from sklearn.tree import DecisionTreeRegressor, ExtraTreeRegressor
 
-from stock_assets.forecasting.sklearn_private import state_of, tree_of
+from stock_assets.forecasting.sklearn_private import MadeDirectly, state_of, tree_of
 
 _TREES = "estimators_"
 
 
-class _Packed:
+class _Packed(MadeDirectly):
     """What is stored of a forest for one output; all else is scikit-learn's."""
 
     _tree: type[DecisionTreeRegressor]

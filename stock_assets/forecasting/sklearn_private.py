@@ -1,4 +1,4 @@
-"""The part of scikit-learn that it keeps to itself: a tree's nodes.
+"""The parts of scikit-learn that it keeps to itself: a tree's nodes, and how a forest makes trees.
 
 A fitted tree shows its arrays (`tree_.children_left` and others); there is no public way to make a
 tree of arrays, which is what a forest of few arrays needs. Pickle would be scikit-learn's own.
@@ -24,3 +24,22 @@ def tree_of(n_features: int, state: dict[str, Any]) -> Any:
     tree = Tree(n_features, np.ones(1, np.intp), 1)
     tree.__setstate__(state)
     return tree
+
+
+class MadeDirectly:
+    """A forest whose trees are made of its parameters, and not copied from a first one.
+
+    scikit-learn copies, and looks up every parameter by reflection: for a tree on a few thousand
+    rows that takes a fifth of the time of its fit. The trees and their seeds are the same.
+    """
+
+    def _make_estimator(
+        self, append: bool = True, random_state: np.random.RandomState | None = None
+    ) -> Any:
+        parameters = {name: getattr(self, name) for name in self.estimator_params}  # type: ignore[attr-defined]
+        if random_state is not None:
+            parameters["random_state"] = random_state.randint(np.iinfo(np.int32).max)
+        tree = type(self.estimator_)(**parameters)  # type: ignore[attr-defined]
+        if append:
+            self.estimators_.append(tree)  # type: ignore[attr-defined]
+        return tree
