@@ -138,7 +138,7 @@ def decide_on_intervals(
     horizon, losses = study.horizon, study.daily(study.test_interval_losses)
     beside = {NORMAL_LAW: losses}
     if champion:
-        own = daily_interval_losses(test, registry.load(champion).intervals, horizon)
+        own = daily_interval_losses(test, registry.load_intervals(champion), horizon)
         own = _unseen(own, champion)
         name = _named(champion)
         beside[name] = losses.join(own, on="session", suffix=f"_{name}").sort("session")

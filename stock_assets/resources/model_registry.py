@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 from stock_assets.errors import DamagedStudyError, RegistryError
 from stock_assets.forecasting.card import model_card
 from stock_assets.forecasting.gate import GateDecision
-from stock_assets.forecasting.promotion import INTERVALS, POINT, ModelVersion, Part
+from stock_assets.forecasting.promotion import (
+    INTERVALS,
+    POINT,
+    RANDOM_WALK,
+    ModelVersion,
+    Part,
+)
 from stock_assets.forecasting.study import Study
 from stock_assets.local.locks import one_at_a_time
 from stock_assets.resources.mlflow_database import RegisteredRow, registered_rows
@@ -26,6 +32,8 @@ from stock_assets.resources.stored_versions import (
 from stock_assets.resources.study_files import (
     CARD_FILE,
     INTERVALS_FILE,
+    MODEL_FILE,
+    read_file,
     study_intervals,
     study_model,
 )
@@ -33,7 +41,11 @@ from stock_assets.resources.version_tags import KEY_TAG, as_version, decision_ta
 from stock_assets.settings import Settings
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
     from stock_assets.forecasting.forecast import ServedModel
+    from stock_assets.forecasting.intervals import IntervalModel
 
 
 class ModelRegistry:
@@ -225,33 +237,56 @@ class ModelRegistry:
             RegistryError: It is nothing that this code serves.
         """
         from stock_assets.forecasting.forecast import ServedModel
-        from stock_assets.forecasting.intervals import IntervalModel
         from stock_assets.forecasting.model import ShrunkRegressor
 
-        named = f"{self.name} version {version.version}"
-        with self.tracking.client() as client:
-            run = client.get_run(self.runs_by_number()[version.version])
-            try:
+        with self._study_of(version) as (client, run):
+            if version.family == RANDOM_WALK:
+                # Its file is what was stored; what makes a model of it takes seconds to import.
+                read_file(client, run, MODEL_FILE)
+                model = ShrunkRegressor(None, 0.0)
+            else:
                 model = study_model(client, run)
-                intervals = IntervalModel.of(study_intervals(client, run))
-            except DamagedStudyError as error:
-                raise DamagedStudyError(
-                    f"{named} can't be read: {error.what}", error.month, version.version
-                ) from error
+        if not isinstance(model, ShrunkRegressor):
+            raise RegistryError(
+                f"{self._named(version)} holds a {type(model).__name__}, not the"
+                f" {ShrunkRegressor.__name__} that this code serves; reject or delete it"
+            )
+        return ServedModel(version=version, model=model, intervals=self.load_intervals(version))
+
+    def load_intervals(self, version: ModelVersion) -> "IntervalModel":
+        """A version's intervals.
+
+        Raises:
+            DamagedStudyError: What is stored is not what was, or gone.
+        """
+        from stock_assets.forecasting.intervals import IntervalModel
+
+        with self._study_of(version) as (client, run):
+            try:
+                return IntervalModel.of(study_intervals(client, run))
             except (ValueError, TypeError, KeyError) as error:
                 raise DamagedStudyError(
-                    f"{named}: {INTERVALS_FILE} of MLflow run {run.info.run_id} can't be right:"
-                    f" {error}",
+                    f"{self._named(version)}: {INTERVALS_FILE} of MLflow run {run.info.run_id}"
+                    f" can't be right: {error}",
                     run.data.tags.get("month", ""),
                     version.version,
                 ) from error
-        if not isinstance(model, ShrunkRegressor):
-            raise RegistryError(
-                f"{named} holds a {type(model).__name__}, not the"
-                f" {ShrunkRegressor.__name__} that this code serves; reject or delete it"
-            )
-        return ServedModel(
-            version=version,
-            model=model,
-            intervals=intervals,
-        )
+
+    @contextmanager
+    def _study_of(self, version: ModelVersion) -> Iterator[tuple["MlflowClient", "Run"]]:
+        """Where a version's files are; an error of theirs says whose they are."""
+        with self.tracking.client() as client:
+            run = client.get_run(self.runs_by_number()[version.version])
+            try:
+                yield client, run
+            except DamagedStudyError as error:
+                if error.version:
+                    raise
+                raise DamagedStudyError(
+                    f"{self._named(version)} can't be read: {error.what}",
+                    error.month,
+                    version.version,
+                ) from error
+
+    def _named(self, version: ModelVersion) -> str:
+        return f"{self.name} version {version.version}"
