@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 import optuna
 import polars as pl
+from threadpoolctl import threadpool_limits
 
 from stock_assets.asset_keys import Asset
 from stock_assets.assets.side_by_side import side_by_side
@@ -78,6 +79,8 @@ def studies(
     with (
         one_at_a_time(settings, f"training-{settings.dataset_name}"),
         ThreadPoolExecutor(1) as writer,
+        # Matrices are small, and each month has a core: threads of BLAS would wait for each other.
+        threadpool_limits(1, user_api="blas"),
     ):
         journal = open_journal(settings, context.log.warning)
         training = Training(

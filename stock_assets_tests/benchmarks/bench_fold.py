@@ -23,8 +23,8 @@ def prepare(folder: Path, size: Size) -> None:
 
 
 def _train(folder: Path, size: Size, lent: bool) -> Measurement:
-
     import polars as pl
+    from threadpoolctl import threadpool_limits
 
     from stock_assets.forecasting.month_training import tuning_budget
     from stock_assets.forecasting.training import train_model
@@ -41,7 +41,7 @@ def _train(folder: Path, size: Size, lent: bool) -> Measurement:
     train = rows.filter(pl.col("session") <= train_last)
     test = rows.filter(pl.col("session") >= test_first)
     params = train_model(train, test, budget, settings.trees).tuning.params if lent else None
-    with measured() as result:
+    with measured() as result, threadpool_limits(1, user_api="blas"):  # as `tuned_model` does
         train_model(train, test, budget, settings.trees, params=params)
     return result | {"rows": rows.height}
 
