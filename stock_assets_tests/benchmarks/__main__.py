@@ -26,6 +26,7 @@ CASES = (
     "features",
     "imports",
     "backfill",
+    "five_years",
     "daily_run",
     "partitions",
     "plan",
