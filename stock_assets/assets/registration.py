@@ -117,9 +117,8 @@ def decide_point(
     ]
     if champion:
         # Of all test rows, so that tickers weigh as they do in the candidate's losses.
-        forecast = np.zeros(test.height)
-        if champion.family != RANDOM_WALK:
-            forecast = registry.load(champion).model.predict(feature_matrix(test))
+        model = registry.load(champion).model if champion.family != RANDOM_WALK else None
+        forecast = model.predict(feature_matrix(test)) if model else np.zeros(test.height)
         own = _unseen(daily_losses(test, forecast), champion)
         both = losses.join(own, on="session").sort("session")
         candidate, reference = both["candidate"].to_numpy(), both["own"].to_numpy()

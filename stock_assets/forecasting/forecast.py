@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -18,18 +19,23 @@ from stock_assets.forecasting.intervals import (
     newest_returns,
     normal_quantiles,
 )
-from stock_assets.forecasting.model import ShrunkRegressor, feature_matrix
 from stock_assets.forecasting.promotion import RANDOM_WALK, ModelVersion
 from stock_assets.forecasting.volatility import young_volatility
 from stock_assets.market.sessions import ExchangeCalendar
 
+if TYPE_CHECKING:
+    from stock_assets.forecasting.model import ShrunkRegressor
+
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A version with what is needed to forecast with it."""
+    """A version with what is needed to forecast with it.
+
+    `model`: None where the version is the random walk, which looks at nothing.
+    """
 
     version: ModelVersion
-    model: ShrunkRegressor
+    model: "ShrunkRegressor | None"
     intervals: IntervalModel
 
 
@@ -88,7 +94,7 @@ def forecast_sessions(
     rest = wanted.join(able, on=["ticker", "session"], how="anti", maintain_order="left")
     parts = []
     if able.height:
-        scaled = point.model.predict(feature_matrix(able)) if point else np.zeros(able.height)
+        scaled = _scaled(point, able)
         widths = (
             _version_widths(able, features, intervals, calendar)
             if intervals
@@ -115,6 +121,15 @@ def forecast_sessions(
         .select(pl.col(name).cast(dtype) for name, dtype in FORECAST_SCHEMA.items())
         .sort("as_of_session", "ticker")
     )
+
+
+def _scaled(point: ServedModel | None, rows: pl.DataFrame) -> np.ndarray:
+    """Point forecasts in units of `volatility_1d`, shape (n_rows,)."""
+    if point is None or point.model is None:
+        return np.zeros(rows.height)
+    from stock_assets.forecasting.model import feature_matrix
+
+    return point.model.predict(feature_matrix(rows))
 
 
 def _version_widths(

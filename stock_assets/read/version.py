@@ -49,7 +49,7 @@ class RegisteredVersion:
         intervals_reason: The same.
         settings: With which it was made.
         mlflow_run_id: The MLflow run of its training.
-        model: The point model, see `predict`.
+        model: The point model, see `predict`; None where the family is `random_walk`.
         intervals: The interval model.
     """
 
@@ -64,7 +64,7 @@ class RegisteredVersion:
     intervals_reason: str
     settings: Mapping[str, Any]
     mlflow_run_id: str
-    model: "ShrunkRegressor"
+    model: "ShrunkRegressor | None"
     intervals: "IntervalModel"
 
     def predict(self, features: pl.DataFrame) -> pl.Series:
@@ -91,8 +91,8 @@ class RegisteredVersion:
 
         matrix = feature_matrix(features)
         known = matrix.notna().all(axis=1).to_numpy()
-        expected = np.full(features.height, np.nan)
-        if known.any():
+        expected = np.where(known, 0.0, np.nan)
+        if self.model and known.any():
             unit = features["volatility_1d"].to_numpy()[known]
             expected[known] = self.model.predict(matrix[known]) * unit
         return pl.Series("forecast_return", expected, nan_to_null=True)

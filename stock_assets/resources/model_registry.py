@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
     from stock_assets.forecasting.forecast import ServedModel
     from stock_assets.forecasting.intervals import IntervalModel
+    from stock_assets.forecasting.model import ShrunkRegressor
 
 
 class ModelRegistry:
@@ -237,21 +238,24 @@ class ModelRegistry:
             RegistryError: It is nothing that this code serves.
         """
         from stock_assets.forecasting.forecast import ServedModel
-        from stock_assets.forecasting.model import ShrunkRegressor
 
+        return ServedModel(version, self._model(version), self.load_intervals(version))
+
+    def _model(self, version: ModelVersion) -> "ShrunkRegressor | None":
         with self._study_of(version) as (client, run):
             if version.family == RANDOM_WALK:
-                # Its file is what was stored; what makes a model of it takes seconds to import.
+                # It is what was stored; what makes a model of it takes seconds to import.
                 read_file(client, run, MODEL_FILE)
-                model = ShrunkRegressor(None, 0.0)
-            else:
-                model = study_model(client, run)
+                return None
+            model = study_model(client, run)
+        from stock_assets.forecasting.model import ShrunkRegressor
+
         if not isinstance(model, ShrunkRegressor):
             raise RegistryError(
                 f"{self._named(version)} holds a {type(model).__name__}, not the"
                 f" {ShrunkRegressor.__name__} that this code serves; reject or delete it"
             )
-        return ServedModel(version=version, model=model, intervals=self.load_intervals(version))
+        return model
 
     def load_intervals(self, version: ModelVersion) -> "IntervalModel":
         """A version's intervals.

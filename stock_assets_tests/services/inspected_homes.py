@@ -116,6 +116,7 @@ def _versions(store: ObjectStore) -> list[Any]:
         except StockAssetsError as error:
             found.append((version.version, str(error)))
             continue
-        said = served.model.predict(pl.DataFrame(rows, schema=list(FEATURES)).to_pandas())
-        found.append((str(version), served.intervals.as_values(), said.tolist()))
+        matrix = pl.DataFrame(rows, schema=list(FEATURES)).to_pandas()
+        said = served.model.predict(matrix).tolist() if served.model else None
+        found.append((str(version), served.intervals.as_values(), said))
     return found
