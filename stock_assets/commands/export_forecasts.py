@@ -8,6 +8,7 @@ from stock_assets.errors import MissingPartitionsError
 from stock_assets.forecasting.forecast_schema import FORECAST_SCHEMA
 from stock_assets.forecasting.intervals import GRID
 from stock_assets.read import open_dataset
+from stock_assets.scoring.forecast_files import MODEL_OUTPUT
 from stock_assets.scoring.hub import (
     MEDIAN_AND_BOUNDS,
     hub_name,
@@ -53,8 +54,8 @@ def export_forecasts(
     rows = model_output(forecasts, GRID if grid else MEDIAN_AND_BOUNDS, settings.horizon)
     rounds = rows.partition_by("reference_date", maintain_order=True)
     for one in rounds:
-        write_table(one, folder / "model-output" / model / f"{one[0, 0]}-{model}.csv")
-    said = f"{len(rounds)} files in {folder / 'model-output' / model}"
+        write_table(one, folder / MODEL_OUTPUT / model / f"{one[0, 0]}-{model}.csv")
+    said = f"{len(rounds)} files in {folder / MODEL_OUTPUT / model}"
     if outcomes is not None:
         truth = folder / "target-data" / "oracle-output.csv"
         write_table(oracle_output(outcomes), truth)

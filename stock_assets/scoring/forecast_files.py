@@ -32,6 +32,8 @@ READ_SCHEMA: dict[str, pl.DataType] = {
 of the returns, 1 (lowest) to 5, and `value` its probability. One of the two sessions may be null
 throughout. `base`: the close that `value` starts from, where the file says so."""
 
+MODEL_OUTPUT = "model-output"
+"""Folder of a hub, beside which outcomes lie."""
 RETURN_TARGET, RANK_TARGET = "log return", "fifth of the returns"
 """What we call the targets of a hub; `target` of a file in the long format."""
 
@@ -72,13 +74,15 @@ def bound_level(side: str, coverage: float) -> float:
 
 
 def forecast_files(path: Path) -> list[Path]:
-    """The file, or all files of a folder at every depth.
+    """The file, or all files of a folder at every depth; of a hub those of model output.
 
     Raises:
         InvalidFileError: There is none.
     """
     if path.is_dir():
-        found = sorted(file for file in path.rglob("*") if file.suffix in FORMATS)
+        hub = path / MODEL_OUTPUT
+        files = (hub if hub.is_dir() else path).rglob("*")
+        found = sorted(file for file in files if file.suffix in FORMATS)
     else:
         found = [path] if path.is_file() and path.suffix in FORMATS else []
     if not found:

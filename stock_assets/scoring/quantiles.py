@@ -27,7 +27,8 @@ def own_quantiles(forecasts: pl.DataFrame, levels: Sequence[float]) -> np.ndarra
     """Log returns at some levels, shape (n_forecasts, n_levels).
 
     At the levels of the intervals that are served it is their bounds, which follow each ticker's
-    newest returns; elsewhere the grid, linear between its levels. Where the two cross they are
+    newest returns; elsewhere the grid, linear between its levels. Where the whole grid is asked
+    for, as for the CRPS, it is the grid at all of its levels. Where bounds and grid cross they are
     sorted, which no loss at any level rises by on average (Chernozhukov, Fernández-Val & Galichon
     2010, "Quantile and Probability Curves Without Crossing").
 
@@ -36,9 +37,10 @@ def own_quantiles(forecasts: pl.DataFrame, levels: Sequence[float]) -> np.ndarra
         levels: Ascending; `can_give` holds for each.
     """
     grid = forecasts["quantile_returns"].list.to_array(len(GRID)).to_numpy()
+    of_grid = set(GRID) if set(GRID) <= set(levels) else set()
     columns = []
     for level in levels:
-        if level in SERVED:
+        if level in SERVED and level not in of_grid:
             bound = forecasts.select((pl.col(SERVED[level]) / pl.col("close_usd")).log())
             columns.append(bound.to_series().to_numpy())
         else:
