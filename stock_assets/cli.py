@@ -276,7 +276,7 @@ def score(
     if as_json:
         print_json(found)
         return
-    click.echo(heading(found))
+    click.echo("\n".join(heading(found)))
     print_table(comparison_table(found))
     click.echo("\n".join(lines(found)))
 

@@ -1,5 +1,6 @@
 """`stock-assets score`: anybody's forecasts beside ours and the random walk's. Stores nothing."""
 
+import textwrap
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,10 @@ from stock_assets.forecasting.evaluation import HINDSIGHT
 from stock_assets.forecasting.forecast_schema import FORECAST_SCHEMA
 from stock_assets.read import open_dataset
 from stock_assets.report.numbers import counted, number, percent
-from stock_assets.scoring.comparison import compare
+from stock_assets.scoring.comparison import compare, in_words
 from stock_assets.scoring.forecast_files import read_forecasts
 from stock_assets.scoring.hub import scores_table
-from stock_assets.scoring.measures import OURS, RANDOM_WALK, SQUARED, WIS
+from stock_assets.scoring.measures import OURS, RANDOM_WALK, RPS, SQUARED, WIS
 from stock_assets.scoring.submission import (
     check_tickers,
     submitted_models,
@@ -24,6 +25,9 @@ from stock_assets.scoring.submission import (
     with_sessions,
 )
 from stock_assets.settings import Settings
+
+_LOSSES = {SQUARED: "squared error", WIS: "WIS", RPS: "RPS"}
+_LISTED = 9
 
 
 def score_file(
@@ -127,57 +131,71 @@ def comparison_table(found: dict[str, Any]) -> Table:
     return table
 
 
+def heading(found: dict[str, Any]) -> list[str]:
+    """What the table is of, in lines of 80 columns."""
+    return _wrapped(
+        f"{found['from']} .. {found['to']}: {counted(found['forecasts'], 'forecast')},"
+        f" {counted(found['tickers'], 'ticker')}, {counted(found['sessions'], 'session')};"
+        f" {percent(found['share_of_ours'], digits=1)} of ours"
+    )
+
+
 def lines(found: dict[str, Any]) -> list[str]:
-    """What the table is of, and what it leaves out."""
-    levels = ", ".join(f"{level:g}" for level in found["levels"])
-    if len(found["levels"]) > 9:
-        levels = f"{len(found['levels'])} levels, {found['levels'][0]:g} .. {found['levels'][-1]:g}"
-    said = [
-        "RMSE of the log return, skill and its DM t beside the random walk.",
-        f"WIS over the quantiles {levels}." if levels else "No quantile that all have: no WIS.",
+    """What stands below the table, in lines of 80 columns."""
+    return [
+        *_wrapped("RMSE of the log return; its skill and DM t are beside the random walk."),
+        *_wrapped(_levels(found["levels"])),
+        *(
+            line
+            for name, own in found["submitted"].items()
+            for said in _of_model(own, found["models"][name])
+            for line in _wrapped(f"{name}: {said}")
+        ),
     ]
-    for name, own in found["submitted"].items():
-        one = found["models"][name]
-        for loss, words in ((SQUARED, "squared error"), (WIS, "WIS")):
-            if beside := one["beside"][OURS].get(loss):
-                said.append(
-                    f"{name}: {words} {number(beside['ratio'], digits=3)} of ours"
-                    f" (95 % confidence {_span(beside['confidence'])})."
-                )
-        said += [f"{name}: {text}" for text in _left_out(own, one)]
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, 80, subsequent_indent="  ")
+
+
+def _levels(levels: list[float]) -> str:
+    if not levels:
+        return "There is no quantile that all have, so no WIS."
+    if len(levels) > _LISTED:
+        return f"WIS over {len(levels)} quantiles, {levels[0]:g} .. {levels[-1]:g}."
+    return f"WIS over the quantiles {', '.join(f'{level:g}' for level in levels)}."
+
+
+def _of_model(own: dict[str, Any], one: dict[str, Any]) -> list[str]:
+    """What the table has no room for: error bars, and what is not compared."""
+    said = []
+    beside = [
+        f"{words} {number(found['ratio'], digits=3)} ({_span(found['confidence'])})"
+        for loss, words in _LOSSES.items()
+        if (found := one["beside"][OURS].get(loss))
+    ]
+    if beside:
+        said.append(f"relative to ours, with 95 % confidence: {', '.join(beside)}.")
+    inside = [
+        f"{coverage} %: {between(bounds)}"
+        for coverage, bounds in one["coverage_confidence"].items()
+        if bounds
+    ]
+    if inside:
+        said.append(f"coverage with 95 % confidence: {'; '.join(inside)}.")
+    if own["forecasts"] > own["compared"]:
+        said.append(
+            f"{own['compared']:,} of {own['forecasts']:,} forecasts are compared"
+            f" ({percent(own['compared'] / own['forecasts'], digits=1)}):"
+            f" {in_words(own)}."
+        )
+    if own[HINDSIGHT]:
+        said.append(
+            f"{counted(own[HINDSIGHT], 'forecast')} not known to be issued before the target"
+            " opened, so they count as hindsight."
+        )
     return said
 
 
 def _span(bounds: list[float] | None) -> str:
     return " .. ".join(number(b, digits=3) for b in bounds) if bounds else "not known"
-
-
-def _left_out(own: dict[str, Any], one: dict[str, Any]) -> list[str]:
-    said = []
-    for coverage, bounds in one["coverage_confidence"].items():
-        if bounds:
-            said.append(
-                f"{coverage} % interval held {percent(one['coverage'][coverage], digits=1)}"
-                f" (95 % confidence {between(bounds)})."
-            )
-    if own["forecasts"] > own["compared"]:
-        said.append(
-            f"{own['compared']:,} of {own['forecasts']:,} forecasts compared"
-            f" ({percent(own['compared'] / own['forecasts'], digits=1)}): {own['incomplete']}"
-            f" incomplete, {own['not_of_ours']} not of ours, {own['without_outcome']} without"
-            f" outcome."
-        )
-    if own[HINDSIGHT]:
-        said.append(
-            f"{counted(own[HINDSIGHT], 'forecast')} not known to be issued before the target"
-            " opened: hindsight."
-        )
-    return said
-
-
-def heading(found: dict[str, Any]) -> str:
-    return (
-        f"{found['from']} .. {found['to']}: {counted(found['forecasts'], 'forecast')} of"
-        f" {counted(found['tickers'], 'ticker')}, {counted(found['sessions'], 'session')};"
-        f" {percent(found['share_of_ours'], digits=1)} of ours"
-    )

@@ -4,7 +4,7 @@ What is compared is what all have: the forecasts that every model of the file, w
 have, and the levels at which each has a quantile.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -75,7 +75,7 @@ def compare(
         common = common.join(model.forecasts, on=KEY, how="semi")
     counts = {model.name: _counts(model, forecasts, known, usable) for model in models}
     if common.is_empty():
-        said = "; ".join(f"{name}: {_in_words(found)}" for name, found in counts.items())
+        said = "; ".join(f"{name}: {in_words(found)}" for name, found in counts.items())
         raise InvalidForecastsError(f"no forecast can be compared; of the file's models, {said}")
     common = common.sort("target_session", "ticker")
     session = common["target_session"].rle_id().to_numpy()
@@ -158,11 +158,11 @@ _REASONS = {
 }
 
 
-def _in_words(counts: dict[str, int]) -> str:
-    """Why forecasts of a model are not compared; why not the rest: another model lacks them."""
+def in_words(counts: Mapping[str, Any]) -> str:
+    """Why forecasts of a model are not compared; of the rest another model has none."""
     said = [f"{counts[name]} {words}" for name, words in _REASONS.items() if counts[name]]
-    left = counts["forecasts"] - sum(counts[name] for name in _REASONS)
-    return ", ".join([*said, *([f"{left} could be"] if left else [])])
+    left = counts["forecasts"] - counts.get("compared", 0) - sum(counts[n] for n in _REASONS)
+    return ", ".join([*said, *([f"{left} that another model lacks"] if left else [])])
 
 
 def _by_session(of: Any, values: np.ndarray, session: np.ndarray) -> np.ndarray:

@@ -251,8 +251,8 @@ def test_without_anything_in_common_the_reasons_are_said():
     with pytest.raises(InvalidForecastsError, match="no forecast can be compared") as refused:
         compare([early, late], forecasts, known)
     assert str(refused.value).endswith(
-        "early: 1 could be; late: 1 of sessions and tickers that the dataset has no forecast of,"
-        " 1 of targets whose outcome is not known"
+        "early: 1 that another model lacks; late: 1 of sessions and tickers that the dataset has no"
+        " forecast of, 1 of targets whose outcome is not known"
     )
 
 
