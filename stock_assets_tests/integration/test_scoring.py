@@ -91,7 +91,8 @@ def test_outcomes_and_scores_are_written_by_a_hub_s_names(
         .rows_by_key("model_id", unique=True)
     )
     score = pytest.approx(expected["interval_score_95"], abs=1e-12)
-    assert means["ours"] == means["stock_assets-own"] == score
+    assert means["ours"] == means["stock_assets-own"]
+    assert means["ours"] == (score,)
     truth = pl.read_csv(hub / "target-data" / "oracle-output.csv", null_values="NA",
                         try_parse_dates=True)  # fmt: skip
     with read.open_dataset(settings) as dataset:
