@@ -1,6 +1,7 @@
 """What a file of forecasts may say, in both formats, and what is refused of it in which words."""
 
 import math
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from stock_assets.scoring.submission import (
     unit_of,
     with_sessions,
 )
-from stock_assets_tests.scored import D1, D2, D3
+from stock_assets_tests.conftest import CHECKOUT
+from stock_assets_tests.scored import D1, D2, D3, MLFORECAST
 
 XNYS = load_calendar("XNYS")
 CLOSES = pl.DataFrame(
@@ -294,3 +296,18 @@ def test_a_file_that_is_none(tmp_path: Path):
             read_forecasts(path)
     with pytest.raises(InvalidFileError, match="can't be read"):
         read_forecasts(written(tmp_path, "no parquet", "f.parquet"))
+
+
+def test_the_page_shows_files_that_are_read_and_the_code_that_makes_one(tmp_path: Path):
+    page = (CHECKOUT / "docs" / "score.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```csv\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    found = [models(written(tmp_path, block), "return")[0] for block in blocks]
+    assert [(one.name, one.levels) for one in found] == [("LightGBM", (0.1, 0.9)), ("mine", (0.1,))]
+    file = CHECKOUT / "stock_assets_tests" / "benchmarks" / "mlforecast_file.py"
+    assert file.read_text().partition("def ")[2] in page
+    assert MLFORECAST.read_text().partition("\n")[0].split(",")[:4] == [
+        "unique_id",
+        "ds",
+        "cutoff",
+        "LightGBM",
+    ]
