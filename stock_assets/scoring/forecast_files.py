@@ -27,6 +27,7 @@ READ_SCHEMA: dict[str, pl.DataType] = {
     "base": pl.Float64(),
     "issued_at": pl.Datetime("us", "UTC"),
     "target": pl.String(),
+    "horizon": pl.Float64(),
 }
 """One number of one forecast. `kind` POINT: `level` is null; QUANTILE: the level; RANK: the fifth
 of the returns, 1 (lowest) to 5, and `value` its probability. One of the two sessions may be null
@@ -45,6 +46,7 @@ _NAMES = {
     "base": ("base",),
     "issued_at": ("issued_at",),
     "target": ("target",),
+    "horizon": ("horizon",),
 }
 """By column of READ_SCHEMA how files call it, the first that is there."""
 _LONG = ("output_type", "output_type_id", "value")

@@ -4,6 +4,7 @@ What contradicts itself or the calendar is refused with the first case of it: no
 filled in or dropped in silence. What merely lacks an outcome is no fault; `comparison` counts it.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -78,6 +79,13 @@ def with_sessions(rows: pl.DataFrame, calendar: ExchangeCalendar, horizon: int) 
     Raises:
         InvalidForecastsError: A date is no session, or the two are not `horizon` sessions apart.
     """
+    # Hubs count horizons in units of their own: where both dates are there, these count.
+    one_date = pl.any_horizontal(pl.col("as_of_session", "target_session").is_null())
+    for one in rows.filter(one_date & (pl.col("horizon") != horizon)).head(1).to_dicts():
+        raise InvalidForecastsError(
+            f"{one['model']}: a forecast of {one['ticker']} has the horizon {one['horizon']:g};"
+            f" {_of_dataset(horizon)}"
+        )
     for column, other, by in (
         ("target_session", "as_of_session", -horizon),
         ("as_of_session", "target_session", horizon),
@@ -90,12 +98,17 @@ def with_sessions(rows: pl.DataFrame, calendar: ExchangeCalendar, horizon: int) 
             one = apart.row(0, named=True)
             raise InvalidForecastsError(
                 f"{one['model']}: the forecast of {one['ticker']} for {one['target_session']} is"
-                f" from {one['as_of_session']}, which is not {_sessions(horizon)} before; this"
-                f" dataset is of {_sessions(horizon)} ahead, another is made with"
-                " STOCK_ASSETS_HORIZON"
+                f" from {one['as_of_session']}, which is not {_sessions(horizon)} before;"
+                f" {_of_dataset(horizon)}"
             )
         rows = rows.with_columns(pl.coalesce(other, expected).alias(other))
     return rows
+
+
+def _of_dataset(horizon: int) -> str:
+    return (
+        f"this dataset is of {_sessions(horizon)} ahead, another is made with STOCK_ASSETS_HORIZON"
+    )
 
 
 def _sessions(count: int) -> str:
@@ -121,8 +134,8 @@ def check_tickers(rows: pl.DataFrame, known: Sequence[str], dataset: str) -> Non
     unknown = sorted(set(rows["ticker"].unique()) - set(known))
     if unknown:
         raise InvalidForecastsError(
-            f"{_some(unknown)}: no ticker of {dataset}, which has {_some(sorted(known))}; leave"
-            " their rows out, or choose others with --tickers"
+            f"{dataset} has no forecast of {_some(unknown)} in these sessions, but of"
+            f" {_some(sorted(known))}; leave their rows out, or choose others with --tickers"
         )
 
 
@@ -202,7 +215,9 @@ def _in_log_return(rows: pl.DataFrame, closes: pl.DataFrame) -> pl.DataFrame:
             " close, as traded. For adjusted prices add a column `base` with the adjusted close"
             " that the forecast starts from; for log returns say --unit return"
         )
-    return moved.with_columns(value=pl.when(is_price).then("ratio").otherwise("value")).select(
+    # NaN where ours has no such forecast: there is nothing to compare it with.
+    of_close = pl.col("ratio").fill_null(math.nan)
+    return moved.with_columns(value=pl.when(is_price).then(of_close).otherwise("value")).select(
         rows.columns
     )
 

@@ -190,7 +190,7 @@ def test_a_choice_of_sessions_and_tickers_is_judged_alone(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("NOPE,{to},50\n", "NOPE: no ticker of own, which has AAPL, FB"),
+        ("NOPE,{to},50\n", "own has no forecast of NOPE in these sessions, but of AAPL, FB"),
         (
             "AAPL,2013-02-18,50\n",
             "target session 2013-02-18 is not a session of XNYS but a holiday",

@@ -1,6 +1,7 @@
 """Measures by which anybody's forecasts are judged: by hand, and by other libraries' answers."""
 
 import math
+from dataclasses import replace
 from datetime import date
 from statistics import NormalDist
 
@@ -261,6 +262,32 @@ def test_a_model_must_not_bear_a_name_of_ours():
     for name in ("ours", "random_walk"):
         with pytest.raises(InvalidForecastsError, match=f"is called {name}"):
             compare([model(name, [("A", D2, 0.0, [])], ())], forecasts, known)
+
+
+def test_ranks_alone_are_judged_by_hand():
+    """Five tickers; the best is known, of the others nothing."""
+    tickers, returns = "ABCDE", (0.02, -0.01, 0.0, 0.01, -0.02)
+    ranks = {t: [0.2] * 5 for t in tickers} | {"A": [0.0, 0.0, 0.0, 0.0, 1.0]}
+    one = model("m6", [(t, D2, None, []) for t in tickers], ())
+    rows = one.forecasts.with_columns(
+        pl.col("ticker").replace_strict(ranks, return_dtype=pl.List(pl.Float64)).alias("ranks")
+    )
+    found = compare(
+        [replace(one, forecasts=rows, has_ranks=True)],
+        own_forecasts(*(own_row(t, D1, D2, 50.0, 0.01) for t in tickers)),
+        outcomes(*(outcome(t, D2, r) for t, r in zip(tickers, returns, strict=True))),
+    ).found["models"]
+    # Who says a fifth each: by which fifth it was, from the lowest.
+    even = [0.24, 0.12, 0.08, 0.12, 0.24]
+    assert found["random_walk"]["rps"] == pytest.approx(sum(even) / 5)
+    assert found["m6"]["rps"] == pytest.approx(sum(even[:4]) / 5)
+    assert found["ours"]["rps"] == pytest.approx(0.16, abs=2e-3)
+    assert (found["m6"]["rmse_return"], found["m6"]["wis"], found["m6"]["coverage"]) == (
+        None,
+        None,
+        {},
+    )
+    assert set(found["m6"]["beside"]["ours"]) == {"rps"}
 
 
 def test_points_alone_are_judged_where_ours_has_no_interval():

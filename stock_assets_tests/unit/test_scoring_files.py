@@ -168,6 +168,14 @@ def test_issued_is_what_was_there_before_the_target_opened(
     assert models(tmp_path / "f.parquet")[0].records == one.records
 
 
+def test_a_forecast_that_ours_lacks_is_whole_all_the_same(tmp_path: Path):
+    """Its price starts from a close that is not stored: it is not compared, and not refused."""
+    text = "unique_id,ds,M,M-lo-80,M-hi-80\nA,2024-03-01,101,90,110\nB,2024-03-04,10,9,11\n"
+    (one,) = models(written(tmp_path, text))
+    assert (one.forecasts["ticker"].to_list(), one.incomplete) == (["A", "B"], 0)
+    assert math.isnan(one.forecasts["point"][1])
+
+
 def test_a_moment_without_a_zone_is_none(tmp_path: Path):
     text = "unique_id,ds,issued_at,M\nA,2024-03-01,2024-03-01 09:00:00,100\n"
     assert refused(tmp_path, text).startswith(
@@ -232,6 +240,12 @@ WIDE = "unique_id,ds,M,M-lo-80,M-hi-80\n"
             " STOCK_ASSETS_HORIZON",
         ),
         (
+            "location,reference_date,horizon,output_type,output_type_id,value\n"
+            "A,2024-02-29,3,point,,100\n",
+            "mine: a forecast of A has the horizon 3; this dataset is of one session ahead, another"
+            " is made with STOCK_ASSETS_HORIZON",
+        ),
+        (
             f"{LONG}A,2024-02-29,2024-03-01,quantile,1.5,100\n",
             "mine.csv: output_type_id '1.5' of output_type quantile; it is a level between 0 and 1",
         ),
@@ -284,8 +298,8 @@ def test_tickers_that_the_dataset_lacks_are_named():
     with pytest.raises(InvalidForecastsError) as error:
         check_tickers(rows, ["B", "A"], "sample")
     assert str(error.value) == (
-        "X0, X1, X2, X3, X4 and 2 more: no ticker of sample, which has A, B; leave their rows out,"
-        " or choose others with --tickers"
+        "sample has no forecast of X0, X1, X2, X3, X4 and 2 more in these sessions, but of A, B;"
+        " leave their rows out, or choose others with --tickers"
     )
     check_tickers(rows.head(1), ["B", "A"], "sample")
 
