@@ -167,12 +167,12 @@ def submitted_models(
         rows.filter(pl.struct(*_ONE, "kind", "level").is_duplicated()),
         "is there more than once; keep one",
     )
-    returns = _in_log_return(rows, closes) if unit == PRICE else rows
+    returns = (_in_log_return(rows, closes) if unit == PRICE else rows).sort(*_ONE, "level")
     _refuse_crossing(returns)
     _refuse_improper(returns)
     return [
         _model(str(name), own, calendar)
-        for (name,), own in returns.sort(*_ONE, "level").group_by("model", maintain_order=True)
+        for (name,), own in returns.group_by("model", maintain_order=True)
     ]
 
 
@@ -223,7 +223,8 @@ def _in_log_return(rows: pl.DataFrame, closes: pl.DataFrame) -> pl.DataFrame:
 
 
 def _refuse_crossing(rows: pl.DataFrame) -> None:
-    quantiles = rows.filter(pl.col("kind") == QUANTILE).sort(*_ONE, "level")
+    """`rows`: sorted by forecast and level."""
+    quantiles = rows.filter(pl.col("kind") == QUANTILE)
     before = pl.col("value", "level").shift(1).over(*_ONE).name.suffix("_before")
     crossed = quantiles.with_columns(before).filter(pl.col("value") < pl.col("value_before"))
     _refuse_first(
