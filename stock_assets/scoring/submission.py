@@ -167,7 +167,14 @@ def submitted_models(
         rows.filter(pl.struct(*_ONE, "kind", "level").is_duplicated()),
         "is there more than once; keep one",
     )
-    returns = (_in_log_return(rows, closes) if unit == PRICE else rows).sort(*_ONE, "level")
+    if unit == PRICE:
+        rows = _in_log_return(rows, closes)
+    else:
+        _refuse_far(
+            rows.with_columns(ratio="value"),
+            "no change, as {value:.6g}; they are to be log returns. For prices say --unit price",
+        )
+    returns = rows.sort(*_ONE, "level")
     _refuse_crossing(returns)
     _refuse_improper(returns)
     return [
@@ -201,25 +208,31 @@ def _in_log_return(rows: pl.DataFrame, closes: pl.DataFrame) -> pl.DataFrame:
         start=pl.coalesce("base", "close_usd")
     )
     moved = started.with_columns(ratio=(pl.col("value") / pl.col("start")).log())
-    usual = (
-        moved.filter(is_price)
-        .group_by("model", "ticker", maintain_order=True)
-        .agg(pl.col("ratio").median(), pl.col("value", "start").last())
+    _refuse_far(
+        moved,
+        "the close before them, as {value:.6g} from {start:.6g}; prices are to be in the shares of"
+        " that close, as traded. For adjusted prices add a column `base` with the adjusted close"
+        " that the forecast starts from; for log returns say --unit return",
     )
-    far = usual.filter(pl.col("ratio").abs() > _FARTHEST)
-    if far.height:
-        one = far.row(0, named=True)
-        raise InvalidForecastsError(
-            f"{one['model']}, {one['ticker']}: most values are far from the close before them, as"
-            f" {one['value']:.6g} from {one['start']:.6g}; prices are to be in the shares of that"
-            " close, as traded. For adjusted prices add a column `base` with the adjusted close"
-            " that the forecast starts from; for log returns say --unit return"
-        )
     # NaN where ours has no such forecast: there is nothing to compare it with.
     of_close = pl.col("ratio").fill_null(math.nan)
     return moved.with_columns(value=pl.when(is_price).then(of_close).otherwise("value")).select(
         rows.columns
     )
+
+
+def _refuse_far(rows: pl.DataFrame, why: str) -> None:
+    """`rows`: with the log `ratio` that each value says; null where it is not known."""
+    usual = (
+        rows.filter(pl.col("kind") != RANK)
+        .drop_nulls("ratio")
+        .group_by("model", "ticker", maintain_order=True)
+        .agg(pl.col("ratio").median(), pl.exclude("ratio").last())
+    )
+    for one in usual.filter(pl.col("ratio").abs() > _FARTHEST).head(1).to_dicts():
+        raise InvalidForecastsError(
+            f"{one['model']}, {one['ticker']}: most values are far from {why.format(**one)}"
+        )
 
 
 def _refuse_crossing(rows: pl.DataFrame) -> None:

@@ -138,10 +138,14 @@ def test_adjusted_prices_start_from_their_own_base(tmp_path: Path):
     text = "unique_id,ds,base,M\nA,2024-03-01,25,25.5\nB,2024-03-01,10,10.2\n"
     (one,) = models(written(tmp_path, text))
     assert one.forecasts["point"].to_list() == pytest.approx([math.log(1.02)] * 2)
-    assert refused(tmp_path, text.replace("base", "y")) == (
+    assert refused(tmp_path, text.replace("base", "y") + "A,2024-03-05,,50\n") == (
         "M, A: most values are far from the close before them, as 25.5 from 100; prices are to be"
         " in the shares of that close, as traded. For adjusted prices add a column `base` with the"
         " adjusted close that the forecast starts from; for log returns say --unit return"
+    )
+    assert refused(tmp_path, text.replace("base", "y"), "return") == (
+        "M, A: most values are far from no change, as 25.5; they are to be log returns. For prices"
+        " say --unit price"
     )
 
 
