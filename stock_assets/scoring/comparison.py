@@ -28,6 +28,8 @@ from stock_assets.scoring.quantiles import can_give, own_quantiles, random_walk_
 from stock_assets.scoring.ranks import EVEN, MOST_TICKERS, fifths_of_laws, realised_fifths
 from stock_assets.scoring.submission import KEY, Model
 
+_OF_INTERVALS = ("quantile_returns", "volatility_1d")
+"""What ours and the random walk's are made of. A young ticker may lack either."""
 _TASK = ("ticker", "as_of_session", "target_session", "realised_return")
 
 
@@ -69,7 +71,7 @@ def compare(
         "ticker", "realised_return", target_session="session"
     )
     known = forecasts.join(outcomes, on=KEY)
-    usable = known.drop_nulls("quantile_returns") if any(m.levels for m in models) else known
+    usable = known.drop_nulls(_OF_INTERVALS) if any(m.levels for m in models) else known
     common = usable
     for model in models:
         common = common.join(model.forecasts, on=KEY, how="semi")
@@ -146,7 +148,7 @@ def _counts(
         "incomplete": model.incomplete,
         "not_of_ours": model.forecasts.height - ours,
         "without_outcome": ours - with_outcome,
-        "without_interval_of_ours": with_outcome - with_quantiles,
+        "without_interval": with_outcome - with_quantiles,
     }
 
 
@@ -154,7 +156,7 @@ _REASONS = {
     "incomplete": "lack a number that the model's others have",
     "not_of_ours": "of sessions and tickers that the dataset has no forecast of",
     "without_outcome": "of targets whose outcome is not known",
-    "without_interval_of_ours": "for which ours has no interval",
+    "without_interval": "for which we or the random walk have no interval",
 }
 
 

@@ -191,7 +191,7 @@ def test_models_are_compared_on_the_forecasts_and_levels_that_all_have():
         "incomplete": 0,
         "not_of_ours": 0,
         "without_outcome": 1,
-        "without_interval_of_ours": 0,
+        "without_interval": 0,
         "compared": 2,
         "levels": [0.1, 0.4, 0.9],
         ISSUED: 0,
@@ -290,8 +290,9 @@ def test_ranks_alone_are_judged_by_hand():
     assert set(found["m6"]["beside"]["ours"]) == {"rps"}
 
 
-def test_points_alone_are_judged_where_ours_has_no_interval():
-    row = own_row("A", D1, D2, 50.0, 0.01) | {"quantile_returns": None}
+@pytest.mark.parametrize("missing", ["quantile_returns", "volatility_1d"])
+def test_points_alone_are_judged_where_ours_has_no_interval(missing: str):
+    row = own_row("A", D1, D2, 50.0, 0.01) | {missing: None}
     found = compare(
         [model("m", [("A", D2, 0.01, [])], ())],
         own_forecasts(row),
@@ -299,7 +300,7 @@ def test_points_alone_are_judged_where_ours_has_no_interval():
     ).found
     assert found["models"]["m"]["rmse_return"] == 0.0
     assert (found["models"]["ours"]["wis"], found["levels"]) == (None, [])
-    with pytest.raises(InvalidForecastsError, match="1 for which ours has no interval"):
+    with pytest.raises(InvalidForecastsError, match="1 for which we or the random walk have no"):
         compare(
             [model("m", [("A", D2, 0.01, [0.0])], (0.5,))],
             own_forecasts(row),
