@@ -12,6 +12,7 @@ from stock_assets.commands.tables import between
 from stock_assets.errors import SettingsError
 from stock_assets.forecasting.evaluation import HINDSIGHT
 from stock_assets.forecasting.forecast_schema import FORECAST_SCHEMA
+from stock_assets.forecasting.intervals import COVERAGES
 from stock_assets.read import open_dataset
 from stock_assets.report.numbers import counted, number, percent
 from stock_assets.scoring.comparison import compare, in_words
@@ -99,9 +100,16 @@ def write_table(rows: pl.DataFrame, file: Path) -> None:
         ) from error
 
 
+def _intervals(found: dict[str, Any]) -> list[str]:
+    """Coverages of the two widest intervals that a person is shown: ours, where they are there."""
+    every = list(found["models"][RANDOM_WALK]["coverage"])
+    of_ours = [coverage for coverage in every if coverage in map(str, COVERAGES)]
+    return (of_ours or every)[-2:]
+
+
 def comparison_table(found: dict[str, Any]) -> Table:
     """One row per model, in 80 columns."""
-    wanted = list(found["models"][RANDOM_WALK]["coverage"])[-2:]
+    wanted = _intervals(found)
     ranked = any(one["rps"] is not None for one in found["models"].values())
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True, max_width=16)
@@ -148,7 +156,7 @@ def lines(found: dict[str, Any]) -> list[str]:
         *(
             line
             for name, own in found["submitted"].items()
-            for said in _of_model(own, found["models"][name])
+            for said in _of_model(own, found["models"][name], _intervals(found))
             for line in _wrapped(f"{name}: {said}")
         ),
     ]
@@ -166,7 +174,7 @@ def _levels(levels: list[float]) -> str:
     return f"WIS over the quantiles {', '.join(f'{level:g}' for level in levels)}."
 
 
-def _of_model(own: dict[str, Any], one: dict[str, Any]) -> list[str]:
+def _of_model(own: dict[str, Any], one: dict[str, Any], intervals: list[str]) -> list[str]:
     """What the table has no room for: error bars, and what is not compared."""
     said = []
     beside = [
@@ -178,8 +186,8 @@ def _of_model(own: dict[str, Any], one: dict[str, Any]) -> list[str]:
         said.append(f"relative to ours, with 95 % confidence: {', '.join(beside)}.")
     inside = [
         f"{coverage} %: {between(bounds)}"
-        for coverage, bounds in one["coverage_confidence"].items()
-        if bounds
+        for coverage in intervals
+        if (bounds := one["coverage_confidence"].get(coverage))
     ]
     if inside:
         said.append(f"coverage with 95 % confidence: {'; '.join(inside)}.")

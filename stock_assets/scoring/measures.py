@@ -81,11 +81,13 @@ def losses(
     if contender.point is not None:
         found[SQUARED] = (realised - contender.point) ** 2
     if contender.quantiles is not None:
-        quantiles = contender.quantiles
+        # In one order of memory: another adds up in another order, and equals would differ.
+        quantiles = np.ascontiguousarray(contender.quantiles)
         found[WIS] = pinball_crps(quantiles, realised, levels)
         at = {level: n for n, level in enumerate(levels)}
         if set(GRID) <= set(at):
-            found[CRPS] = pinball_crps(quantiles[:, [at[level] for level in GRID]], realised)
+            grid = np.ascontiguousarray(quantiles[:, [at[level] for level in GRID]])
+            found[CRPS] = pinball_crps(grid, realised)
         for coverage, (low, high) in central_intervals(levels).items():
             lower, upper = quantiles[:, low], quantiles[:, high]
             found[f"{INSIDE}{coverage}"] = ((lower <= realised) & (realised <= upper)) * 1.0

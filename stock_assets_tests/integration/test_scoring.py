@@ -73,6 +73,8 @@ def test_ours_through_a_file_score_what_backtest_says(
     assert theirs["rps"] == pytest.approx(ours["rps"], abs=1e-12)
     for own in (found[1]["models"][name] for name in ("ours", "stock_assets-own")):
         assert own["crps"] == pytest.approx(expected["crps"], abs=1e-12)
+        # The file holds every bit, so nothing differs that could be tested.
+        assert own["beside"]["ours"]["wis"] == {"ratio": 1.0, "confidence": [1.0, 1.0], "dm_t": 0.0}
 
 
 def test_outcomes_and_scores_are_written_by_a_hub_s_names(
