@@ -169,6 +169,7 @@ def _completed(rows: pl.DataFrame, model: str) -> pl.DataFrame:
 def _read_wide(file: Path, given: pl.Schema) -> pl.DataFrame:
     """`unique_id, ds, [cutoff], Model, Model-lo-80, Model-hi-80, ...`, a row per forecast."""
     names = _given_names(file, given)
+    names.pop("model", None)  # here a column is a model
     columns = [c for c in given if c not in names.values() and c not in _PASSED_OVER]
     if not columns:
         raise InvalidFileError(f"{file} has no column of forecasts beside {', '.join(given)}")
