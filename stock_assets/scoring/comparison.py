@@ -127,11 +127,8 @@ def common_levels(models: Sequence[Model]) -> tuple[float, ...]:
 
 def _span(models: Sequence[Model]) -> tuple[date, date]:
     """First and last target of any model."""
-    targets = pl.concat(model.forecasts["target_session"] for model in models)
-    first, last = targets.min(), targets.max()
-    assert isinstance(first, date)  # noqa: S101  # for the type checker: none is empty here
-    assert isinstance(last, date)  # noqa: S101
-    return first, last
+    days = pl.concat(model.forecasts["target_session"] for model in models).unique().to_list()
+    return min(days), max(days)
 
 
 def _counts(

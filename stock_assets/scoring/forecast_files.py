@@ -58,7 +58,7 @@ _RANK = re.compile(r"(?i)(?:rank)?([1-5])")
 
 
 class Meaning(NamedTuple):
-    """What a column of a wide file, or an output type of a long one, holds."""
+    """What a column of a wide file holds."""
 
     model: str
     kind: str

@@ -81,7 +81,9 @@ def with_sessions(rows: pl.DataFrame, calendar: ExchangeCalendar, horizon: int) 
     """
     # Hubs count horizons in units of their own: where both dates are there, these count.
     one_date = pl.any_horizontal(pl.col("as_of_session", "target_session").is_null())
-    for one in rows.filter(one_date & (pl.col("horizon") != horizon)).head(1).to_dicts():
+    other_horizon = rows.filter(one_date & (pl.col("horizon") != horizon))
+    if other_horizon.height:
+        one = other_horizon.row(0, named=True)
         raise InvalidForecastsError(
             f"{one['model']}: a forecast of {one['ticker']} has the horizon {one['horizon']:g};"
             f" {_of_dataset(horizon)}"
@@ -229,7 +231,9 @@ def _refuse_far(rows: pl.DataFrame, why: str) -> None:
         .group_by("model", "ticker", maintain_order=True)
         .agg(pl.col("ratio").median(), pl.exclude("ratio").last())
     )
-    for one in usual.filter(pl.col("ratio").abs() > _FARTHEST).head(1).to_dicts():
+    far = usual.filter(pl.col("ratio").abs() > _FARTHEST)
+    if far.height:
+        one = far.row(0, named=True)
         raise InvalidForecastsError(
             f"{one['model']}, {one['ticker']}: most values are far from {why.format(**one)}"
         )
