@@ -233,6 +233,82 @@ def report(first: date | None, last: date | None, tickers: str | None, output: P
 
 
 @main.command()
+@click.option(
+    "--forecasts",
+    "file",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="CSV or Parquet, a file or a folder of them; docs/score.md has the format.",
+)
+@click.option(
+    "--unit",
+    type=click.Choice(["price", "return"]),
+    help="Of the values: as-traded prices or log returns (default: as the file says, or prices).",
+)
+@click.option("--from", "first", type=DATE, help="First target session (default: of the file).")
+@click.option("--to", "last", type=DATE, help="Last target session (default: of the file).")
+@click.option("--tickers", help="Comma-separated (default: all of the file).")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Writes the scores of each forecast to this CSV or Parquet file.",
+)
+@json_option
+@reported
+def score(
+    file: Path,
+    unit: str | None,
+    first: date | None,
+    last: date | None,
+    tickers: str | None,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Judges anybody's forecasts beside ours and the random walk's. Stores nothing."""
+    with at_work("reading"):
+        from stock_assets.commands.score import comparison_table, heading, lines, score_file
+        from stock_assets.commands.tables import print_table
+
+        settings = checkout_settings()
+        refuse_empty_range(settings, first, last)
+        found = score_file(settings, file, unit, some_tickers(tickers), (first, last), output)
+    if as_json:
+        print_json(found)
+        return
+    click.echo("\n".join(heading(found)))
+    print_table(comparison_table(found))
+    click.echo("\n".join(lines(found)))
+
+
+@main.command("export-forecasts")
+@click.option("--from", "first", type=DATE, help="First target session (default: of all).")
+@click.option("--to", "last", type=DATE, help="Last target session (default: of all).")
+@click.option("--tickers", help="Comma-separated (default: all with a forecast).")
+@click.option("--grid", is_flag=True, help="The 50 quantiles of the CRPS, not seven.")
+@click.option(
+    "-o",
+    "--output",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Folder of the hub: model-output/ and target-data/ are written in it.",
+)
+@reported
+def export_forecasts(
+    first: date | None, last: date | None, tickers: str | None, grid: bool, folder: Path
+) -> None:
+    """Writes stored forecasts and their outcomes in the quantile format of hubverse."""
+    with at_work("reading"):
+        from stock_assets.commands.export_forecasts import export_forecasts as export
+
+        settings = checkout_settings()
+        refuse_empty_range(settings, first, last)
+        told = export(settings, (first, last), some_tickers(tickers), folder, grid=grid)
+    click.echo(told)
+
+
+@main.command()
 @json_option
 @reported
 def doctor(as_json: bool) -> None:

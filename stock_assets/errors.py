@@ -198,5 +198,9 @@ class FeatureMismatchError(StockAssetsError):
     """A model and the rows it is given disagree about the features."""
 
 
+class InvalidForecastsError(StockAssetsError):
+    """Somebody's forecasts contradict themselves, the calendar, or the dataset to judge them on."""
+
+
 class MissingLibraryError(StockAssetsError):
     """A family needs a library that this machine can't load."""

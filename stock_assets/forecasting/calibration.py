@@ -40,12 +40,17 @@ def coverage_confidence(sums: pl.DataFrame, horizon: int = 1) -> dict[str, list[
     found = {}
     for coverage in COVERAGES:
         hits, judged = sums[f"hits_{coverage}"].to_numpy(), sums[f"judged_{coverage}"].to_numpy()
-        hits, judged = hits[judged > 0], judged[judged > 0]
-        half = _half_width(hits, judged, horizon)
-        share = hits.sum() / judged.sum() if half else math.nan
-        bounds = [max(float(share - half), 0.0), min(float(share + half), 1.0)] if half else None
-        found[str(coverage)] = bounds
+        found[str(coverage)] = share_confidence(hits[judged > 0], judged[judged > 0], horizon)
     return found
+
+
+def share_confidence(hits: np.ndarray, judged: np.ndarray, horizon: int = 1) -> list[float] | None:
+    """95 % confidence interval of one share, of its sums by session; see `coverage_confidence`."""
+    half = half_width(hits, judged, horizon)
+    if not half:
+        return None
+    share = hits.sum() / judged.sum()
+    return [max(float(share - half), 0.0), min(float(share + half), 1.0)]
 
 
 def skill_confidence(sums: pl.DataFrame, horizon: int = 1) -> list[float] | None:
@@ -54,15 +59,18 @@ def skill_confidence(sums: pl.DataFrame, horizon: int = 1) -> list[float] | None
     Args and Returns are those of `coverage_confidence`; zero to zero where the two never differ.
     """
     own, naive = sums["squared_error"].to_numpy(), sums["squared_error_random_walk"].to_numpy()
-    half = _half_width(own, naive, horizon)
+    half = half_width(own, naive, horizon)
     if half is None or not own.sum() > 0:
         return None
     root = math.sqrt(own.sum() / naive.sum())
     return [1 - root - half / (2 * root), 1 - root + half / (2 * root)]
 
 
-def _half_width(numerators: np.ndarray, denominators: np.ndarray, horizon: int) -> float | None:
-    """Of the confidence interval of the ratio of the sums."""
+def half_width(numerators: np.ndarray, denominators: np.ndarray, horizon: int = 1) -> float | None:
+    """Of the 95 % confidence interval of a ratio of sums over sessions, shape (n_sessions,) each.
+
+    None for fewer than LEAST_SESSIONS sessions, or where no variance can be told.
+    """
     n = len(numerators)
     if n < LEAST_SESSIONS or not denominators.sum() > 0:
         return None

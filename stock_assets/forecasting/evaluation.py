@@ -188,10 +188,17 @@ def _interval_score(coverage: int) -> pl.Expr:
     return upper - lower + fine * (below + above)
 
 
-def pinball_crps(quantiles: np.ndarray, realised: np.ndarray) -> np.ndarray:
-    """Twice the mean pinball loss over GRID: (n, 50) and (n,) give (n,)."""
+def pinball_crps(
+    quantiles: np.ndarray, realised: np.ndarray, levels: Sequence[float] = GRID
+) -> np.ndarray:
+    """Twice the mean pinball loss over `levels`: (n, n_levels) and (n,) give (n,).
+
+    Over GRID it is the CRPS. Over the bounds of central intervals, with or without the median, it
+    is their weighted interval score: Bracher et al. (2021), "Evaluating epidemic forecasts in an
+    interval format".
+    """
     missed = quantiles - realised[:, None]
-    return np.asarray(2 * (((missed > 0) - np.asarray(GRID)) * missed).mean(axis=1))
+    return np.asarray(2 * (((missed > 0) - np.asarray(levels)) * missed).mean(axis=1))
 
 
 def _crps(scored: pl.DataFrame) -> pl.Series:

@@ -31,7 +31,7 @@ GRID = tuple((n + 0.5) / 50 for n in range(50))
 """Levels of the stored quantiles: midpoints of equal steps, so that a mean integrates them."""
 
 
-def bound_levels(coverage: int) -> tuple[float, float]:
+def bound_levels(coverage: float) -> tuple[float, float]:
     """Levels of the lower and upper bound of a central interval: 95 -> (0.025, 0.975)."""
     tail = (1 - coverage / 100) / 2
     return tail, 1 - tail

@@ -3,8 +3,8 @@
 Each figure is measured beside its rival in the same run: the contenders of a case take turns, in
 the reverse order every other round, each in a process of its own. What counts is the best round of
 each. Results go to docs/benchmarks.json, where a case that was not run keeps its last one, and
-docs/benchmarks.md is made of that. The case `judging` is not about speed: its figures go to the
-tables of docs/models.md.
+docs/benchmarks.md is made of that. The cases of PAGES are not about speed: what they find goes to
+pages of their own.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
+from stock_assets_tests.benchmarks.bench_scoring import scored_page
 from stock_assets_tests.benchmarks.case import CHECKOUT, Case, Measurement, Size, run_contender
 from stock_assets_tests.benchmarks.judging_report import judged_pages
 from stock_assets_tests.benchmarks.report import environment, table
@@ -34,10 +35,14 @@ CASES = (
     "qlib_task",
     "fold",
     "judging",
+    "scoring",
 )
-JUDGING = "judging"
 RESULTS = CHECKOUT / "docs" / "benchmarks.json"
-MODELS = CHECKOUT / "docs" / "models.md"
+PAGES = {
+    "judging": (CHECKOUT / "docs" / "models.md", judged_pages),
+    "scoring": (CHECKOUT / "docs" / "score.md", scored_page),
+}
+"""By case the page that shows what it found, and what writes it there."""
 
 
 def module_of(name: str) -> str:
@@ -155,11 +160,11 @@ def main() -> None:
             ordered = {name: results[name] for name in CASES if name in results}
             RESULTS.write_text(json.dumps(ordered, indent=1, default=str) + "\n")
             RESULTS.with_suffix(".md").write_text(
-                table({name: ordered[name] for name in ordered if name != JUDGING})
+                table({name: ordered[name] for name in ordered if name not in PAGES})
             )
-            if name == JUDGING:
-                judged = ordered[JUDGING]["best"]
-                MODELS.write_text(judged_pages(MODELS.read_text(), judged))
+            if name in PAGES:
+                page, made = PAGES[name]
+                page.write_text(made(page.read_text(), ordered[name]["best"]))
     if failed and not given.quick:
         print("missed: " + "; ".join(failed), file=sys.stderr)
 

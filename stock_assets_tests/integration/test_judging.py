@@ -10,7 +10,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from stock_assets.market.sources.sample import sample_bars
-from stock_assets_tests.benchmarks.__main__ import JUDGING, MODELS, RESULTS
+from stock_assets_tests.benchmarks.__main__ import PAGES, RESULTS
 from stock_assets_tests.benchmarks.bench_judging import CASE
 from stock_assets_tests.benchmarks.gate_decades import KINDS, MARGIN, Kind, gate_over_decades
 from stock_assets_tests.benchmarks.judging_report import TABLES, between_markers, judged_pages
@@ -29,9 +29,10 @@ By hand too.
 
 def test_the_pages_hold_what_was_measured():
     results = json.loads(RESULTS.read_text())
-    page = MODELS.read_text()
-    assert page == judged_pages(page, results[JUDGING]["best"])
-    speed = {name: result for name, result in results.items() if name != JUDGING}
+    for name, (file, made) in PAGES.items():
+        page = file.read_text()
+        assert page == made(page, results[name]["best"])
+    speed = {name: result for name, result in results.items() if name not in PAGES}
     assert RESULTS.with_suffix(".md").read_text() == table(speed)
     assert set().union(*(needed for needed, _ in TABLES.values())) == set(CASE.contenders)
 

@@ -20,6 +20,7 @@ from stock_assets_tests.conftest import CHECKOUT
 from stock_assets_tests.documented import README, commands, shell_blocks
 from stock_assets_tests.e2e.test_command_line import environment, left_running
 from stock_assets_tests.loopback import inbox
+from stock_assets_tests.scored import MLFORECAST
 from stock_assets_tests.services.test_pages import checkout
 from stock_assets_tests.started import started
 
@@ -60,6 +61,7 @@ def test_every_command_does_what_it_says(tmp_path: Path):
     """In one checkout, the page of commands first: it begins with the run that others show."""
     home = checkout(tmp_path / "home")
     shutil.copytree(CHECKOUT / "monitor", home / "monitor")
+    shutil.copy(MLFORECAST, home)
     ports = {"dagster_port": free_port(24_000), "mlflow_port": free_port(26_000)}
     lines = [
         said.line

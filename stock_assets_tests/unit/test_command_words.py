@@ -12,7 +12,15 @@ from stock_assets.cli import main
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import make_home
 
-RANGED = ("run", "backtest", "reconcile", "report")
+RANGED = {
+    "run": (),
+    "backtest": (),
+    "reconcile": (),
+    "report": (),
+    "score": ("--forecasts", "mine.csv"),
+    "export-forecasts": ("-o", "hub"),
+}
+"""Commands over a range, with the options that each must be given."""
 
 
 @pytest.fixture
@@ -32,15 +40,15 @@ def refused(*words: str, code: int = 1) -> str:
 
 
 def test_reversed_dates(home: Path):
-    for command in RANGED:
-        said = refused(command, "--from", "2013-03-01", "--to", "2013-02-01")
+    for command, options in RANGED.items():
+        said = refused(command, *options, "--from", "2013-03-01", "--to", "2013-02-01")
         assert said == "--from 2013-03-01 is after --to 2013-02-01; give the earlier date first"
     assert [path.name for path in home.iterdir()] == ["dagster.yaml"]
 
 
 def test_a_range_without_a_session(home: Path):
-    for command in RANGED:
-        said = refused(command, "--from", "2013-02-16", "--to", "2013-02-18")
+    for command, options in RANGED.items():
+        said = refused(command, *options, "--from", "2013-02-16", "--to", "2013-02-18")
         assert said == (
             "no session to run in 2013-02-16..2013-02-18: XNYS did not trade; the nearest are"
             " 2013-02-15 and 2013-02-19"
@@ -62,8 +70,8 @@ def test_a_holiday_where_a_session_is_needed(home: Path, words: tuple[str, str])
 
 @pytest.mark.parametrize("given", ["", " , "])
 def test_an_empty_list_of_tickers_is_not_all_of_them(home: Path, given: str):
-    for command in ("run", "backtest", "report"):
-        assert refused(command, "--tickers", given) == (
+    for command in ("run", "backtest", "report", "score", "export-forecasts"):
+        assert refused(command, *RANGED[command], "--tickers", given) == (
             f"--tickers {given!r} names no ticker; name some, like AAPL,IBM, or leave it out for"
             " all"
         )

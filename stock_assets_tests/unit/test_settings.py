@@ -193,7 +193,13 @@ def test_a_command_needs_a_checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 
 def test_no_command_writes_where_there_is_no_checkout(tmp_path: Path):
-    arguments = {"stage": ["train"], "promote": ["1"], "served": ["--at", "2013-03-01"]}
+    arguments = {
+        "stage": ["train"],
+        "promote": ["1"],
+        "served": ["--at", "2013-03-01"],
+        "score": ["--forecasts", "mine.csv"],
+        "export-forecasts": ["-o", "hub"],
+    }
     for name in main.commands:
         done = CliRunner().invoke(main, [name, *arguments.get(name, [])])
         assert (done.exit_code, done.output.count("\n")) == (1, 1), done.output

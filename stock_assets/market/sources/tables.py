@@ -25,7 +25,7 @@ class Table:
 
     Args:
         path: Ends in .csv or .parquet. With storage options it may hold a `*`.
-        schema: Columns that are wanted, each a String, a Float64 or a Date.
+        schema: Columns that are wanted, each a String, a Float64, a Date or a moment in UTC.
         required: Those of them in which no value may be missing.
         time_zone: An exchange's: a time stamp at its midnight is that date. None: only a midnight
             of the column's own zone is a date.
@@ -109,10 +109,11 @@ class Table:
         None where the type is of another kind: an integer is no date, a yes is no price.
         """
         column, is_text = pl.col(name), isinstance(given, _TEXT)
-        if given == wanted:
-            return [column]
-        if given == pl.Null() or (wanted == pl.String() and (is_text or given.is_integer())):
+        as_it_is = given in (wanted, pl.Null())
+        if as_it_is or (wanted == pl.String() and (is_text or given.is_integer())):
             return [column.cast(wanted)]
+        if isinstance(wanted, pl.Datetime):
+            return _moments(column, given)
         if wanted == pl.Float64() and (is_text or given.is_numeric()):
             return [(column.cast(pl.String) if is_text else column).cast(wanted, strict=False)]
         if wanted == pl.Date() and is_text:
@@ -201,6 +202,15 @@ class Table:
 def is_missing(column: str) -> pl.Expr:
     """Whether a String or Date is null or empty."""
     return pl.col(column).is_null() | (pl.col(column).cast(pl.String) == "")
+
+
+def _moments(column: pl.Expr, given: pl.DataType) -> list[pl.Expr]:
+    """Moments in UTC; without a zone or an offset a time of day names none."""
+    if isinstance(given, _TEXT):
+        return [column.cast(pl.String).str.to_datetime("%+", time_unit="us", strict=False)]
+    if isinstance(given, pl.Datetime) and given.time_zone:
+        return [column.dt.convert_time_zone("UTC").dt.cast_time_unit("us")]
+    return []
 
 
 def _short(value: object) -> str:
