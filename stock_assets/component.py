@@ -6,6 +6,7 @@ in lower case, and nothing comes from the environment: two instances in one proj
 
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -39,9 +40,14 @@ class InstanceSettings(Settings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return (init_settings,)
 
+    @cached_property
+    def dataset_name(self) -> str:
+        """Without hyphens, which names in Dagster must not have."""
+        return super().dataset_name.replace("-", "_")
+
     def named(self, name: str) -> str:
         """With the dataset before it: a code location may have several, and much else."""
-        return re.sub(r"\W", "_", f"{self.dataset_name}_{name}")
+        return f"{self.dataset_name}_{name}"
 
     def spelled(self, message: str) -> str:
         return as_attributes(message)
