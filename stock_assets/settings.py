@@ -369,7 +369,7 @@ class Settings(BaseSettings):
         return name if self.horizon == 1 else f"{name}-{self.horizon}-sessions"
 
     def named(self, name: str) -> str:
-        """What a job, schedule, sensor, resource or operation of this dataset is called.
+        """What a job, schedule, sensor, resource, group or operation of this dataset is called.
 
         By its bare name: a checkout has one dataset.
         """

@@ -1,7 +1,7 @@
 """The graph. An asset takes its inputs, calls the domain, returns value and metadata.
 
 The assets are written with bare names. In one place, here, their keys get the dataset, and their
-operations and resources get the names that `Settings.named` gives them.
+groups, operations and resources get the names that `Settings.named` gives them.
 """
 
 from collections.abc import Iterable
@@ -33,14 +33,17 @@ def all_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDefi
         *forecast_assets(settings, partitions),
         *report_assets(settings, partitions),
     ]
-    assets = of_dataset(settings.dataset_name, dg.map_asset_specs(_with_code, assets))
+
+    def with_code(spec: dg.AssetSpec) -> dg.AssetSpec:
+        # What is stale partition by partition the plan tells; Dagster's page knows no such thing.
+        code = Lineage.code(asset_name(spec.key)) or None
+        return spec.replace_attributes(
+            code_version=code, group_name=settings.named(str(spec.group_name))
+        )
+
     said = partial(spelled_for, settings.spelled)
+    assets = of_dataset(settings.dataset_name, dg.map_asset_specs(with_code, assets))
     return [with_own_names(one, settings.named, within=said) for one in assets]
-
-
-def _with_code(spec: dg.AssetSpec) -> dg.AssetSpec:
-    # What is stale partition by partition the plan tells; Dagster's page knows no such thing.
-    return spec.replace_attributes(code_version=Lineage.code(asset_name(spec.key)) or None)
 
 
 def of_dataset(dataset: str, assets: Iterable[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
