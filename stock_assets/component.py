@@ -52,10 +52,6 @@ class InstanceSettings(Settings):
     def spelled(self, message: str) -> str:
         return as_attributes(message)
 
-    @property
-    def state_folder(self) -> Path:
-        return self.home
-
 
 def as_attributes(message: str) -> str:
     """A message in which settings stand as in YAML: `files_uri` for `STOCK_ASSETS_FILES_URI`."""
@@ -102,7 +98,7 @@ def instance_settings(given: Mapping[str, Any], project: Path) -> InstanceSettin
 
     Args:
         given: Its attributes, templates resolved. Paths are taken from the project's folder.
-        project: That folder. The state is kept in `.stock_assets/<name>` below it, objects
+        project: That folder. The state is kept in `.stock_assets/<name>/var` below it, objects
             included, unless `home` and `store_uri` say otherwise.
 
     Raises:
@@ -114,7 +110,7 @@ def instance_settings(given: Mapping[str, Any], project: Path) -> InstanceSettin
         if (value := values.get(path)) and not str(value).startswith(("s3://", "file://")):
             values[path] = str(project / Path(value).expanduser())
     home = values.setdefault("home", str(project / ".stock_assets" / name))
-    values.setdefault("store_uri", f"file://{home}/objects")
+    values.setdefault("store_uri", f"file://{home}/var/objects")
     with spelled_for(as_attributes):
         try:
             return InstanceSettings(**values)

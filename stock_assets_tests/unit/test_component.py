@@ -1,5 +1,7 @@
 """The component StockForecasts: what its YAML may say, and that two instances share nothing."""
 
+import re
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from stock_assets.errors import SettingsError
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.object_store import open_store
 from stock_assets.settings import Settings
+from stock_assets_tests.conftest import CHECKOUT
 
 US = {"name": "us", "tickers": ["AAPL", "IBM"], "first_session": "2012-06-01"}
 WEEK = {"name": "week", "horizon": 5, "first_session": "2012-06-01", "schedules_on": True}
@@ -71,11 +74,11 @@ def test_a_checkout_keeps_the_names_that_its_docs_have():
 
 def test_two_instances_share_no_folder_object_or_model(tmp_path: Path):
     us, week = (instance_settings(one, tmp_path) for one in (US, WEEK))
-    assert us.state_folder == tmp_path / ".stock_assets" / "us"
-    assert week.state_folder == tmp_path / ".stock_assets" / "week"
+    assert us.state_folder == tmp_path / ".stock_assets" / "us" / "var"
+    assert week.state_folder == tmp_path / ".stock_assets" / "week" / "var"
     with open_store(us) as own, open_store(week) as other:
-        assert own.uri == f"file://{tmp_path}/.stock_assets/us/objects/us"
-        assert other.uri == f"file://{tmp_path}/.stock_assets/week/objects/week_5_sessions"
+        assert own.uri == f"file://{tmp_path}/.stock_assets/us/var/objects/us"
+        assert other.uri == f"file://{tmp_path}/.stock_assets/week/var/objects/week_5_sessions"
         first, second = ModelRegistry(us, own), ModelRegistry(week, other)
     assert (first.name, second.name) == ("stock_assets_us", "stock_assets_week_5_sessions")
     assert first.tracking.experiment != second.tracking.experiment
@@ -184,6 +187,33 @@ def test_every_setting_is_an_attribute_but_those_of_the_checkouts_own_servers():
 def test_a_name_that_dagster_could_not_use_is_refused(name: str):
     with pytest.raises(ValueError, match="pattern"):
         Attributes.model_validate({"name": name})
+
+
+def blocks_of_the_page() -> dict[str, Any]:
+    """docs/component.md's YAML: an instance's file, and what it adds to dagster.yaml."""
+    page = (CHECKOUT / "docs" / "component.md").read_text(encoding="utf-8")
+    instance, dagster = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    return {"instance": yaml.safe_load(instance), "dagster": yaml.safe_load(dagster)}
+
+
+def test_the_pages_instance_is_sound(tmp_path: Path):
+    (tmp_path / "sp500.txt").write_text("AAPL\nIBM\n")
+    attributes = blocks_of_the_page()["instance"]["attributes"]
+    settings = instance_settings(Attributes(**attributes).model_dump(exclude_unset=True), tmp_path)
+    assert settings.wanted_tickers == ("AAPL", "IBM")
+    assert (settings.rmse_threshold, settings.schedules_on) == (0.05, True)
+
+
+def test_the_pages_limits_are_those_of_the_checkouts_instance(tmp_path: Path):
+    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(blocks_of_the_page()["dagster"]))
+    shutil.copytree(tmp_path, tmp_path / "theirs")
+    limits = []
+    for folder in (tmp_path / "theirs", CHECKOUT):
+        with dg.DagsterInstance.from_config(str(folder)) as instance:
+            queue = instance.get_concurrency_config().run_queue_config
+        assert queue
+        limits.append(queue.tag_concurrency_limits)
+    assert limits[0] == limits[1]
 
 
 def test_what_dg_scaffolds_loads_as_it_is():
