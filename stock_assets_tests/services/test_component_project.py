@@ -113,10 +113,10 @@ class Project:
         file.parent.mkdir(exist_ok=True)
         file.write_text(text)
 
-    def said(self, program: str, *words: str) -> str:
+    def said(self, program: str, *words: str, cwd: Path | None = None, **more: str) -> str:
         done = subprocess.run(
             [str(self._bin / program), *words],
-            cwd=self.folder,
+            cwd=cwd or self.folder,
             env={
                 **os.environ,
                 "DAGSTER_HOME": str(self.home),
@@ -125,6 +125,7 @@ class Project:
                 "PYTHONPATH": str(self.folder / "src"),
                 # Nothing of it may reach an instance, and no setting of it exists.
                 "STOCK_ASSETS_SOURCE": "yahoo",
+                **more,
             },
             capture_output=True,
             text=True,
@@ -159,7 +160,7 @@ def environment(folder: Path) -> Path:
     subprocess.run([*pip, *install], check=True, timeout=120)
     (site / "others.pth").write_text(f"{Path(pl.__file__).parents[1]}\n")
     scripts = Path(sys.executable).parent
-    for program in ("dg", "dagster"):
+    for program in ("dg", "dagster", "stock-assets"):
         _, _, code = (scripts / program).read_text().partition("\n")
         (folder / "bin" / program).write_text(f"#!{folder / 'bin' / 'python'}\n{code}")
         (folder / "bin" / program).chmod(0o755)
@@ -212,3 +213,22 @@ def test_two_instances_forecast_beside_each_other(project: Project):
     ]
     for name, dataset in (("us", "us"), ("week", "week_5_sessions")):
         assert project.models(name) == [(f"stock_assets_{dataset}", 1)]
+
+
+def test_an_installed_package_runs_in_a_folder_that_init_made(project: Project, tmp_path: Path):
+    (tmp_path / "workspace.yaml").write_text("load_from: []\n")
+    own = {
+        "DAGSTER_HOME": "",
+        "STOCK_ASSETS_SOURCE": "sample",
+        "STOCK_ASSETS_STORE_URI": f"file://{tmp_path}/objects",
+    }
+    said = project.said("stock-assets", "init", cwd=tmp_path, **own)
+    assert said.splitlines() == [
+        "workspace.yaml: is there, left as it is",
+        "dagster.yaml: written",
+        ".env.example: written",
+    ]
+    assert (tmp_path / "workspace.yaml").read_text() == "load_from: []\n"
+    assert (tmp_path / "dagster.yaml").read_text() == (CHECKOUT / "dagster.yaml").read_text()
+    said = project.said("stock-assets", "status", cwd=tmp_path, **own)
+    assert "daily_forecast" in said
