@@ -96,9 +96,12 @@ def config_of(settings: Settings, given: Mapping[str, Mapping[str, Any]]) -> dic
 
 
 def is_of_dataset(run: dg.DagsterRun, dataset: str) -> bool:
-    """Whether a run is about a dataset, by its tag or its assets; one that says nothing is."""
+    """Whether a run is about a dataset, by its tag or its assets; one that says nothing is.
+
+    So is one that the page started of several datasets, or of assets that are none of ours too.
+    """
     named = {key.path[0] for key in run.asset_selection or () if len(key.path) > 1}
-    return run.tags.get(DATASET_TAG, dataset) == dataset and named <= {dataset}
+    return run.tags.get(DATASET_TAG, dataset) == dataset and (not named or dataset in named)
 
 
 def assets_asked_of(run: dg.DagsterRun) -> set[str]:
