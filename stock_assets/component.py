@@ -22,7 +22,7 @@ from stock_assets.settings import PREFIX, Settings, refusal
 _PATHS = ("home", "files_uri", "members_uri", "tickers_file", "studies_folder", "notify_urls_file")
 _OF_A_CHECKOUT = {"dataset", "local_s3_port", "dagster_port", "mlflow_port", "exporter_port"}
 """What only the pages and the server of `stock-assets` itself listen to; the dataset is `name`."""
-_LITERAL_SECRETS = ("s3_secret_access_key", "notify_urls")
+_SECRETS = ("s3_secret_access_key", "notify_urls", "mlflow_tracking_uri")
 _NAME = r"^[A-Za-z][A-Za-z0-9_]{0,39}$"
 
 
@@ -104,7 +104,7 @@ def instance_settings(given: Mapping[str, Any], project: Path) -> InstanceSettin
     Raises:
         SettingsError: Names the attribute, the reason and the value.
     """
-    values = dict(given)
+    values, project = dict(given), project.resolve()
     values["dataset"] = name = values.pop("name")
     for path in _PATHS:
         if (value := values.get(path)) and not str(value).startswith(("s3://", "file://")):
@@ -116,6 +116,18 @@ def instance_settings(given: Mapping[str, Any], project: Path) -> InstanceSettin
             return InstanceSettings(**values)
         except ValidationError as error:
             raise refusal(error) from None
+
+
+def _refuse_secrets(written: Mapping[str, Any]) -> None:
+    """Raises SettingsError for one that stands in the file itself."""
+    for name in _SECRETS:
+        text = written.get(name) or ""
+        is_address = name == "mlflow_tracking_uri" and "@" not in text
+        if text and "{{" not in text and not is_address:
+            raise SettingsError(
+                f"{name}: a secret has no place in a file; write it as"
+                f' "{{{{ env.{name.upper()} }}}}" and set that variable'
+            )
 
 
 class _Scaffolder(dg.Scaffolder[Any]):
@@ -145,13 +157,8 @@ class StockForecasts(dg.Component):
     def load(
         cls, attributes: BaseModel | None, context: dg.ComponentLoadContext
     ) -> "StockForecasts":
-        written = attributes.model_dump(exclude_unset=True) if attributes else {}
-        for name in _LITERAL_SECRETS:
-            if "{{" not in written.get(name, "{{"):
-                raise SettingsError(
-                    f"{name}: a secret has no place in a file; write it as"
-                    f' "{{{{ env.{name.upper()} }}}}" and set that variable'
-                )
+        written = (attributes or Attributes()).model_dump(exclude_unset=True)
+        _refuse_secrets(written)
         resolved = context.resolution_context.at_path("attributes").resolve_value(written)
         return cls(instance_settings(resolved, context.project_root))
 

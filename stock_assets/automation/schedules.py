@@ -79,8 +79,8 @@ def daily_schedule(job: _Job, deployment: "_Deployment") -> dg.ScheduleDefinitio
         cron_schedule=deployment.settings.daily_schedule or ["30 6-11 * * *", "0 7-12 * * *"],
         default_status=deployment.status,
         execution_timezone=partitions.calendar.time_zone,
-        description="Every half hour from 06:30 to noon: what is due up to the newest session, and"
-        " nothing where nothing is.",
+        description="At each tick: what is due up to the newest session, and nothing where nothing"
+        " is.",
     )
     def daily(context: dg.ScheduleEvaluationContext) -> _Asked:
         return deployment.ask(context, (DAILY_JOB, REFETCH_JOB), SESSION_ASSETS, runs)
@@ -104,7 +104,7 @@ def monthly_schedule(job: _Job, deployment: "_Deployment") -> dg.ScheduleDefinit
         cron_schedule=deployment.settings.monthly_schedule or ["0 8-12 * * *", "30 8-11 * * *"],
         default_status=deployment.status,
         execution_timezone=partitions.calendar.time_zone,
-        description="Every half hour from 08:00 to noon: the models of months that are due.",
+        description="At each tick: the models of months that are due.",
     )
     def monthly(context: dg.ScheduleEvaluationContext) -> _Asked:
         jobs = (DAILY_JOB, REFETCH_JOB, MONTHLY_JOB)

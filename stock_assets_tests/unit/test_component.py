@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import yaml
 from dagster.components.testing import create_defs_folder_sandbox
 
 import stock_assets
+from stock_assets.automation.jobs import config_of
 from stock_assets.component import Attributes, StockForecasts, instance_settings
 from stock_assets.definitions import build_definitions
 from stock_assets.errors import SettingsError
@@ -105,6 +107,23 @@ def test_runs_asked_for_are_configured_by_the_instances_own_names(both: dg.Defin
         "us_train_set", "us_test_set", "us_tuned_model", "us_registered_version"
     }  # fmt: skip
     assert both.resolve_sensor_def("us_rmse_above_threshold").job_name == "us_monthly_job"
+    given = {"train_set": {"train_through": "2013-02-15"}}
+    settings = instance_settings(US, Path("/project"))
+    assert dg.validate_run_config(job, config_of(settings, given))
+    with pytest.raises(dg.DagsterInvalidConfigError):
+        dg.validate_run_config(job, config_of(Settings(), given))
+
+
+def test_a_schedule_of_an_instance_looks_at_its_own_store(tmp_path: Path):
+    (tmp_path / "dagster").mkdir()
+    definitions = loaded({**US, "home": str(tmp_path / "home")})
+    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
+        context = dg.build_schedule_context(
+            instance, scheduled_execution_time=datetime(2013, 3, 4, 12, tzinfo=UTC)
+        )
+        told = definitions.get_repository_def().get_schedule_def("us_daily").evaluate_tick(context)
+    assert str(told.skip_message).startswith("nothing is stored yet")
+    assert (tmp_path / "home" / "var" / "objects").is_dir()
 
 
 def test_a_schedule_runs_when_the_instance_says():
@@ -140,6 +159,7 @@ def test_paths_are_those_of_the_project_and_not_of_the_process():
         ({"store_uri": "gs://x"}, "store_uri: must start with s3:// or file:// (got 'gs://x')"),
         ({"daily_schedule": "at noon"}, "daily_schedule, monthly_schedule: Found invalid cron"),
         ({"notify_urls": "slack://token"}, "notify_urls: a secret has no place in a file"),
+        ({"mlflow_tracking_uri": "postgresql://me:slack@db/x"}, "mlflow_tracking_uri: a secret"),
         ({"tickers_file": "none.txt"}, "tickers_file: can't read"),
     ],
 )
@@ -174,6 +194,17 @@ def test_a_secret_is_read_from_the_variable_that_its_template_names(
     shown = component.build_defs(None).resources["us_2_sessions_configuration"]  # type: ignore[arg-type]
     assert shown.model_dump()["dataset"] == "us_2_sessions"
     assert "hunter2" not in repr(shown)
+
+
+def test_what_is_no_secret_may_stand_in_the_file():
+    component = StockForecasts.from_attributes_dict(
+        attributes={
+            "name": "us",
+            "mlflow_tracking_uri": "https://mlflow.example",
+            "notify_urls": None,
+        }
+    )
+    assert component.settings.notification_urls == ()
 
 
 def test_every_setting_is_an_attribute_but_those_of_the_checkouts_own_servers():
