@@ -8,9 +8,8 @@ from pydantic_core import PydanticUndefined
 from stock_assets.errors import SettingsError
 from stock_assets.settings import PREFIX, Settings
 
-_PACKAGE = Path(__file__).parents[1]
-# A wheel has them within the package, a checkout beside it.
-_SHIPPED = (_PACKAGE / "checkout", _PACKAGE.parent)
+_SHIPPED = Path(__file__).parents[1] / "checkout"
+"""Links to the checkout's own files; a wheel has copies of them."""
 _EXAMPLE = """\
 # Settings of `stock-assets`. Copy what you change to a file `.env` in this folder.
 """
@@ -27,8 +26,7 @@ def write_files(folder: Path) -> dict[str, bool]:
 
 def _files() -> Iterator[tuple[str, str]]:
     for name in ("workspace.yaml", "dagster.yaml"):
-        found = next(file for at in _SHIPPED if (file := at / name).is_file())
-        yield name, found.read_text(encoding="utf-8")
+        yield name, (_SHIPPED / name).read_text(encoding="utf-8")
     lines = [
         f"# {field.description}\n# {PREFIX}{name.upper()}={_shown(field.default)}\n"
         for name, field in Settings.model_fields.items()
