@@ -82,7 +82,7 @@ def made(job, assets, first, last):
     )
 
 
-with dg.DagsterInstance.get() as instance:
+with dg.DagsterInstance.ephemeral() as instance:  # a third of the CPU per partition
     for name in NAMES:
         prices, features = f"{name}/raw_prices", f"{name}/features"
         made(f"{name}_daily_job", [prices, features], "2012-09-17", "2013-02-28")
