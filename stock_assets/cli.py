@@ -454,6 +454,16 @@ def prune(keep_days: int, dry_run: bool, as_json: bool) -> None:
 
 @main.command()
 @reported
+def init() -> None:
+    """Writes what the present folder lacks to be run in; no file that is there is changed."""
+    from stock_assets.commands.init import write_files
+
+    for name, written in write_files(Path.cwd()).items():
+        click.echo(f"{name}: {'written' if written else 'is there, left as it is'}")
+
+
+@main.command()
+@reported
 def ui() -> None:
     """Dagster's and MLflow's pages on this machine, until Ctrl-C."""
     from stock_assets.commands.pages import serve_pages

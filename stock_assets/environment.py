@@ -12,9 +12,7 @@ from dotenv import dotenv_values
 from pydantic import ValidationError
 
 from stock_assets.errors import SettingsError
-from stock_assets.settings import DOTENV, PREFIX, Settings
-
-_SECRETS = ("S3_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_URI", "NOTIFY_URLS")
+from stock_assets.settings import DOTENV, PREFIX, Settings, refusal
 
 
 def load_settings(**overrides: object) -> Settings:
@@ -32,13 +30,7 @@ def load_settings(**overrides: object) -> Settings:
         # pydantic checks the values, and pydantic-settings takes the file.
         return Settings(_env_file=dotenv, **overrides)  # type: ignore[arg-type, call-arg]
     except ValidationError as error:
-        first = error.errors()[0]
-        name = "_".join(str(part) for part in first["loc"]).upper()
-        where = f"{PREFIX}{name}: " if name else ""
-        reason = first["msg"].removeprefix("Value error, ")
-        secret = name in _SECRETS
-        given = f" (got {first['input']!r})" if name and not secret else ""
-        raise SettingsError(f"{where}{reason}{given}") from None
+        raise refusal(error) from None
 
 
 def _refuse_unknown_names(dotenv: Path) -> None:

@@ -4,6 +4,8 @@ Each message names the value at fault and what to do about it, because the messa
 person sees: the command line prints it as one line, Dagster shows it as the step's failure.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,6 +20,19 @@ class StockAssetsError(Exception):
 
 class SettingsError(StockAssetsError):
     """A setting has a value that can't be used."""
+
+
+@contextmanager
+def spelled_for(spelled: Callable[[str], str]) -> Iterator[None]:
+    """Our errors from within name settings as `spelled` writes them.
+
+    Messages name the variable `STOCK_ASSETS_…`, and not everybody sets settings by variables.
+    """
+    try:
+        yield
+    except StockAssetsError as error:
+        error.args = tuple(spelled(one) if isinstance(one, str) else one for one in error.args)
+        raise
 
 
 # --- market ---------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from pydantic import (
     BeforeValidator,
     Field,
     SecretStr,
+    ValidationError,
     field_validator,
     model_validator,
 )
@@ -33,6 +34,7 @@ else:
 
 PREFIX = "STOCK_ASSETS_"
 DOTENV = ".env"
+_SECRETS = ("S3_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_URI", "NOTIFY_URLS")
 # A dataset is a folder, a part of object keys, of names in MLflow and of labels in Prometheus.
 _DATASET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -50,6 +52,16 @@ def _split_pairs(value: object) -> object:
 ByTicker = Annotated[
     dict[str, Annotated[float, Field(gt=0)]], NoDecode, BeforeValidator(_split_pairs)
 ]
+
+
+def refusal(error: ValidationError) -> SettingsError:
+    """Of values that can't be used: names the first one's variable, the reason and the value."""
+    first = error.errors()[0]
+    name = "_".join(str(part) for part in first["loc"]).upper()
+    where = f"{PREFIX}{name}: " if name else ""
+    reason = first["msg"].removeprefix("Value error, ")
+    given = f" (got {first['input']!r})" if name and name not in _SECRETS else ""
+    return SettingsError(f"{where}{reason}{given}")
 
 
 def distinct(names: Iterable[str]) -> tuple[str, ...]:
@@ -172,6 +184,23 @@ class Settings(BaseSettings):
     )
     months_per_run: int = Field(
         12, ge=1, description="Months of one run of a backfill; each is stored when it is done."
+    )
+
+    # --- when things run by themselves
+    daily_schedule: str | None = Field(
+        None,
+        description="Cron expression of the schedule `daily`, in the exchange's time zone; unset:"
+        " every half hour from 06:30 to noon.",
+    )
+    monthly_schedule: str | None = Field(
+        None,
+        description="Cron expression of the schedule `monthly`, at other times than `daily`;"
+        " unset: every half hour from 08:00 to noon.",
+    )
+    schedules_on: bool = Field(
+        False,
+        description="Whether schedules and sensors are on until turned off; else each is off until"
+        " turned on in Dagster's page.",
     )
 
     # --- promotion and alerts
@@ -338,6 +367,17 @@ class Settings(BaseSettings):
             given = "\n".join(filter(None, (self.files_uri, self.members_uri)))
             name = f"files-{hashlib.sha256(given.encode()).hexdigest()[:8]}"
         return name if self.horizon == 1 else f"{name}-{self.horizon}-sessions"
+
+    def named(self, name: str) -> str:
+        """What a job, schedule, sensor, resource, group or operation of this dataset is called.
+
+        By its bare name: a checkout has one dataset.
+        """
+        return name
+
+    def spelled(self, message: str) -> str:
+        """A message that names settings by their variables, in the words of whoever chose them."""
+        return message
 
     @property
     def state_folder(self) -> Path:

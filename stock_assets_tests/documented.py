@@ -20,7 +20,7 @@ _OF_SETTINGS = """# Settings
 
 Every setting is an environment variable, or a line of a file `.env` in the checkout. Where both
 are given, the variable counts. Any other name that begins with `STOCK_ASSETS_` is refused, and the
-message names the nearest that exists.
+message names the nearest that exists. In [your own Dagster](component.md) each is a line of YAML.
 
 | variable | default | meaning |
 |---|---|---|

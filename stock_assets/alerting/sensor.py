@@ -8,6 +8,7 @@ reaches people in `delivery`.
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import dagster as dg
 
@@ -15,6 +16,7 @@ from stock_assets.alerting.delivery import deliver
 from stock_assets.alerting.memory import Memory, read_memory, write_memory
 from stock_assets.alerting.watch import Watch
 from stock_assets.automation.jobs import MONTHLY_JOB
+from stock_assets.automation.report_sensor import sensor_status
 from stock_assets.partitions import Partitions
 from stock_assets.resources.metrics import MetricsGateway
 from stock_assets.resources.notifier import Notifier
@@ -30,19 +32,24 @@ def _now() -> datetime:
 def rmse_sensor(
     settings: Settings, partitions: Partitions, clock: Callable[[], datetime] = _now
 ) -> dg.SensorDefinition:
+    notifier_key, metrics_key = settings.named("notifier"), settings.named("metrics")
+
     @dg.sensor(
-        name=SENSOR,
-        job_name=MONTHLY_JOB,
+        name=settings.named(SENSOR),
+        job_name=settings.named(MONTHLY_JOB),
+        required_resource_keys={notifier_key, metrics_key},
+        default_status=sensor_status(settings),
         minimum_interval_seconds=settings.sensor_interval_seconds,
         description="Tells people once when the rolling RMSE of a new session is above a threshold,"
         " asks for one retrain, and tells them when it is back; the same when forecasts or errors"
         " are missing.",
     )
     def rmse_above_threshold(
-        context: dg.SensorEvaluationContext,
-        notifier: dg.ResourceParam[Notifier],
-        metrics: dg.ResourceParam[MetricsGateway],
+        context: dg.SensorEvaluationContext, **_resources: Any
     ) -> dg.SensorResult:
+        # Called as a function it is handed them too, by their keys.
+        notifier: Notifier = getattr(context.resources, notifier_key)
+        metrics: MetricsGateway = getattr(context.resources, metrics_key)
         memory, complaint = read_memory(context.cursor, settings.dataset_name)
         problems = [complaint] if complaint else []
         now = clock()

@@ -10,7 +10,7 @@ from stock_assets.alerting.late_push import push_again
 from stock_assets.alerting.memory import Memory, UnpushedMetrics
 from stock_assets.asset_keys import Asset, asset_key
 from stock_assets.assets.live_metrics import LIVE_SCORE, recent_sessions
-from stock_assets.automation.jobs import MONTHLY_JOB, is_of_dataset
+from stock_assets.automation.jobs import MONTHLY_JOB, config_of, is_of_dataset
 from stock_assets.automation.under_way import UNFINISHED
 from stock_assets.market.months import month_key
 from stock_assets.monitoring.absence import Absence, Due, due_session, notice, sessions_after
@@ -117,7 +117,7 @@ class Watch:
             return f"the last one was asked for {memory.retrained}, less than {rest} sessions ago"
         found = self._instance.get_runs(
             dg.RunsFilter(
-                job_name=MONTHLY_JOB,
+                job_name=self._settings.named(MONTHLY_JOB),
                 tags=RETRAIN_TAGS,
                 statuses=UNFINISHED,
                 # A run whose machine died stays "started" for good, and must not block all others.
@@ -132,12 +132,14 @@ class Watch:
         if not memory.episode.retrain_due or self._why_no_retrain(memory):
             return memory, None
         session = memory.episode.newest_session
-        config = {"config": {"train_through": session}}
+        through = {"train_through": session}
         request = dg.RunRequest(
             # Of the episode: a tick that is killed and repeated asks for the same run.
             run_key=f"retrain-{memory.dataset}-{memory.episode.opened}",
             partition_key=month_key(session_of(session)),
-            run_config={"ops": {Asset.TRAIN_SET: config, Asset.TEST_SET: config}},
+            run_config=config_of(
+                self._settings, {Asset.TRAIN_SET: through, Asset.TEST_SET: through}
+            ),
             tags={**RETRAIN_TAGS, "train_through": session},
         )
         episode = replace(memory.episode, retrain_due=False)

@@ -1,10 +1,11 @@
 """The graph. An asset takes its inputs, calls the domain, returns value and metadata.
 
-The assets are written with their bare names; their keys get the dataset in one place, here, and
-their operations keep the bare names, by which run configuration and log lines call them.
+The assets are written with bare names. In one place, here, their keys get the dataset, and their
+groups, operations and resources get the names that `Settings.named` gives them.
 """
 
 from collections.abc import Iterable
+from functools import partial
 
 import dagster as dg
 
@@ -15,6 +16,8 @@ from stock_assets.assets.market_data import market_data_assets
 from stock_assets.assets.models import model_assets
 from stock_assets.assets.report import report_assets
 from stock_assets.assets.training_data import training_data_assets
+from stock_assets.errors import spelled_for
+from stock_assets.local.dagster_private.own_names import with_own_names
 from stock_assets.partitions import Partitions
 from stock_assets.planning.lineage import Lineage
 from stock_assets.settings import Settings
@@ -30,12 +33,17 @@ def all_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDefi
         *forecast_assets(settings, partitions),
         *report_assets(settings, partitions),
     ]
-    return of_dataset(settings.dataset_name, dg.map_asset_specs(_with_code, assets))
 
+    def with_code(spec: dg.AssetSpec) -> dg.AssetSpec:
+        # What is stale partition by partition the plan tells; Dagster's page knows no such thing.
+        code = Lineage.code(asset_name(spec.key)) or None
+        return spec.replace_attributes(
+            code_version=code, group_name=settings.named(str(spec.group_name))
+        )
 
-def _with_code(spec: dg.AssetSpec) -> dg.AssetSpec:
-    # What is stale partition by partition the plan tells; Dagster's page knows no such thing.
-    return spec.replace_attributes(code_version=Lineage.code(asset_name(spec.key)) or None)
+    said = partial(spelled_for, settings.spelled)
+    assets = of_dataset(settings.dataset_name, dg.map_asset_specs(with_code, assets))
+    return [with_own_names(one, settings.named, within=said) for one in assets]
 
 
 def of_dataset(dataset: str, assets: Iterable[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:

@@ -1,6 +1,8 @@
 """Selections of the graph that run together. A run has sessions or months as keys, or none."""
 
 import warnings
+from collections.abc import Mapping
+from typing import Any
 
 import dagster as dg
 
@@ -14,6 +16,7 @@ MONTHLY_ASSETS = (Asset.TRAIN_SET, Asset.TEST_SET, Asset.TUNED_MODEL, Asset.REGI
 REFETCH_ASSETS = (Asset.RAW_PRICES,)
 DAILY_JOB, MONTHLY_JOB, REFETCH_JOB = "daily_job", "monthly_job", "refetch_job"
 REPORT_JOB = "report_job"
+"""Bare names: `Settings.named` makes the names of them."""
 COMMAND_TAG = "stock_assets/command"
 """Of runs inside a command: which."""
 DATASET_TAG = "stock_assets/dataset"
@@ -36,28 +39,28 @@ def all_jobs(settings: Settings, partitions: Partitions) -> list[UnresolvedAsset
 
     return [
         _job(
-            DAILY_JOB,
+            settings.named(DAILY_JOB),
             selected(*DAILY_ASSETS),
             partitions.sessions,
             tags,
             "A session's prices, features, errors of past forecasts, new forecasts.",
         ),
         _job(
-            MONTHLY_JOB,
+            settings.named(MONTHLY_JOB),
             selected(*MONTHLY_ASSETS),
             partitions.months,
             tags,
             "A month's data, its tuned model, and the version that it becomes.",
         ),
         _job(
-            REFETCH_JOB,
+            settings.named(REFETCH_JOB),
             selected(*REFETCH_ASSETS),
             partitions.sessions,
             tags,
             "Prices of past sessions once more, to see what the source revised.",
         ),
         dg.define_asset_job(
-            REPORT_JOB,
+            settings.named(REPORT_JOB),
             selection=selected(Asset.FORECAST_REPORT),
             tags=tags,
             executor_def=dg.in_process_executor,
@@ -87,10 +90,18 @@ def _job(
         )
 
 
+def config_of(settings: Settings, given: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Run configuration of what assets are given, by their bare names."""
+    return {"ops": {settings.named(one): {"config": dict(its)} for one, its in given.items()}}
+
+
 def is_of_dataset(run: dg.DagsterRun, dataset: str) -> bool:
-    """Whether a run is about a dataset, by its tag or its assets; one that says nothing is."""
+    """Whether a run is about a dataset, by its tag or its assets; one that says nothing is.
+
+    So is one that the page started of several datasets, or of assets that are none of ours too.
+    """
     named = {key.path[0] for key in run.asset_selection or () if len(key.path) > 1}
-    return run.tags.get(DATASET_TAG, dataset) == dataset and named <= {dataset}
+    return run.tags.get(DATASET_TAG, dataset) == dataset and (not named or dataset in named)
 
 
 def assets_asked_of(run: dg.DagsterRun) -> set[str]:

@@ -13,17 +13,24 @@ from stock_assets.local.dagster_private.runs import BACKFILL_ID_TAG, UnresolvedA
 from stock_assets.settings import Settings
 
 
+def sensor_status(settings: Settings) -> dg.DefaultSensorStatus:
+    """Whether sensors are on until somebody turns them off."""
+    return (
+        dg.DefaultSensorStatus.RUNNING if settings.schedules_on else dg.DefaultSensorStatus.STOPPED
+    )
+
+
 def report_sensor(
     settings: Settings, jobs: list[UnresolvedAssetJobDefinition]
 ) -> dg.SensorDefinition:
-    """Off until turned on, like the schedules."""
     by_name = {job.name: job for job in jobs}
 
     @dg.run_status_sensor(
-        name="report_after_daily",
+        name=settings.named("report_after_daily"),
         run_status=dg.DagsterRunStatus.SUCCESS,
-        monitored_jobs=[by_name[DAILY_JOB]],
-        request_job=by_name[REPORT_JOB],
+        monitored_jobs=[by_name[settings.named(DAILY_JOB)]],
+        default_status=sensor_status(settings),
+        request_job=by_name[settings.named(REPORT_JOB)],
         description="Makes the report anew after a daily run; not after one of a backfill or a"
         " command.",
     )

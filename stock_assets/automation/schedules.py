@@ -1,4 +1,4 @@
-"""When things run by themselves, in the exchange's time zone. All are off until turned on.
+"""When things run by themselves, in the exchange's time zone.
 
 `daily` and `monthly` ask for what the plan says is due, whatever the reason: a session that is new,
 one that an outage left out, prices that were revised, objects of older code. Ticks that find
@@ -23,9 +23,10 @@ from stock_assets.automation.jobs import (
     REFETCH_JOB,
     TICK_TAG,
     WHY_TAG,
+    config_of,
 )
 from stock_assets.automation.under_way import run_under_way
-from stock_assets.errors import MissingPartitionsError
+from stock_assets.errors import MissingPartitionsError, SettingsError
 from stock_assets.local.dagster_private.runs import UnresolvedAssetJobDefinition as _Job
 from stock_assets.partitions import Partitions, partition_keys, range_tags
 from stock_assets.planning.lineage import MONTH_ASSETS, SESSION_ASSETS
@@ -50,11 +51,16 @@ def all_schedules(
     """
     by_name = {job.name: job for job in jobs}
     deployment = _Deployment(settings, partitions, clock)
-    return [
-        daily_schedule(by_name[DAILY_JOB], deployment),
-        monthly_schedule(by_name[MONTHLY_JOB], deployment),
-        refetch_schedule(by_name[REFETCH_JOB], deployment),
-    ]
+    try:
+        return [
+            daily_schedule(by_name[settings.named(DAILY_JOB)], deployment),
+            monthly_schedule(by_name[settings.named(MONTHLY_JOB)], deployment),
+            refetch_schedule(by_name[settings.named(REFETCH_JOB)], deployment),
+        ]
+    except dg.DagsterInvalidDefinitionError as error:
+        raise SettingsError(
+            f"STOCK_ASSETS_DAILY_SCHEDULE, STOCK_ASSETS_MONTHLY_SCHEDULE: {error}"
+        ) from None
 
 
 def daily_schedule(job: _Job, deployment: "_Deployment") -> dg.ScheduleDefinition:
@@ -68,12 +74,13 @@ def daily_schedule(job: _Job, deployment: "_Deployment") -> dg.ScheduleDefinitio
         return works if any(not work.config for work in works) else []
 
     @dg.schedule(
-        name="daily",
+        name=deployment.settings.named("daily"),
         job=job,
-        cron_schedule=["30 6-11 * * *", "0 7-12 * * *"],
+        cron_schedule=deployment.settings.daily_schedule or ["30 6-11 * * *", "0 7-12 * * *"],
+        default_status=deployment.status,
         execution_timezone=partitions.calendar.time_zone,
-        description="Every half hour from 06:30 to noon: what is due up to the newest session, and"
-        " nothing where nothing is.",
+        description="At each tick: what is due up to the newest session, and nothing where nothing"
+        " is.",
     )
     def daily(context: dg.ScheduleEvaluationContext) -> _Asked:
         return deployment.ask(context, (DAILY_JOB, REFETCH_JOB), SESSION_ASSETS, runs)
@@ -92,11 +99,12 @@ def monthly_schedule(job: _Job, deployment: "_Deployment") -> dg.ScheduleDefinit
                 yield replace(work, keys=[key for key in work.keys if first <= key <= last])
 
     @dg.schedule(
-        name="monthly",
+        name=deployment.settings.named("monthly"),
         job=job,
-        cron_schedule=["0 8-12 * * *", "30 8-11 * * *"],
+        cron_schedule=deployment.settings.monthly_schedule or ["0 8-12 * * *", "30 8-11 * * *"],
+        default_status=deployment.status,
         execution_timezone=partitions.calendar.time_zone,
-        description="Every half hour from 08:00 to noon: the models of months that are due.",
+        description="At each tick: the models of months that are due.",
     )
     def monthly(context: dg.ScheduleEvaluationContext) -> _Asked:
         jobs = (DAILY_JOB, REFETCH_JOB, MONTHLY_JOB)
@@ -111,9 +119,10 @@ def refetch_schedule(job: _Job, deployment: "_Deployment") -> dg.ScheduleDefinit
     sessions_back = settings.refetch_sessions
 
     @dg.schedule(
-        name="refetch",
+        name=settings.named("refetch"),
         job=job,
         cron_schedule="30 7 * * 1-5",
+        default_status=deployment.status,
         execution_timezone=partitions.calendar.time_zone,
         description=f"Each week day: the last {sessions_back} sessions' prices again; what their"
         " revisions make stale is due then.",
@@ -137,6 +146,11 @@ class _Deployment:
     partitions: Partitions
     clock: Callable[[], datetime]
 
+    @property
+    def status(self) -> dg.DefaultScheduleStatus:
+        on = dg.DefaultScheduleStatus
+        return on.RUNNING if self.settings.schedules_on else on.STOPPED
+
     def ask(
         self,
         context: dg.ScheduleEvaluationContext,
@@ -154,7 +168,8 @@ class _Deployment:
         """
         at, dataset = context.scheduled_execution_time, self.settings.dataset_name
         # Before the plan: what a run stores in the meantime would be asked for again.
-        by = run_under_way(context.instance, dataset, jobs, assets, self.clock())
+        names = [self.settings.named(job) for job in jobs]
+        by = run_under_way(context.instance, dataset, names, assets, self.clock())
         # The partitions that there were at the time of the tick, should it come late.
         with dg.partition_loading_context(at):
             try:
@@ -170,7 +185,7 @@ class _Deployment:
             yield dg.SkipReason(f"something is due ({works[0].why}) and {by} is at it")
         else:
             for number, work in enumerate(works):
-                yield _request(work, f"{at:%Y-%m-%dT%H:%M%z}", number, dataset)
+                yield _request(self.settings, work, f"{at:%Y-%m-%dT%H:%M%z}", number)
 
 
 def _why_nothing(plan: Plan | None, assets: Sequence[str]) -> str:
@@ -185,12 +200,13 @@ def _why_nothing(plan: Plan | None, assets: Sequence[str]) -> str:
     return "nothing is due"
 
 
-def _request(work: Work, tick: str, number: int, dataset: str) -> dg.RunRequest:
+def _request(settings: Settings, work: Work, tick: str, number: int) -> dg.RunRequest:
+    dataset = settings.dataset_name
     return dg.RunRequest(
         # Of the tick: one that is killed and repeated asks for the same runs.
         run_key=f"{tick} {number}",
         asset_selection=[asset_key(dataset, asset) for asset in work.assets],
-        run_config={"ops": {name: {"config": dict(given)} for name, given in work.config.items()}},
+        run_config=config_of(settings, work.config),
         tags={
             **range_tags(work.keys[0], work.keys[-1]),
             DATASET_TAG: dataset,

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from yaml import YAMLError
 
 from stock_assets.asset_keys import asset_key
-from stock_assets.automation.jobs import COMMAND_TAG
+from stock_assets.automation.jobs import COMMAND_TAG, config_of
 from stock_assets.backfill.canceled import canceled_by
 from stock_assets.backfill.command_runs import execute_job
 from stock_assets.backfill.interrupts import noted_interrupts
@@ -204,7 +204,7 @@ def run_partitions(
         BlockingCheckError: A check failed that stops a run.
         KeyboardInterrupt: A run was interrupted.
     """
-    resolved = project.definitions.resolve_job_def(job)
+    resolved = project.definitions.resolve_job_def(project.settings.named(job))
     if strangers := sorted(set(keys) - set(all_keys)):
         raise MissingPartitionsError(
             f"{', '.join(assets)}: {job} has no partition {', '.join(strangers[:5])}; it has"
@@ -246,7 +246,7 @@ def _run_range(
                 # Without a logger named here Dagster prints every event; ours prints what
                 # assets say.
                 "loggers": {"console": {"config": {"log_level": shown().log_level}}},
-                "ops": {asset: {"config": dict(given)} for asset, given in config.items()},
+                **config_of(project.settings, config),
             },
             asset_selection=[asset_key(dataset, asset) for asset in assets],
         )

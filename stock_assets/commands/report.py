@@ -4,7 +4,7 @@ from datetime import date
 from pathlib import Path
 
 from stock_assets.asset_keys import Asset
-from stock_assets.automation.jobs import COMMAND_TAG, REPORT_JOB
+from stock_assets.automation.jobs import COMMAND_TAG, REPORT_JOB, config_of
 from stock_assets.backfill.command_runs import execute_job
 from stock_assets.backfill.project import Project
 from stock_assets.deployment import load_partitions
@@ -64,12 +64,12 @@ def newest_report(project: Project, asked: Asked, changed: bool) -> Path:
         }
         execute_job(
             project.instance,
-            project.definitions.resolve_job_def(REPORT_JOB),
+            project.definitions.resolve_job_def(project.settings.named(REPORT_JOB)),
             {COMMAND_TAG: project.command},
             run_config={
                 # The command has said all of it already.
                 "loggers": {"console": {"config": {"log_level": "WARNING"}}},
-                "ops": {Asset.FORECAST_REPORT: {"config": config}},
+                **config_of(project.settings, {Asset.FORECAST_REPORT: config}),
             },
         )
         page = store.get(key)

@@ -64,7 +64,7 @@ class MlflowTracking:
                     refuse_unusable_database(self._settings)
                     self._prepare()
             try:
-                yield mlflow.MlflowClient()
+                yield mlflow.MlflowClient(self.uri)
             except (mlflow.exceptions.MlflowException, SQLAlchemyError):
                 refuse_unusable_database(self._settings, thorough=True)  # where that is why
                 raise
@@ -74,7 +74,7 @@ class MlflowTracking:
 
         if self.uri == local_uri(self._settings):
             create_whole(local_database(self._settings))
-        client = mlflow.MlflowClient()  # creates what is missing as soon as it is made
+        client = mlflow.MlflowClient(self.uri)  # creates what is missing as soon as it is made
         if client.get_experiment_by_name(self.experiment) is None:
             client.create_experiment(self.experiment, artifact_location=self._artifacts())
         self._prepared = True

@@ -5,8 +5,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import mlflow
+import pytest
+
 from stock_assets.local.locks import one_at_a_time
-from stock_assets.resources.mlflow_database import local_database
+from stock_assets.resources.mlflow_database import local_database, local_uri
 from stock_assets.resources.mlflow_tracking import MlflowTracking
 from stock_assets.resources.object_store import open_store
 from stock_assets.settings import Settings
@@ -38,3 +41,21 @@ def test_nobody_creates_the_tables_while_another_process_may(tmp_path: Path):
             assert not database.exists()
             assert list(database.parent.iterdir()) == []
         assert waiting.result(timeout=60) == there > 20
+
+
+def test_the_address_that_another_thread_sets_meanwhile_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Two datasets' schedules tick in threads of one code server, and MLflow has one address."""
+    own, other = (
+        Settings(home=tmp_path / name, store_uri=f"file://{tmp_path / 'objects'}", dataset=name)
+        for name in ("own", "other")
+    )
+    set_address = mlflow.set_tracking_uri
+    monkeypatch.setattr(mlflow, "set_tracking_uri", lambda _: set_address(local_uri(other)))
+    with open_store(own) as store:
+        tracking = MlflowTracking(own, store)
+        with tracking.client() as client:
+            assert client.get_experiment_by_name(tracking.experiment)
+    assert local_database(own).is_file()
+    assert not local_database(other).exists()

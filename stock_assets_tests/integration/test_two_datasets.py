@@ -99,6 +99,9 @@ def test_every_run_is_shown_and_tells_its_dataset(pair: Pair):
     # A run that the page started has no tag; its assets tell.
     by_page = dg.DagsterRun("job", asset_selection=frozenset([asset_key("two", PRICES)]))
     assert (is_of_dataset(by_page, "two"), is_of_dataset(by_page, "one.v-2")) == (True, False)
+    keys = [asset_key("two", PRICES), asset_key("analytics", "orders")]
+    of_more = dg.DagsterRun("job", asset_selection=frozenset(keys))
+    assert (is_of_dataset(of_more, "two"), is_of_dataset(of_more, "one.v-2")) == (True, False)
 
 
 def test_a_history_of_before_keys_had_a_dataset_is_restored(pair: Pair):

@@ -32,6 +32,10 @@ RUN_BY = {
         "integration/test_yahoo_source.py::test_class_shares_and_indices_are_found_under_their_symbols"
     ),
     "stock-assets ": "services/test_documented_commands.py::test_every_command_does_what_it_says",
+    "dg launch ": (
+        "services/test_component_project.py::test_two_instances_forecast_beside_each_other"
+    ),
+    "dg ": "services/test_component_project.py::test_what_dg_scaffolds_is_sound",
     "python -m stock_assets.market.calendars ": (
         "contracts/test_calendars.py::test_another_exchange_is_added_by_the_documented_command"
     ),

@@ -8,10 +8,11 @@ from click.testing import CliRunner
 
 from stock_assets.backfill.project import open_instance
 from stock_assets.cli import main
+from stock_assets.commands.init import write_files
 from stock_assets.environment import load_checkout_settings, load_settings
 from stock_assets.errors import SettingsError
 from stock_assets.forecasting.families import FAMILIES
-from stock_assets.settings import FamilyName
+from stock_assets.settings import FamilyName, Settings
 
 
 def test_environment_and_dotenv_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -200,7 +201,7 @@ def test_no_command_writes_where_there_is_no_checkout(tmp_path: Path):
         "score": ["--forecasts", "mine.csv"],
         "export-forecasts": ["-o", "hub"],
     }
-    for name in main.commands:
+    for name in main.commands.keys() - {"init"}:
         done = CliRunner().invoke(main, [name, *arguments.get(name, [])])
         assert (done.exit_code, done.output.count("\n")) == (1, 1), done.output
         assert done.output.startswith(f"Error: no dagster.yaml in {tmp_path}: that is no checkout")
@@ -253,3 +254,22 @@ def test_a_dagster_yaml_that_can_not_be_used_is_one_line(tmp_path: Path, text: s
     assert str(error.value).startswith(f"{tmp_path}/dagster.yaml: ")
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_the_example_that_init_writes_has_every_setting_with_its_default(tmp_path: Path):
+    assert list(write_files(tmp_path).values()) == [True, True, True]
+    text = (tmp_path / ".env.example").read_text()
+    lines = [line[2:] for line in text.splitlines() if line.startswith("# STOCK_ASSETS_")]
+    assert len(lines) == len(Settings.model_fields)
+    (tmp_path / ".env").write_text("\n".join(line for line in lines if not line.endswith("=")))
+    assert load_settings(home=tmp_path).model_dump() == Settings(home=tmp_path).model_dump()
+
+
+def test_init_leaves_what_is_there_and_says_why_it_can_not_write(tmp_path: Path):
+    (tmp_path / "dagster.yaml").write_text("mine")
+    assert write_files(tmp_path) == {
+        "workspace.yaml": True, "dagster.yaml": False, ".env.example": True
+    }  # fmt: skip
+    assert (tmp_path / "dagster.yaml").read_text() == "mine"
+    with pytest.raises(SettingsError, match=r"can't write .*/absent/workspace\.yaml: No such file"):
+        write_files(tmp_path / "absent")
