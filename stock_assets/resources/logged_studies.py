@@ -153,7 +153,7 @@ class LoggedStudies:
         """
         from mlflow import MlflowClient
 
-        client = MlflowClient()
+        client = MlflowClient(self._tracking.uri)
         if in_place_of:
             run_id, model = in_place_of, str(model_id(client.get_run(in_place_of)))
             _store_files(client, run_id, model, _contents(study, trained), trained.model, example)
