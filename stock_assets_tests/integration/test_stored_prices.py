@@ -27,9 +27,9 @@ from stock_assets.errors import (
     UnknownTickerError,
 )
 from stock_assets.market.sessions import load_calendar
+from stock_assets.market.sources.asking import RetryPolicy
 from stock_assets.market.sources.sample import sample_bars
 from stock_assets.market.sources.yahoo import YahooSource
-from stock_assets.market.sources.yahoo_client import RetryPolicy
 from stock_assets.resources.prices import Prices
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import QUICK, make_home
