@@ -14,7 +14,13 @@ from pydantic import ValidationError
 from stock_assets.errors import SettingsError
 from stock_assets.settings import DOTENV, PREFIX, Settings
 
-_SECRETS = ("S3_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_URI", "NOTIFY_URLS")
+_SECRETS = (
+    "S3_SECRET_ACCESS_KEY",
+    "MLFLOW_TRACKING_URI",
+    "NOTIFY_URLS",
+    "HTTP_URL",
+    "HTTP_KEY",
+)
 
 
 def load_settings(**overrides: object) -> Settings:

@@ -59,7 +59,7 @@ def market_data_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
         price_history: dg.ResourceParam[PriceHistory],
         stamper: dg.ResourceParam[Stamper],
     ) -> dg.MaterializeResult:
-        """Bars as traded: OHLCV, dividend and split ratio of each ticker, source and fetch time.
+        """Bars as traded: OHLCV, dividend and split ratio of each ticker, vendor and fetch time.
 
         No later split or dividend has been applied. A bar that can't be right stays here with its
         `quarantine_reason` and never enters features. What a new fetch changed stands in the bar's
@@ -74,7 +74,13 @@ def market_data_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
                 " are fetched again"
             )
             asked = tuple(dict.fromkeys([*prices.tickers, *asked]))
-        answer = prices.fetch(asked, sessions)
+        accepted = None
+        if prices.second:
+            before = prices.context(sessions)
+            accepted = price_history.bars(before, "ticker", "session", "close") if before else None
+        answer = prices.fetch(asked, sessions, accepted)
+        for vendor, failure in answer.failures.items():
+            context.log.warning(f"{vendor} could not give all: {failure}")
         if answer.off_session.height:
             days = answer.off_session["session"].unique().sort()
             context.log.warning(
@@ -87,7 +93,7 @@ def market_data_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
             stored.bars,
             fetched,
             force=config.force,
-            answered=() if answer.failure else asked,
+            answered=() if answer.failure or answer.failures else asked,
         )
         answered = fetched["ticker"].unique() if answer.failure else asked
         for key, mark in price_history.note_asked(sessions, answered).items():

@@ -13,6 +13,8 @@ from datetime import datetime
 import polars as pl
 
 from stock_assets.market.bars import BAR_SCHEMA, PRICES, quarantine_reason
+from stock_assets.market.side_by_side import are_close, same_dividend, same_split
+from stock_assets.market.vendors import VENDOR
 
 REVISION = pl.Struct(
     {
@@ -29,12 +31,14 @@ STORED_SCHEMA: dict[str, pl.DataType] = {
     "fetched_at": pl.Datetime("us", "UTC"),
     "revisions": pl.List(REVISION),
     "first_fetched_at": pl.Datetime("us", "UTC"),
+    "vendor": VENDOR,
 }
 """A bar as it is kept. `revisions`: every change of a value since the first fetch, oldest first.
 `fetched_at`: of the newest answer that had it; `first_fetched_at`: of the first one, null where an
-older release stored it and nobody fetched it since."""
+older release stored it and nobody fetched it since. `source`: who gave the close. `vendor`: who
+gave each value, null like that."""
 
-STORED_LATER = frozenset({"revisions", "first_fetched_at"})
+STORED_LATER = frozenset({"revisions", "first_fetched_at", "vendor"})
 """Columns that the first objects lack: null there."""
 
 REVISED_SCHEMA: dict[str, pl.DataType] = {
@@ -70,10 +74,22 @@ class Merged:
 
 
 def stored_form(bars: pl.DataFrame, source: str, at: datetime) -> pl.DataFrame:
-    """Fetched bars (BAR_SCHEMA) in STORED_SCHEMA, with their reason and without revisions."""
+    """Fetched bars in STORED_SCHEMA, with their reason and without revisions.
+
+    Args:
+        bars: BAR_SCHEMA, and `vendor` where there are two.
+        source: The vendor, or the first of two.
+        at: When they were fetched.
+    """
+    if "vendor" not in bars.columns:
+        who = [
+            pl.when(pl.col(name).is_not_null()).then(pl.lit(source)).alias(name)
+            for name in _NUMBERS
+        ]
+        bars = bars.with_columns(vendor=pl.struct(who).cast(VENDOR))
     return bars.with_columns(
         quarantine_reason(),
-        source=pl.lit(source),
+        source=pl.col("vendor").struct.field("close").fill_null(source),
         fetched_at=pl.lit(at, dtype=pl.Datetime("us", "UTC")),
         revisions=pl.lit([], dtype=pl.List(REVISION)),
         first_fetched_at=pl.lit(at, dtype=pl.Datetime("us", "UTC")),
@@ -97,7 +113,8 @@ def merge_bars(
 
     Without `force`, a bar is refused if it is quarantined where the stored one is sound, or lacks
     more values; so is a volume that is missing or 0 where one is stored. Values that differ by no
-    more than ROUNDING stay as they were first stored.
+    more than ROUNDING stay as they were first stored; from one vendor to the other, those that
+    differ by no more than vendors do. An event that no vendor was asked of changes none.
     """
     gone = stored.clear()
     if force:
@@ -142,7 +159,10 @@ def _compare(both: pl.DataFrame, *, force: bool) -> pl.DataFrame:
     judged = both.with_columns(
         is_worse=worse & ~pl.lit(force), lacks_volume=no_volume & ~worse & ~pl.lit(force)
     )
-    changes = {name: _differs(name) & ~pl.col("is_worse") for name in _NUMBERS}
+    changes = {
+        name: _differs(name) & ~_is_hearsay(name, force=force) & ~pl.col("is_worse")
+        for name in _NUMBERS
+    }
     changes["volume"] &= ~pl.col("lacks_volume")
     records = [
         pl.when(changed).then(
@@ -161,7 +181,35 @@ def _compare(both: pl.DataFrame, *, force: bool) -> pl.DataFrame:
             pl.when(changed).then(f"{name}_new").otherwise(name).alias(f"{name}_chosen")
             for name, changed in changes.items()
         ),
+        vendor_chosen=pl.struct(
+            pl.when(changed)
+            .then(_vendor(name, "_new"))
+            .otherwise(pl.coalesce(_vendor(name), _vendor(name, "_new")))
+            .alias(name)
+            for name, changed in changes.items()
+        ).cast(VENDOR),
     )
+
+
+def _vendor(name: str, suffix: str = "") -> pl.Expr:
+    return pl.col(f"vendor{suffix}").struct.field(name)
+
+
+def _is_hearsay(name: str, *, force: bool) -> pl.Expr:
+    """Whether a new value is no reason to give up the stored one.
+
+    It is nobody's, a default where no vendor knew; or another vendor's that says the same as well
+    as vendors agree, for which an outage of the one that was stored first should revise nothing.
+    """
+    if force:
+        return pl.lit(value=False)
+    old, new = pl.col(name), pl.col(f"{name}_new")
+    same = {"dividend": same_dividend, "split_ratio": same_split}.get(name, are_close)(old, new)
+    if name == "volume":  # which venues count differs most
+        same = (old > 0) & (new > 0)
+    nobodys = _vendor(name, "_new").is_null() & new.is_not_null()
+    another = _vendor(name) != _vendor(name, "_new")
+    return nobodys.fill_null(False) | (another & same).fill_null(False)
 
 
 def _differs(name: str) -> pl.Expr:
@@ -174,16 +222,17 @@ def _differs(name: str) -> pl.Expr:
 
 def _chosen(compared: pl.DataFrame) -> pl.DataFrame:
     """The merged rows in STORED_SCHEMA."""
-    latest = {
-        name: pl.when("is_worse").then(name).otherwise(f"{name}_new")
-        for name in ("source", "fetched_at")
-    }
+    source, fetched_at = (
+        pl.when("is_worse").then(name).otherwise(f"{name}_new") for name in ("source", "fetched_at")
+    )
     return (
         compared.with_columns(
             *(pl.col(f"{name}_chosen").alias(name) for name in _NUMBERS),
             revisions=pl.concat_list(pl.col("revisions").fill_null([]), "new_revisions"),
             first_fetched_at=pl.coalesce("first_fetched_at", "fetched_at"),
-            **latest,
+            vendor=pl.col("vendor_chosen"),
+            source=pl.coalesce(pl.col("vendor_chosen").struct.field("close"), source),
+            fetched_at=fetched_at,
         )
         .with_columns(quarantine_reason())
         .select(*STORED_SCHEMA)
