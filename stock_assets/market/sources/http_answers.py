@@ -74,7 +74,8 @@ def history_rows(body: bytes, columns: Mapping[str, str], records: str) -> pl.Da
     session, count = Counter(sessions).most_common(1)[0]
     if count > 1:
         raise UnexpectedShapeError(f"has {count} rows of {session}")
-    table = pl.DataFrame({"session": sessions, **read}, schema=ANSWER_SCHEMA)
+    unknown = dict.fromkeys(ANSWER_SCHEMA, [None] * len(rows))
+    table = pl.DataFrame(unknown | read | {"session": sessions}, schema=ANSWER_SCHEMA)
     return table.with_columns(
         pl.col(name).fill_null(none) for name, none in EVENTS.items() if name in columns
     ).sort("session")
