@@ -26,7 +26,7 @@ def are_close(one: pl.Expr, other: pl.Expr) -> pl.Expr:
     tolerance = pl.max_horizontal(
         CLOSE_TOLERANCE * pl.max_horizontal(one, other), pl.lit(SMALLEST_STEP)
     )
-    return (one - other).abs() <= tolerance
+    return (one - other).abs() <= tolerance + _UNMOVED
 
 
 def same_dividend(one: pl.Expr, other: pl.Expr) -> pl.Expr:
