@@ -200,14 +200,18 @@ def _is_hearsay(name: str, *, force: bool) -> pl.Expr:
 
     It is nobody's, a default where no vendor knew; or another vendor's that says the same as well
     as vendors agree, for which an outage of the one that was stored first should revise nothing.
+    Prices are the same if all of a bar are: its close must stay within its high and low.
     """
     if force:
         return pl.lit(value=False)
-    old, new = pl.col(name), pl.col(f"{name}_new")
-    same = {"dividend": same_dividend, "split_ratio": same_split}.get(name, are_close)(old, new)
-    if name == "volume":  # which venues count differs most
-        same = (old > 0) & (new > 0)
-    nobodys = _vendor(name, "_new").is_null() & new.is_not_null()
+    pairs = {one: (pl.col(one), pl.col(f"{one}_new")) for one in _NUMBERS}
+    if name in PRICES:
+        same = pl.all_horizontal(are_close(*pairs[one]) for one in PRICES)
+    elif name == "volume":  # which venues count differs most
+        same = pl.all_horizontal(one > 0 for one in pairs[name])
+    else:
+        same = {"dividend": same_dividend, "split_ratio": same_split}[name](*pairs[name])
+    nobodys = _vendor(name, "_new").is_null() & pairs[name][1].is_not_null()
     another = _vendor(name) != _vendor(name, "_new")
     return nobodys.fill_null(False) | (another & same).fill_null(False)
 

@@ -14,7 +14,6 @@ from stock_assets.errors import (
     SettingsError,
     SourceError,
     UnknownTickerError,
-    UnsettledSessionError,
 )
 from stock_assets.market.bars import empty_bars
 from stock_assets.market.membership import Membership
@@ -85,6 +84,9 @@ class Prices:
             days = [*self.context(sessions), *sessions]
             answers = [self._ask_or_do_without(one, tickers, days) for one in self.vendors]
             answer = joined(answers, self.vendors, tickers, accepted)
+            if answer.about(sessions, sessions[0]).bars.is_empty() and not answer.failure:
+                # Asked for these sessions alone, a vendor says so if they are not over.
+                answer = self._ask(self.source, tickers, sessions)
         wanted = answer.about(sessions, first_day_of(sessions[0], self.calendar))
         if wanted.bars.is_empty():
             apart = f", {wanted.off_session.height} on other days"
@@ -120,8 +122,6 @@ class Prices:
         """The same; a vendor that gives nothing costs nothing while there is another."""
         try:
             return self._ask(source, tickers, sessions)
-        except UnsettledSessionError:
-            raise  # the session is not over, whatever the other has of it
         except SourceError as error:
             has = set(source.default_tickers())
             some = [ticker for ticker in tickers if ticker in has]

@@ -6,6 +6,7 @@ import pytest
 
 from stock_assets.market.bars import BAR_SCHEMA
 from stock_assets.market.revisions import STORED_SCHEMA, Merged, merge_bars, stored_form
+from stock_assets.market.vendors import VALUES, VENDOR
 
 DAY, NEXT = date(2013, 1, 2), date(2013, 1, 3)
 THEN, NOW = datetime(2013, 1, 4, 12, tzinfo=UTC), datetime(2013, 1, 7, 12, tzinfo=UTC)
@@ -128,3 +129,60 @@ def test_a_forced_answer_removes_what_it_no_longer_has_of_the_tickers_asked_for(
     outcome = merged(stored, fetched({}), force=True, answered=["A"])
     assert outcome.bars.select("ticker", "session").rows() == [("A", DAY), ("B", DAY)]
     assert outcome.removed.rows() == [("A", NEXT)]
+
+
+# --- two vendors ----------------------------------------------------------------------------------
+
+
+def of_vendors(bar: dict[str, Any], prices: str, dividend: str | None) -> pl.DataFrame:
+    """A bar of one vendor, with the dividend of another or of nobody."""
+    who = dict.fromkeys(VALUES, prices) | {"dividend": dividend}
+    row = pl.DataFrame([BAR | bar | {"vendor": who}], {**BAR_SCHEMA, "vendor": VENDOR})
+    return stored_form(row, "yahoo", NOW)
+
+
+def vendors(outcome: Merged) -> dict[str, str | None]:
+    (who,) = outcome.bars["vendor"].to_list()
+    return who
+
+
+def test_each_value_says_who_gave_it():
+    outcome = merged(fetched({"volume": None}), of_vendors({"dividend": 0.1}, "http", "yahoo"))
+    assert vendors(outcome) == dict.fromkeys(VALUES, "yahoo") | {"volume": "http"}
+    assert outcome.bars["source"].to_list() == ["yahoo"]
+    assert [row[2] for row in outcome.revised.rows()] == ["volume", "dividend"]
+
+
+def test_bars_of_an_older_release_say_so_of_values_that_are_fetched_again():
+    old = fetched({}, at=THEN).with_columns(vendor=pl.lit(None, VENDOR))
+    assert merged(old, fetched({"ticker": "B"})).bars["vendor"].to_list()[0] is None
+    again = merged(old, of_vendors({"close": 10.75}, "http", None))
+    assert vendors(again) == dict.fromkeys(VALUES, "http") | {"dividend": None}
+    assert [row[2:5] for row in again.revised.rows()] == [("close", 10.5, 10.75)]
+
+
+def test_another_vendor_that_agrees_as_vendors_do_revises_nothing():
+    stored = fetched({"dividend": 0.2}, at=THEN)
+    alike = {"close": 10.51, "high": 11.02, "volume": 180.0}
+    outcome = merged(stored, of_vendors(alike, "http", None))
+    assert nothing(outcome)
+    assert outcome.bars.drop("fetched_at").equals(stored.drop("fetched_at"))
+    # The same vendor corrects itself by less; and force is believed.
+    assert merged(stored, fetched(alike | {"dividend": 0.2})).revised.height == 3
+    forced = merged(stored, of_vendors(alike, "http", None), force=True)
+    assert forced.bars.select("close", "dividend").row(0) == (10.51, 0.0)
+
+
+def test_another_vendor_that_disagrees_revises():
+    outcome = merged(
+        fetched({}, at=THEN), of_vendors({"close": 10.9, "dividend": 0.3}, "http", "http")
+    )
+    assert [row[2:5] for row in outcome.revised.rows()] == [
+        ("close", 10.5, 10.9),
+        ("dividend", 0.0, 0.3),
+    ]
+    assert vendors(outcome) == dict.fromkeys(VALUES, "yahoo") | {
+        "close": "http",
+        "dividend": "http",
+    }
+    assert outcome.bars["source"].to_list() == ["http"]

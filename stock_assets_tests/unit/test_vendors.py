@@ -72,7 +72,8 @@ def test_sound_bars_of_vendors_that_round_otherwise_are_not_accused():
 
 def test_one_session_at_a_time_names_what_the_whole_range_does():
     """As a live source is asked: with five sessions before, and what was stored of them."""
-    truth = bars_with_events(4, n_tickers=16, n_sessions=126)
+    truth = bars_with_events(4, n_tickers=16, n_sessions=225)
+    truth = truth.filter(pl.col("session") >= date(2011, 6, 1))
     made = planted(truth, 4, 3, ("missed split", "decimal error", "stale bar", "lost dividend"))
     sessions = truth["session"].unique().sort().to_list()
     stored: list[pl.DataFrame] = []
