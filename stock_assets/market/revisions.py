@@ -6,7 +6,7 @@ record in the bar itself, so that a session's object tells its own history and n
 anywhere else.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,7 +14,6 @@ import polars as pl
 
 from stock_assets.market.bars import BAR_SCHEMA, PRICES, quarantine_reason
 from stock_assets.market.side_by_side import are_close, same_dividend, same_split
-from stock_assets.market.vendors import VENDOR
 
 REVISION = pl.Struct(
     {
@@ -31,12 +30,13 @@ STORED_SCHEMA: dict[str, pl.DataType] = {
     "fetched_at": pl.Datetime("us", "UTC"),
     "revisions": pl.List(REVISION),
     "first_fetched_at": pl.Datetime("us", "UTC"),
-    "vendor": VENDOR,
+    "vendor": pl.String(),
 }
 """A bar as it is kept. `revisions`: every change of a value since the first fetch, oldest first.
 `fetched_at`: of the newest answer that had it; `first_fetched_at`: of the first one, null where an
 older release stored it and nobody fetched it since. `source`: who gave the close. `vendor`: who
-gave each value, null like that."""
+gave other values, like dividend=http,volume=; null where `source` gave all. Nobody stands after a
+value that is only a default."""
 
 STORED_LATER = frozenset({"revisions", "first_fetched_at", "vendor"})
 """Columns that the first objects lack: null there."""
@@ -81,18 +81,18 @@ def stored_form(bars: pl.DataFrame, source: str, at: datetime) -> pl.DataFrame:
         source: The vendor, or the first of two.
         at: When they were fetched.
     """
-    if "vendor" not in bars.columns:
-        who = [
-            pl.when(pl.col(name).is_not_null()).then(pl.lit(source)).alias(name)
-            for name in _NUMBERS
-        ]
-        bars = bars.with_columns(vendor=pl.struct(who).cast(VENDOR))
+    if "vendor" in bars.columns:
+        who = {name: pl.col("vendor").struct.field(name) for name in _NUMBERS}
+    else:
+        who = dict.fromkeys(_NUMBERS, pl.lit(source))
+    giver = who["close"].fill_null(source)
     return bars.with_columns(
         quarantine_reason(),
-        source=pl.col("vendor").struct.field("close").fill_null(source),
+        source=giver,
         fetched_at=pl.lit(at, dtype=pl.Datetime("us", "UTC")),
         revisions=pl.lit([], dtype=pl.List(REVISION)),
         first_fetched_at=pl.lit(at, dtype=pl.Datetime("us", "UTC")),
+        vendor=_others_than(giver, who),
     ).select(*STORED_SCHEMA)
 
 
@@ -181,18 +181,34 @@ def _compare(both: pl.DataFrame, *, force: bool) -> pl.DataFrame:
             pl.when(changed).then(f"{name}_new").otherwise(name).alias(f"{name}_chosen")
             for name, changed in changes.items()
         ),
-        vendor_chosen=pl.struct(
-            pl.when(changed)
-            .then(_vendor(name, "_new"))
-            .otherwise(pl.coalesce(_vendor(name), _vendor(name, "_new")))
-            .alias(name)
+        **{
+            f"{name}_giver": pl.when(changed)
+            .then(giver(name, "_new"))
+            .otherwise(pl.coalesce(giver(name), giver(name, "_new")))
             for name, changed in changes.items()
-        ).cast(VENDOR),
+        },
     )
 
 
-def _vendor(name: str, suffix: str = "") -> pl.Expr:
-    return pl.col(f"vendor{suffix}").struct.field(name)
+def giver(name: str, suffix: str = "") -> pl.Expr:
+    """Who gave a value of a stored bar; null for nobody."""
+    told = pl.col(f"vendor{suffix}").str.extract(rf"(?:^|,){name}=([^,]*)")
+    return pl.when(told.is_null() | (told != "")).then(pl.coalesce(told, f"source{suffix}"))
+
+
+def _others_than(source: pl.Expr, who: Mapping[str, pl.Expr]) -> pl.Expr:
+    """`vendor` of a bar whose values were given by `who`.
+
+    One text, since a column for each value takes half as long to read as all others.
+    """
+    others = [
+        pl.when(pl.col(name).is_not_null() & ~one.eq_missing(source)).then(
+            pl.format(f"{name}={{}}", one.fill_null(""))
+        )
+        for name, one in who.items()
+    ]
+    told = pl.concat_str(others, separator=",", ignore_nulls=True)
+    return pl.when(told != "").then(told)
 
 
 def _is_hearsay(name: str, *, force: bool) -> pl.Expr:
@@ -211,8 +227,8 @@ def _is_hearsay(name: str, *, force: bool) -> pl.Expr:
         same = pl.all_horizontal(one > 0 for one in pairs[name])
     else:
         same = {"dividend": same_dividend, "split_ratio": same_split}[name](*pairs[name])
-    nobodys = _vendor(name, "_new").is_null() & pairs[name][1].is_not_null()
-    another = _vendor(name) != _vendor(name, "_new")
+    nobodys = giver(name, "_new").is_null() & pairs[name][1].is_not_null()
+    another = giver(name) != giver(name, "_new")
     return nobodys.fill_null(False) | (another & same).fill_null(False)
 
 
@@ -234,10 +250,14 @@ def _chosen(compared: pl.DataFrame) -> pl.DataFrame:
             *(pl.col(f"{name}_chosen").alias(name) for name in _NUMBERS),
             revisions=pl.concat_list(pl.col("revisions").fill_null([]), "new_revisions"),
             first_fetched_at=pl.coalesce("first_fetched_at", "fetched_at"),
-            vendor=pl.col("vendor_chosen"),
-            source=pl.coalesce(pl.col("vendor_chosen").struct.field("close"), source),
+            source=pl.coalesce("close_giver", source),
             fetched_at=fetched_at,
         )
-        .with_columns(quarantine_reason())
+        .with_columns(
+            quarantine_reason(),
+            vendor=_others_than(
+                pl.col("source"), {name: pl.col(f"{name}_giver") for name in _NUMBERS}
+            ),
+        )
         .select(*STORED_SCHEMA)
     )

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from stock_assets.market.bars import BAR_SCHEMA
-from stock_assets.market.revisions import STORED_SCHEMA, Merged, merge_bars, stored_form
+from stock_assets.market.revisions import STORED_SCHEMA, Merged, giver, merge_bars, stored_form
 from stock_assets.market.vendors import VALUES, VENDOR
 
 DAY, NEXT = date(2013, 1, 2), date(2013, 1, 3)
@@ -141,24 +141,35 @@ def of_vendors(bar: dict[str, Any], prices: str, dividend: str | None) -> pl.Dat
     return stored_form(row, "yahoo", NOW)
 
 
-def vendors(outcome: Merged) -> dict[str, str | None]:
-    (who,) = outcome.bars["vendor"].to_list()
-    return who
+def givers(bars: pl.DataFrame) -> tuple[str, str | None]:
+    """The source, and who gave other values."""
+    row: tuple[str, str | None]
+    (row,) = bars.select("source", "vendor").rows()
+    return row
 
 
-def test_each_value_says_who_gave_it():
-    outcome = merged(fetched({"volume": None}), of_vendors({"dividend": 0.1}, "http", "yahoo"))
-    assert vendors(outcome) == dict.fromkeys(VALUES, "yahoo") | {"volume": "http"}
-    assert outcome.bars["source"].to_list() == ["yahoo"]
+def test_only_bars_of_two_vendors_say_who_gave_which_value():
+    assert givers(fetched({})) == ("yahoo", None)
+    assert givers(fetched({"volume": None})) == ("yahoo", None)
+    assert givers(of_vendors({"volume": None}, "http", "http")) == ("http", None)
+    assert givers(of_vendors({}, "http", "yahoo")) == ("http", "dividend=yahoo")
+    assert givers(of_vendors({}, "http", None)) == ("http", "dividend=")  # nobody
+
+
+def test_each_value_says_who_gave_it_after_a_merge():
+    new = of_vendors({"dividend": 0.1}, "http", "yahoo")
+    outcome = merged(fetched({"volume": None}), new)
+    assert givers(outcome.bars) == ("yahoo", "volume=http")
     assert [row[2] for row in outcome.revised.rows()] == ["volume", "dividend"]
-
-
-def test_bars_of_an_older_release_say_so_of_values_that_are_fetched_again():
-    old = fetched({}, at=THEN).with_columns(vendor=pl.lit(None, VENDOR))
-    assert merged(old, fetched({"ticker": "B"})).bars["vendor"].to_list()[0] is None
-    again = merged(old, of_vendors({"close": 10.75}, "http", None))
-    assert vendors(again) == dict.fromkeys(VALUES, "http") | {"dividend": None}
+    again = merged(outcome.bars, of_vendors({"close": 10.75, "dividend": 0.1}, "http", None))
+    assert givers(again.bars) == (
+        "http",
+        "open=yahoo,high=yahoo,low=yahoo,dividend=yahoo,split_ratio=yahoo",
+    )
     assert [row[2:5] for row in again.revised.rows()] == [("close", 10.5, 10.75)]
+    assert again.bars.select(
+        *(giver(name).alias(name) for name in ("high", "close", "dividend"))
+    ).row(0) == ("yahoo", "http", "yahoo")
 
 
 def test_another_vendor_that_agrees_as_vendors_do_revises_nothing():
@@ -181,8 +192,7 @@ def test_another_vendor_that_disagrees_revises():
         ("close", 10.5, 10.9),
         ("dividend", 0.0, 0.3),
     ]
-    assert vendors(outcome) == dict.fromkeys(VALUES, "yahoo") | {
-        "close": "http",
-        "dividend": "http",
-    }
-    assert outcome.bars["source"].to_list() == ["http"]
+    assert givers(outcome.bars) == (
+        "http",
+        "open=yahoo,high=yahoo,low=yahoo,volume=yahoo,split_ratio=yahoo",
+    )
