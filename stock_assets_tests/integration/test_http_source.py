@@ -134,6 +134,7 @@ ROW = '{"date": "2005-02-22", "open": 1, "high": 1, "low": 1, "close": %s, "volu
         ((200, {}, "[]"), EmptyAnswerError, "has no rows"),
         ((200, {}, "Date,Open,High,Low,Close,Volume\n"), EmptyAnswerError, "has no rows"),
         ((200, {}, f"no quota for {KEY}"), UnexpectedShapeError, r"no table, but says 'no quota f"),
+        ((200, {}, "Exceeded the daily hits limit"), RateLimitedError, "says 'Exceeded the daily"),
         ((200, {}, '{"error": "bad", "code": 7}'), UnexpectedShapeError, "object of error, code"),
         ((200, {}, "Date,Last\n2005-02-22,1"), UnexpectedShapeError, "open, high.*but Date, Last"),
         ((200, {}, f"[{ROW % 1},{ROW % 2}]"), UnexpectedShapeError, "has 2 rows of 2005-02-22"),

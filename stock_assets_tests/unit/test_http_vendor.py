@@ -1,6 +1,8 @@
 """Settings of the http source: what can't work is refused in one line that holds no secret."""
 
+import re
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from stock_assets.environment import load_settings
 from stock_assets.errors import SettingsError
 from stock_assets.market.sources.http_source import HttpSource
 from stock_assets.resources.prices import open_prices
+from stock_assets_tests.conftest import CHECKOUT
 
 URL = "https://api.example.com/{ticker}?from={first}&to={last}&token={key}"
 KEY = "s3cr3t-key"
@@ -105,3 +108,17 @@ def test_an_error_of_another_setting_does_not_repeat_the_key(
     with pytest.raises(SettingsError, match="Input should be 'none' or 'splits'") as error:
         load_settings()
     assert "s3cr3t" not in str(error.value)
+
+
+def test_what_the_page_of_data_shows_are_settings_that_work():
+    page = (CHECKOUT / "docs" / "data.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^```ini\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    vendors = []
+    for lines in shown:
+        Path(".env").write_text(lines, encoding="utf-8")
+        settings = load_settings()
+        given = {f"STOCK_ASSETS_{name.upper()}" for name in settings.model_fields_set}
+        assert given == {line.partition("=")[0] for line in lines.splitlines()}
+        with open_prices(settings) as prices:
+            vendors.append([vendor.name for vendor in prices.vendors])
+    assert vendors == [["http"], ["yahoo", "http"]]

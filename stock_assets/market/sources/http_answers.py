@@ -18,6 +18,7 @@ import polars as pl
 
 from stock_assets.errors import (
     EmptyAnswerError,
+    RateLimitedError,
     SourceUnreachableError,
     UnexpectedShapeError,
 )
@@ -57,6 +58,7 @@ def history_rows(body: bytes, columns: Mapping[str, str], records: str) -> pl.Da
     Raises:
         SourceUnreachableError: It is a web page, or was cut off: not one of the vendor's answers.
         EmptyAnswerError: It has no rows.
+        RateLimitedError: It is a line that says so.
         UnexpectedShapeError: It lacks a column, or a value can't be read; names row and column.
     """
     rows = _records(body, records)
@@ -108,9 +110,10 @@ def _delimiter(text: str) -> str:
 
 
 def _no_rows(names: Sequence[str]) -> Sequence[Record]:
-    """None, if the line of names is one: "limit exceeded" is not."""
+    """None, if the line of names is one: "Exceeded the daily hits limit" is not."""
     if len(names) == 1:
-        raise UnexpectedShapeError(f"is no table, but says {names[0][:80]!r}")
+        kind = RateLimitedError if "limit" in names[0].casefold() else UnexpectedShapeError
+        raise kind(f"is no table, but says {names[0][:80]!r}")
     return []
 
 
