@@ -7,6 +7,7 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -27,8 +28,8 @@ class HttpStandIn:
         style: csv as Stooq writes it, without events; json as Tiingo does, with all of them.
 
     `script`: what the next requests meet, by ticker: a status, a tuple (status, headers, body),
-    "slow", "cut", or None for the answer itself. `asked`: requests by ticker; `queries`: each one's
-    query.
+    "slow", "trickle" (a byte now and then), "cut", or None for the answer itself. `asked`: requests
+    by ticker; `queries`: each one's query.
     """
 
     def __init__(self, bars: pl.DataFrame, style: str = "json") -> None:
@@ -131,12 +132,18 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(met, int):
             met = (met, {}, f"token {query.get('token')} was refused")
         status, headers, body = met if isinstance(met, tuple) else (200, {}, "")
-        content = (body if met and met != "cut" else stand_in.body(ticker, query)).encode()
+        content = (body if isinstance(met, tuple) else stand_in.body(ticker, query)).encode()
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Content-Length", str(100 if met == "trickle" else len(content)))
         self.end_headers()
+        if met == "trickle":
+            with suppress(OSError):  # whoever asked has left
+                for byte in content.ljust(100):
+                    self.wfile.write(bytes([byte]))
+                    stand_in.stopped.wait(0.05)
+            return
         self.wfile.write(content[: len(content) // 2] if met == "cut" else content)
 
     def log_message(self, *_: Any) -> None:

@@ -126,6 +126,7 @@ ROW = '{"date": "2005-02-22", "open": 1, "high": 1, "low": 1, "close": %s, "volu
         (500, SourceUnreachableError, "did not serve us"),
         ((302, {"Location": f"http://127.0.0.1:1/{KEY}"}, ""), SourceError, "another address"),
         ("slow", SourceUnreachableError, r"can't be reached \(at X\): .*timed out"),
+        ("trickle", SourceUnreachableError, r"can't be reached \(at X\): .*timed out"),
         ("cut", SourceUnreachableError, r"can't be reached \(at X\): "),
         ((200, {}, f"<html>{KEY}</html>"), SourceUnreachableError, "is a web page, not prices"),
         ((200, {}, '[{"date": "2005-'), SourceUnreachableError, "is cut off or no JSON"),

@@ -4,9 +4,11 @@ from typing import Any
 import polars as pl
 import pytest
 
+from stock_assets.asset_keys import Asset
 from stock_assets.market.bars import BAR_SCHEMA
 from stock_assets.market.revisions import STORED_SCHEMA, Merged, giver, merge_bars, stored_form
 from stock_assets.market.vendors import VALUES, VENDOR
+from stock_assets.planning.value_digest import value_digest
 
 DAY, NEXT = date(2013, 1, 2), date(2013, 1, 3)
 THEN, NOW = datetime(2013, 1, 4, 12, tzinfo=UTC), datetime(2013, 1, 7, 12, tzinfo=UTC)
@@ -196,3 +198,13 @@ def test_another_vendor_that_disagrees_revises():
         "http",
         "open=yahoo,high=yahoo,low=yahoo,volume=yahoo,split_ratio=yahoo",
     )
+
+
+def test_who_gave_a_value_makes_nothing_stale():
+    bars = of_vendors({}, "http", "yahoo")
+    of_all = {
+        value_digest(Asset.RAW_PRICES, one)
+        for one in (bars, bars.drop("vendor"), bars.with_columns(vendor=pl.lit(None, pl.String)))
+    }
+    assert len(of_all) == 1
+    assert value_digest(Asset.RAW_PRICES, bars.with_columns(pl.col("close") + 1)) not in of_all

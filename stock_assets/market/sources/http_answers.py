@@ -93,9 +93,12 @@ def _records(body: bytes, path: str) -> Sequence[Record]:
         raise SourceUnreachableError("is a web page, not prices")
     if text.startswith(("{", "[")):
         return _json_records(text, path)
-    reader = csv.reader(io.StringIO(text), delimiter=_delimiter(text))
-    names = next(reader, [])
-    rows = [row for row in reader if row]
+    try:
+        names, *rows = [
+            row for row in csv.reader(io.StringIO(text), delimiter=_delimiter(text)) if row
+        ] or [[]]
+    except csv.Error as error:
+        raise UnexpectedShapeError(f"is no table: {error}") from error
     for number, row in enumerate(rows, 1):
         if len(row) != len(names):
             raise SourceUnreachableError(
@@ -120,7 +123,7 @@ def _no_rows(names: Sequence[str]) -> Sequence[Record]:
 def _json_records(text: str, path: str) -> Sequence[Record]:
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SourceUnreachableError(f"is cut off or no JSON: {error}") from error
     found = _at(found, path) if path else found
     if found is None or found == {}:
