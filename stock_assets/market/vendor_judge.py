@@ -30,7 +30,7 @@ _LEAP = math.log(1.2)
 """Closes that are further apart are no matter of taste: one of them continues no price."""
 _ALIKE = 0.02
 _DATED_WITHIN = 3
-_LARGEST_DENOMINATOR = 4
+_SMALL_RATIO, _LARGEST_RATIO = 5, 50
 _LARGEST_DIVIDEND = 0.5
 
 
@@ -61,7 +61,7 @@ class Judge:
     dividend: NDArray[np.int64]
     found: list[Found] = field(default_factory=list)
     told: dict[int, tuple[str, int | None]] = field(default_factory=dict)
-    """What was found of whole stretches, by row."""
+    """What was found of whole stretches, by row that is still to be judged."""
 
     @classmethod
     def of(cls, both: pl.DataFrame, accepted: NDArray[np.float64]) -> "Judge":
@@ -72,9 +72,10 @@ class Judge:
             for name in ("close", "dividend", "split_ratio")
         }
         marks = {n: both[n].to_numpy() for n, kind in both.schema.items() if kind == pl.Boolean}
-        for vendor, unsound in enumerate((marks["unsound"], marks["unsound_2"])):
-            for name in ("dividend", "split_ratio"):
-                values[name][vendor, unsound] = np.nan
+        # An event that can't be one is not known; beside a price that can't be one, it may be.
+        for name, least in (("dividend", 0.0), ("split_ratio", np.nextafter(0.0, 1.0))):
+            known = np.isfinite(values[name]) & (values[name] >= least)
+            values[name] = np.where(known, values[name], np.nan)
 
         def whose(name: str) -> NDArray[np.int64]:
             return np.where(np.isnan(values[name][0]) & ~np.isnan(values[name][1]), 1, 0)
@@ -107,8 +108,6 @@ class Judge:
 
     def _bar(self, at: int) -> tuple[str, int | None] | None:
         """What is odd about the prices of a row, and whose they are; None where nothing is."""
-        if at in self.told:
-            return self.told[at]
         marks = self.marks
         leap = self._leap(at)
         is_leap = marks["apart"][at] and abs(leap) >= _LEAP
@@ -117,17 +116,25 @@ class Judge:
             return kind, 0 if marks["unsound"][at] else 1
         if marks["differ"][at] and (wrong := self._repeats(at)) is not None:
             return SHIFTED_DAY if self._is_shifted(at + 1) else STALE_BAR, wrong
+        if at in self.told:
+            return self.told[at]
         if is_leap:
             first, last = self._stretch(at)
             kind = self._kind_of_leap(first, last)
             # A bar of another day that differs by a whole factor is rarer than a wrong factor.
             if kind != OTHER_CLOSE or not marks["shifted"][at]:
-                verdict = kind, self._wrong_of_leap(first, last)
-                self.told |= dict.fromkeys(range(at, last + 1), verdict)
-                return verdict
+                return self._tell(at, last, (kind, self._wrong_of_leap(first, last)))
         if marks["shifted"][at]:
-            return SHIFTED_DAY, self._wrong_of_shift(at)
+            first, last = self._around(at, lambda row: bool(marks["shifted"][row]))
+            return self._tell(at, last, (SHIFTED_DAY, self._wrong_of_shift(first, last)))
         return (OTHER_CLOSE, None) if marks["apart"][at] else None
+
+    def _tell(
+        self, first: int, last: int, verdict: tuple[str, int | None]
+    ) -> tuple[str, int | None]:
+        """Of a whole stretch at once: judged row by row, a long one would take for ever."""
+        self.told |= dict.fromkeys(range(first, last + 1), verdict)
+        return verdict
 
     def _repeats(self, at: int) -> int | None:
         """Who alone only repeats the bar before."""
@@ -141,9 +148,8 @@ class Judge:
     def _is_shifted(self, at: int) -> bool:
         return self._is_inner(at) and bool(self.marks["shifted"][at]) and self._repeats(at) is None
 
-    def _wrong_of_shift(self, at: int) -> int | None:
+    def _wrong_of_shift(self, first: int, last: int) -> int | None:
         """A stretch of shifted days begins or ends with a bar that repeats another."""
-        first, last = self._around(at, lambda row: bool(self.marks["shifted"][row]))
         until = last + 2 if self._is_inner(last + 1) else last + 1
         wrong = {self._repeats(row) for row in range(first, until)} - {None}
         return wrong.pop() if len(wrong) == 1 else None
@@ -183,11 +189,12 @@ class Judge:
             return MISSED_SPLIT
         if any(abs(math.log(factor) - n * math.log(10)) < _ALIKE for n in (1, 2, 3)):
             return DECIMAL_ERROR
-        nearest = min(
-            (abs(math.log(factor * n / max(1, round(factor * n)))))
-            for n in range(1, _LARGEST_DENOMINATOR + 1)
+        # Ratios are whole, or small ones like 3:2. Any large number is near to a whole one.
+        denominators = (1, 2, 3, 4) if factor < _SMALL_RATIO else (1,)
+        is_ratio = any(
+            abs(math.log(factor * n / max(1, round(factor * n)))) < _ALIKE / 2 for n in denominators
         )
-        return MISSED_SPLIT if nearest < _ALIKE / 2 else OTHER_CLOSE
+        return MISSED_SPLIT if is_ratio and factor < _LARGEST_RATIO else OTHER_CLOSE
 
     def _wrong_of_leap(self, first: int, last: int) -> int | None:
         """Whose price does not continue what was taken before the stretch, or after it."""

@@ -1,5 +1,6 @@
 """Two vendors of the same bars: planted errors are found and mended, sound bars are left alone."""
 
+import time
 from datetime import date
 from typing import Any
 
@@ -242,6 +243,37 @@ def test_a_bar_that_can_not_be_right_gives_way_to_one_that_can():
     assert kept(null, 1)["close"] == 10.0
     both = compare_bars(broken, broken, NAMES)
     assert told(both) == []  # quarantine says it
+
+
+def test_a_price_that_can_not_be_right_takes_no_dividend_with_it():
+    broken = bars(bar(0, 10.0), ("A", DAYS[1], 10.0, 9.0, 9.9, 10.0, 5.0, 0.2, 1.0))
+    compared = compare_bars(broken, bars(bar(0, 10.0), bar(1, 10.0)), NAMES)
+    assert {row[1] for row in told(compared)} == {"unsound bar", "lost dividend"}
+    assert kept(compared, 1)["dividend"] == 0.2
+    minus = compare_bars(
+        bars(bar(0, 10.0), bar(1, 10.0, -0.2)), bars(bar(0, 10.0), bar(1, 10.0)), NAMES
+    )
+    assert [row[1] for row in told(minus)] == ["unsound bar"]
+    assert kept(minus, 1)["dividend"] == 0.0
+
+
+def test_a_bad_bar_in_a_level_that_is_wrong_is_judged_for_itself():
+    high = bars(bar(0, 10.0), *(bar(day, 40.0 + day) for day in (1, 2, 3)))
+    rows = [bar(0, 10.0), bar(1, 10.25), ("A", DAYS[2], 10.5, 9.0, 9.9, 10.5, 5.0, 0.0, 1.0)]
+    low = bars(*rows, bar(3, 10.75))
+    compared = compare_bars(high, low, NAMES)
+    assert [row[2] for row in told(compared)] == ["first", "second", "first"]
+
+
+def test_a_long_stretch_is_judged_at_once():
+    truth = bars_with_events(6, n_tickers=1, n_sessions=2_000).with_columns(
+        split_ratio=pl.lit(1.0), dividend=pl.lit(0.0)
+    )
+    ahead = truth.with_columns(pl.col("session").shift(1)).drop_nulls()
+    began = time.process_time()
+    for wrong in (truth.with_columns(pl.col("open", "high", "low", "close") * 4), ahead):
+        assert compare_bars(wrong, truth, NAMES).disagreements.height > 1_800
+    assert time.process_time() - began < 5
 
 
 def test_a_volume_that_is_missing_comes_from_the_other():
