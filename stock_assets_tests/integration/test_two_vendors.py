@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
+from urllib.parse import quote
 
 import dagster as dg
 import polars as pl
@@ -13,6 +14,7 @@ from stock_assets.asset_keys import Asset, asset_key
 from stock_assets.automation.jobs import REFETCH_JOB
 from stock_assets.backfill.project import Project, open_project, run_partitions
 from stock_assets.definitions import build_definitions
+from stock_assets.environment import load_settings
 from stock_assets.errors import SourceUnreachableError, UnknownTickerError, UnsettledSessionError
 from stock_assets.market.bars import BAR_SCHEMA
 from stock_assets.market.sessions import load_calendar
@@ -22,7 +24,7 @@ from stock_assets.market.sources.http_source import HttpSource, HttpVendor
 from stock_assets.market.sources.sample import sample_bars
 from stock_assets.market.sources.yahoo import YahooSource
 from stock_assets.market.vendors import VALUES
-from stock_assets.resources.prices import Prices
+from stock_assets.resources.prices import Prices, open_prices
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import QUICK, make_home
 from stock_assets_tests.filled import fill
@@ -258,6 +260,48 @@ def test_days_of_an_outage_are_stored_and_revise_nothing_when_it_is_over(
     assert check(live, "no_stored_bar_was_revised").passed
     assert not check(live, "every_ticker_was_fetched").passed
     assert stored(live).drop("fetched_at").equals(bars.drop("fetched_at"))
+
+
+def test_the_key_is_in_nothing_that_is_stored_or_said(
+    http: HttpStandIn, live: Project, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    http.always = 401  # the answer repeats the key
+    fill(live, DAYS[-1:], Asset.RAW_PRICES)
+    failed = check(live, "every_ticker_was_fetched")
+    said = str(failed.metadata["failure_of_http"].value)
+    assert said.startswith("AccessRefusedError: 127.0.0.1 does not let us in; check STOCK_ASSETS_")
+    out, err = capfd.readouterr()
+    assert "http could not give all: 127.0.0.1 does not let us in" in err
+    secrets = (KEY, quote(KEY, safe=""), "s3cr3t")
+    assert not [secret for secret in secrets if secret in out + err]
+    files = [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert len(files) > 5
+    found = [f for f in files for secret in secrets if secret.encode() in f.read_bytes()]
+    assert found == []
+
+
+def test_settings_alone_lead_to_both_vendors(http: HttpStandIn):
+    days = XNYS.between(date(2013, 2, 20), date(2013, 3, 1))
+    bars = sample_bars().filter(pl.col("session").is_between(date(2013, 2, 1), days[-1]))
+    is_it = (pl.col("ticker") == "IBM") & (pl.col("session") == days[3])
+    http.bars = bars.with_columns(close=pl.when(is_it).then("high").otherwise("close"))
+    settings = load_settings(
+        source="sample",
+        second_source="http",
+        tickers="AAPL,IBM",
+        http_url=http.url,
+        http_key=KEY,
+        http_columns="dividend=divCash,split_ratio=splitFactor",
+    )
+    with open_prices(settings) as prices:
+        answer = prices.fetch(prices.tickers, days)
+    assert answer.compared
+    assert answer.compared.disagreements.select("ticker", "session", "kind", "kept").rows() == [
+        ("IBM", days[3], "close differs", "sample")
+    ]
+    wanted = bars.filter(pl.col("ticker").is_in(["AAPL", "IBM"]), pl.col("session") >= days[0])
+    assert answer.bars.drop("vendor").equals(wanted)
+    assert http.queries[0]["token"] == KEY
 
 
 def test_one_source_alone_is_compared_with_nobody(live: Project):
