@@ -23,7 +23,7 @@ IN_OLD_SHARES, BLOCK = 6, 3
 def bars_with_events(seed: int, n_tickers: int, n_sessions: int) -> pl.DataFrame:
     """Simulated bars with a dividend a quarter and a split a year."""
     rng = np.random.default_rng(seed)
-    bars = simulated_bars(load_calendar("XNYS"), "2011-01-03", n_sessions, n_tickers, seed)
+    bars = simulated_bars(load_calendar("XNYS"), "2011-01-03", n_sessions, n_tickers, seed, steps=8)
     place = pl.int_range(pl.len()).over("ticker")
     offset = pl.col("ticker").hash(seed) % 60
     bars = bars.with_columns(

@@ -33,7 +33,7 @@ from stock_assets_tests.stored_rows import rows_at
 from stock_assets_tests.yahoo_stand_in import Bar, Fault, Listing, YahooStandIn, forget_yahoo
 
 XNYS = load_calendar("XNYS")
-DAYS = XNYS.between(date(2020, 8, 20), date(2020, 9, 1))
+DAYS = XNYS.between(date(2020, 8, 24), date(2020, 9, 1))
 TUESDAY = DAYS[-1]
 EVENING = datetime(2020, 9, 1, 22, 0, tzinfo=UTC)
 TICKERS = ("AAPL", "IBM")

@@ -5,7 +5,6 @@ from datetime import date
 from typing import Any
 
 import polars as pl
-import pytest
 
 from stock_assets.market.bars import BAR_SCHEMA
 from stock_assets.market.sources.sample import sample_bars
@@ -41,10 +40,9 @@ def not_true(compared: Compared, truth: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_200_planted_errors_of_simulated_vendors_are_found_and_mended(seed: int):
-    truth = bars_with_events(seed, n_tickers=80, n_sessions=504)
-    made = planted(truth, seed, 40, KINDS)
+def test_200_planted_errors_of_simulated_vendors_are_found_and_mended():
+    truth = bars_with_events(1, n_tickers=80, n_sessions=504)
+    made = planted(truth, 1, 40, KINDS)
     assert (len(made.errors), truth.height) == (200, 40_320)
     compared = compare_bars(*made.frames, NAMES)
     named, right, accused = shares(made, compared)
@@ -65,16 +63,16 @@ def test_errors_planted_into_real_bars_are_found_and_mended():
 
 
 def test_sound_bars_of_vendors_that_round_otherwise_are_not_accused():
-    truth = bars_with_events(3, n_tickers=120, n_sessions=500)
+    truth = bars_with_events(3, n_tickers=60, n_sessions=500)
     compared = compare_bars(as_seen(truth, 1, 2), as_seen(truth, 2, 4), NAMES)
-    assert compared.n_both == 60_000
-    assert compared.disagreements.height <= 6
+    assert compared.n_both == 30_000
+    assert compared.disagreements.height <= 3
 
 
 def test_one_session_at_a_time_names_what_the_whole_range_does():
     """As a live source is asked: with five sessions before, and what was stored of them."""
-    truth = bars_with_events(4, n_tickers=16, n_sessions=225)
-    truth = truth.filter(pl.col("session") >= date(2011, 6, 1))
+    truth = bars_with_events(4, n_tickers=16, n_sessions=205)
+    truth = truth.filter(pl.col("session") >= date(2011, 7, 1))
     made = planted(truth, 4, 3, ("missed split", "decimal error", "stale bar", "lost dividend"))
     sessions = truth["session"].unique().sort().to_list()
     stored: list[pl.DataFrame] = []
