@@ -55,8 +55,12 @@ def _check_url(vendor: HttpVendor) -> None:
     if "ticker" not in asked:
         raise SettingsError(f"{_URL} has no {{ticker}}, so it would give every ticker the same")
     if ("key" in asked) != bool(vendor.key):
-        lacks = f"{_KEY} is not set" if "key" in asked else f"{_URL} has no {{key}}"
-        raise SettingsError(f"{lacks}, and the other is given; give both, or neither")
+        said = (
+            f"{_URL} has {{key}}, and {_KEY} is not set"
+            if "key" in asked
+            else f"{_KEY} is set, and {_URL} has no {{key}}"
+        )
+        raise SettingsError(f"{said}; give both, or neither")
     if vendor.key and parts.scheme == "http" and vendor.host not in _THIS_MACHINE:
         raise SettingsError(f"{_URL} would send the key in the clear; write https://")
 
