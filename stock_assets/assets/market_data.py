@@ -13,7 +13,7 @@ from stock_assets.assets.attributes import by_key, by_session, preview, show_eac
 from stock_assets.assets.bar_checks import PRICE_CHECKS, check_prices
 from stock_assets.assets.columns import columns_of
 from stock_assets.market.bars import BAR_SCHEMA
-from stock_assets.market.revisions import STORED_SCHEMA, merge_bars, stored_form
+from stock_assets.market.revisions import STORED_SCHEMA, but_for_the_absent, merge_bars, stored_form
 from stock_assets.partitions import Partitions, session_of
 from stock_assets.planning.lineage import ASKED
 from stock_assets.resources.io_managers import EMPTY_IS_MISSING
@@ -91,7 +91,9 @@ def market_data_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
         fetched = stored_form(answer.bars, prices.source.name, datetime.now(UTC))
         merged = merge_bars(
             stored.bars,
-            fetched,
+            fetched
+            if config.force
+            else but_for_the_absent(stored.bars, fetched, answer.unanswered),
             force=config.force,
             answered=() if answer.failure or answer.failures else asked,
         )

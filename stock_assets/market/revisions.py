@@ -85,15 +85,33 @@ def stored_form(bars: pl.DataFrame, source: str, at: datetime) -> pl.DataFrame:
         who = {name: pl.col("vendor").struct.field(name) for name in _NUMBERS}
     else:
         who = dict.fromkeys(_NUMBERS, pl.lit(source))
-    giver = who["close"].fill_null(source)
+    of_close = who["close"].fill_null(source)
     return bars.with_columns(
         quarantine_reason(),
-        source=giver,
+        source=of_close,
         fetched_at=pl.lit(at, dtype=pl.Datetime("us", "UTC")),
         revisions=pl.lit([], dtype=pl.List(REVISION)),
         first_fetched_at=pl.lit(at, dtype=pl.Datetime("us", "UTC")),
-        vendor=_others_than(giver, who),
+        vendor=_others_than(of_close, who),
     ).select(*STORED_SCHEMA)
+
+
+def but_for_the_absent(
+    stored: pl.DataFrame, fetched: pl.DataFrame, unanswered: pl.DataFrame
+) -> pl.DataFrame:
+    """The fetched bars without those that would overrule a vendor who is not there to answer.
+
+    Args:
+        stored: STORED_SCHEMA.
+        fetched: STORED_SCHEMA.
+        unanswered: `source, ticker` of vendors and what they gave no bar of this time.
+
+    A sound bar that such a vendor gave stays until it answers again.
+    """
+    theirs = stored.filter(pl.col("quarantine_reason").is_null()).join(
+        unanswered, on=["source", "ticker"], how="semi"
+    )
+    return fetched.join(theirs, on=_KEY, how="anti", maintain_order="left")
 
 
 def merge_bars(

@@ -18,7 +18,8 @@ class Answer:
 
     `failure`: None where none are. `off_session`: OFF_SESSION_SCHEMA, what there was on days
     without a session. `failures`: of each vendor that could not give all, also where the other
-    could. `compared`: how two vendors' bars compare; None where one alone answered.
+    could. `unanswered`: `source, ticker`, of these vendors the tickers that they gave no bar of.
+    `compared`: how two vendors' bars compare; None where one alone answered.
     """
 
     bars: pl.DataFrame
@@ -27,6 +28,9 @@ class Answer:
         default_factory=lambda: pl.DataFrame(schema=OFF_SESSION_SCHEMA)
     )
     failures: Mapping[str, SourceError] = field(default_factory=dict)
+    unanswered: pl.DataFrame = field(
+        default_factory=lambda: pl.DataFrame(schema={"source": pl.String(), "ticker": pl.String()})
+    )
     compared: Compared | None = None
 
     def about(self, sessions: Sequence[date], first_day: date) -> "Answer":
@@ -68,6 +72,12 @@ def joined(
         for name, answer in zip(names, answers, strict=True)
         if answer.failure is not None
     }
+    unanswered = [
+        (name, ticker)
+        for name, answer in zip(names, answers, strict=True)
+        if answer.failure is not None
+        for ticker in sorted(set(tickers) - set(answer.bars["ticker"]))
+    ]
     # What one vendor answered in full is known; else a ticker is that has a bar.
     is_whole = len(failures) < len(answers) or set(tickers) <= set(compared.bars["ticker"])
     return Answer(
@@ -75,5 +85,6 @@ def joined(
         None if is_whole else next(iter(failures.values())),
         pl.concat([first.off_session, second.off_session]),
         failures,
+        pl.DataFrame(unanswered, {"source": pl.String(), "ticker": pl.String()}, orient="row"),
         compared,
     )

@@ -123,12 +123,12 @@ class Prices:
         try:
             return self._ask(source, tickers, sessions)
         except SourceError as error:
-            has = set(source.default_tickers())
-            some = [ticker for ticker in tickers if ticker in has]
-            # A source of files refuses all for one that it lacks.
-            if isinstance(error, UnknownTickerError) and 0 < len(some) < len(tickers):
-                answer = self._ask_or_do_without(source, some, sessions)
-                return replace(answer, failure=error)
+            if isinstance(error, UnknownTickerError):
+                # A source of files refuses all for one that it lacks.
+                has = set(source.default_tickers())
+                some = [ticker for ticker in tickers if ticker in has]
+                if 0 < len(some) < len(tickers):
+                    return replace(self._ask_or_do_without(source, some, sessions), failure=error)
             return Answer(empty_bars(), error)
 
 

@@ -255,6 +255,15 @@ def test_days_of_an_outage_are_stored_and_revise_nothing_when_it_is_over(
     yahoo.script("IBM")
     forget_yahoo()
     assert fill(live, DAYS, Asset.RAW_PRICES) == []
+    refetch(live, *DAYS[-4:])
+    assert check(live, "no_stored_bar_was_revised").passed
+    http.bars = http.bars.with_columns(pl.col("open", "high", "low", "close") * 1.01)
+    fail(yahoo, "500")
+    refetch(live, *before[-2:])  # nobody overrules who is not there
+    assert check(live, "no_stored_bar_was_revised").passed
+    yahoo.script("AAPL")
+    yahoo.script("IBM")
+    forget_yahoo()
     http.stop()
     refetch(live, *DAYS[-4:])
     assert check(live, "no_stored_bar_was_revised").passed

@@ -6,7 +6,14 @@ import pytest
 
 from stock_assets.asset_keys import Asset
 from stock_assets.market.bars import BAR_SCHEMA
-from stock_assets.market.revisions import STORED_SCHEMA, Merged, giver, merge_bars, stored_form
+from stock_assets.market.revisions import (
+    STORED_SCHEMA,
+    Merged,
+    but_for_the_absent,
+    giver,
+    merge_bars,
+    stored_form,
+)
 from stock_assets.market.vendors import VALUES, VENDOR
 from stock_assets.planning.value_digest import value_digest
 
@@ -198,6 +205,18 @@ def test_another_vendor_that_disagrees_revises():
         "http",
         "open=yahoo,high=yahoo,low=yahoo,volume=yahoo,split_ratio=yahoo",
     )
+
+
+def test_a_vendor_that_is_out_is_not_overruled_while_it_is():
+    stored = pl.concat([fetched({}, at=THEN), fetched({"session": NEXT, "close": 99.0}, at=THEN)])
+    others = [of_vendors({"session": day, "close": 10.9}, "http", None) for day in (DAY, NEXT)]
+    new = pl.concat(others)
+    out = pl.DataFrame({"source": ["yahoo", "http"], "ticker": ["A", "B"]})
+    # What can't be right (the close of NEXT is above its high) is replaced all the same.
+    assert but_for_the_absent(stored, new, out)["session"].to_list() == [NEXT]
+    assert but_for_the_absent(stored, new, out.clear()).equals(new)
+    assert but_for_the_absent(stored, new, out.with_columns(ticker=pl.lit("B"))).equals(new)
+    assert but_for_the_absent(stored.clear(), new, out).equals(new)
 
 
 def test_who_gave_a_value_makes_nothing_stale():
