@@ -331,7 +331,7 @@ def doctor(as_json: bool) -> None:
 @click.option("--from", "first", type=DATE, help="First session (default: five years back).")
 @click.option("--to", "last", type=DATE, help="Last session (default: the newest).")
 @click.option("--tickers", help="Comma-separated (default: of the settings or the source).")
-@click.option("--source", type=SOURCE, help="sample, yahoo or files.")
+@click.option("--source", type=SOURCE, help="sample, yahoo, files or http.")
 @click.option("--family", type=FAMILY, help="Point model (default: of the settings).")
 @click.option(
     "--sessions",

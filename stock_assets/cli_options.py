@@ -215,7 +215,7 @@ def range_options(command: Callable[P, R]) -> Callable[P, R]:
             "--from", "first", type=DATE, help="First target session (default: six months back)."
         ),
         click.option("--tickers", help="Comma-separated (default: of the settings or the source)."),
-        click.option("--source", type=SOURCE, help="sample, yahoo or files."),
+        click.option("--source", type=SOURCE, help="sample, yahoo, files or http."),
         click.option("--fresh", is_flag=True, help="Makes models, forecasts and scores again."),
     ):
         command = option(command)

@@ -22,7 +22,7 @@ from stock_assets.settings import PREFIX, Settings, refusal
 _PATHS = ("home", "files_uri", "members_uri", "tickers_file", "studies_folder", "notify_urls_file")
 _OF_A_CHECKOUT = {"dataset", "local_s3_port", "dagster_port", "mlflow_port", "exporter_port"}
 """What only the pages and the server of `stock-assets` itself listen to; the dataset is `name`."""
-_SECRETS = ("s3_secret_access_key", "notify_urls", "mlflow_tracking_uri")
+_SECRETS = ("s3_secret_access_key", "notify_urls", "mlflow_tracking_uri", "http_key")
 _NAME = r"^[A-Za-z][A-Za-z0-9_]{0,39}$"
 
 

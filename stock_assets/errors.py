@@ -69,7 +69,16 @@ class SourceError(StockAssetsError):
 
 
 class RateLimitedError(SourceError):
-    """The source refuses more requests for now: this says nothing about the ticker."""
+    """The source refuses more requests for now: this says nothing about the ticker.
+
+    `retry_after`: seconds that the source asks to wait; 0 where it does not say.
+    """
+
+    retry_after: float = 0.0
+
+
+class AccessRefusedError(SourceError):
+    """The source does not take the key: this says nothing about the ticker."""
 
 
 class SourceUnreachableError(SourceError):

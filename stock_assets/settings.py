@@ -22,7 +22,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from stock_assets.errors import SettingsError
 from stock_assets.extensions import FAMILIES_GROUP, names_of
 
-SourceName = Literal["sample", "yahoo", "files"]
+SourceName = Literal["sample", "yahoo", "files", "http"]
 _FAMILIES = (
     "extra_trees", "random_forest", "lightgbm", "hist_gradient_boosting", "ridge", "random_walk"
 )  # fmt: skip
@@ -34,7 +34,7 @@ else:
 
 PREFIX = "STOCK_ASSETS_"
 DOTENV = ".env"
-_SECRETS = ("S3_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_URI", "NOTIFY_URLS")
+_SECRETS = ("S3_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_URI", "NOTIFY_URLS", "HTTP_URL", "HTTP_KEY")
 # A dataset is a folder, a part of object keys, of names in MLflow and of labels in Prometheus.
 _DATASET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -47,6 +47,16 @@ def _split_pairs(value: object) -> object:
     if any(not (name.strip() and number.strip()) for name, _, number in pairs):
         raise ValueError("must be a list like AAPL=0.05,IBM=0.03")
     return {name.strip().upper(): number.strip() for name, _, number in pairs}
+
+
+def _split_columns(value: object) -> object:
+    """session=Date,close=Last as a mapping."""
+    if not isinstance(value, str):
+        return value
+    pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
+    if any(not (ours.strip() and theirs.strip()) for ours, _, theirs in pairs):
+        raise ValueError("must be a list like session=Date,close=Last")
+    return {ours.strip(): theirs.strip() for ours, _, theirs in pairs}
 
 
 ByTicker = Annotated[
@@ -77,7 +87,12 @@ class Settings(BaseSettings):
 
     # --- prices
     source: SourceName = Field(
-        "sample", description="Where prices come from: sample, yahoo or files."
+        "sample", description="Where prices come from: sample, yahoo, files or http."
+    )
+    second_source: SourceName | None = Field(
+        None,
+        description="A second vendor of the same prices, another one of these: both are asked, and"
+        " held against each other; unset: none.",
     )
     tickers: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
@@ -94,6 +109,25 @@ class Settings(BaseSettings):
         None,
         description="Of the files source: a CSV or Parquet file (ticker, first, last) of who was a"
         " member when; unset: every ticker, always.",
+    )
+    http_url: SecretStr | None = Field(
+        None,
+        description="Of the http source: URL of one ticker's bars in CSV or JSON, with {ticker},"
+        " {first}, {last} and {key}; dates take a format, {first:%Y%m%d}.",
+    )
+    http_key: SecretStr | None = Field(None, description="What {key} in that URL stands for.")
+    http_columns: Annotated[dict[str, str], NoDecode, BeforeValidator(_split_columns)] = Field(
+        {},
+        description="The vendor's names of our columns, like close=Last,dividend=divCash; a number"
+        " stands for itself (dividend=0). Unset: date, open, high, low, close, volume.",
+    )
+    http_records: str = Field(
+        "", description="Where in a JSON answer the list of bars is, like data.prices."
+    )
+    http_adjusted: Literal["none", "splits"] = Field(
+        "none",
+        description="What the vendor has adjusted its prices for: none (they are as traded) or"
+        " splits, which a column split_ratio must name to undo it.",
     )
     calendar: str = Field("XNYS", description="Exchange whose sessions key the assets (ISO 10383).")
     first_session: date | None = Field(None, description="First partition; default: the source's.")
@@ -308,10 +342,24 @@ class Settings(BaseSettings):
             raise ValueError("must start with s3:// or file://")
         return value.rstrip("/") if value else None
 
+    @field_validator("http_adjusted", mode="before")
+    @classmethod
+    def _can_be_undone(cls, value: object) -> object:
+        if value == "all":
+            raise ValueError(
+                "prices that are adjusted for dividends too can't be turned back into prices as"
+                " traded; name the vendor's unadjusted columns in STOCK_ASSETS_HTTP_COLUMNS"
+            )
+        return value
+
     @model_validator(mode="after")
     def _files_need_a_uri(self) -> "Settings":
-        if self.source == "files" and not self.files_uri:
+        if "files" in (self.source, self.second_source) and not self.files_uri:
             raise ValueError("source=files needs STOCK_ASSETS_FILES_URI (a file, folder or s3://…)")
+        if self.second_source == self.source:
+            raise ValueError(
+                f"STOCK_ASSETS_SECOND_SOURCE is the first one, {self.source}; name another vendor"
+            )
         if self.members_uri and self.source != "files":
             raise ValueError("STOCK_ASSETS_MEMBERS_URI needs STOCK_ASSETS_SOURCE=files; unset one")
         return self
@@ -366,6 +414,9 @@ class Settings(BaseSettings):
         if not self.dataset and self.source == "files":
             given = "\n".join(filter(None, (self.files_uri, self.members_uri)))
             name = f"files-{hashlib.sha256(given.encode()).hexdigest()[:8]}"
+        if not self.dataset and self.source == "http" and self.http_url:
+            url = self.http_url.get_secret_value()
+            name = f"http-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
         return name if self.horizon == 1 else f"{name}-{self.horizon}-sessions"
 
     def named(self, name: str) -> str:

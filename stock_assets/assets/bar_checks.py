@@ -13,16 +13,21 @@ import dagster as dg
 import polars as pl
 
 from stock_assets.assets.attributes import preview
+from stock_assets.errors import SourceError
 from stock_assets.market.off_session import has_event
 from stock_assets.market.revisions import Merged
 from stock_assets.market.universe import empty_sessions, expected_bars, missing_bars
+from stock_assets.resources.answers import Answer
 from stock_assets.resources.price_history import StoredPrices
-from stock_assets.resources.prices import Answer, Prices
+from stock_assets.resources.prices import Prices
 
 PRICE_CHECKS: Mapping[str, str] = {
     "every_bar_is_coherent": "Prices are positive and finite, low and high contain open and close,"
     " no event or volume is negative; a bar that is not so is quarantined.",
-    "every_ticker_was_fetched": "The source gave all tickers that were asked for.",
+    "every_ticker_was_fetched": "The source gave all tickers that were asked for; of two vendors,"
+    " each did.",
+    "vendors_agree": "Closes, splits and dividends of two vendors are the same, within what vendors"
+    " differ in; what is not is listed, with who is wrong and whose was kept.",
     "every_bar_lies_on_a_session": "No bar is dated on a day on which the exchange does not trade;"
     " such a bar is left out, its events go to the ticker's next bar.",
     "every_expected_ticker_has_a_bar": "Each ticker has a bar in every session from its first on,"
@@ -88,16 +93,21 @@ def check_prices(
             bad.is_empty(),
             {
                 "quarantined": bad.height,
-                **_table("quarantine", bad.drop("fetched_at", "first_fetched_at", "revisions")),
+                **_table(
+                    "quarantine",
+                    bad.drop("fetched_at", "first_fetched_at", "revisions", "vendor"),
+                ),
             },
         ),
         warning(
             "every_ticker_was_fetched",
-            answer.failure is None,
-            {"failure": f"{type(answer.failure).__name__}: {answer.failure}"}
-            if answer.failure
-            else {},
+            not answer.failures and answer.failure is None,
+            {
+                **{f"failure_of_{name}": _said(error) for name, error in answer.failures.items()},
+                **({"failure": _said(answer.failure)} if answer.failure else {}),
+            },
         ),
+        _vendors_agree(answer, prices),
         warning(
             "every_bar_lies_on_a_session",
             answer.off_session.is_empty(),
@@ -149,6 +159,32 @@ def check_prices(
             {"newest_stored": str(held), "newest_session": str(newest), "source_goes_on": is_live},
         ),
     ]
+
+
+def _said(error: SourceError) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _vendors_agree(answer: Answer, prices: Prices) -> dg.AssetCheckResult:
+    """Bars that only one of them has are listed, and are no disagreement."""
+    compared = answer.compared
+    if compared is None:
+        return warning("vendors_agree", True, {"vendors": prices.source.name})
+    found = compared.disagreements
+    first, second = (vendor.name for vendor in prices.vendors)
+    return warning(
+        "vendors_agree",
+        found.is_empty(),
+        {
+            "vendors": f"{first}, {second}",
+            "bars_of_both": compared.n_both,
+            "disagreements": found.height,
+            "bars_of_one_only": compared.missing.height,
+            **_table("disagreements_by_kind", found.group_by("kind").len().sort("kind")),
+            **_table("values", found.rename({"first": first, "second": second})),
+            **_table("missing_bars", compared.missing),
+        },
+    )
 
 
 def _off_session(off: pl.DataFrame, exchange: str) -> dict[str, Any]:

@@ -31,6 +31,7 @@ COLUMNS: Mapping[str, tuple[str, str]] = {
     "split_ratio": ("New shares for an old one from this session on; else 1.", "ratio"),
     "quarantine_reason": ("Why the bar can't be right; empty for a sound one.", _CODE),
     "source": ("Who gave the bar.", _CODE),
+    "vendor": ("Who gave other values than the source, like dividend=http.", _CODE),
     "fetched_at": ("When the newest answer came that had the bar.", _TIME),
     "first_fetched_at": ("When the first answer came that had the bar.", _TIME),
     "revisions": ("Every change of a value since the first fetch, oldest first.", "list"),

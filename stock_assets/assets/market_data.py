@@ -13,7 +13,7 @@ from stock_assets.assets.attributes import by_key, by_session, preview, show_eac
 from stock_assets.assets.bar_checks import PRICE_CHECKS, check_prices
 from stock_assets.assets.columns import columns_of
 from stock_assets.market.bars import BAR_SCHEMA
-from stock_assets.market.revisions import STORED_SCHEMA, merge_bars, stored_form
+from stock_assets.market.revisions import STORED_SCHEMA, but_for_the_absent, merge_bars, stored_form
 from stock_assets.partitions import Partitions, session_of
 from stock_assets.planning.lineage import ASKED
 from stock_assets.resources.io_managers import EMPTY_IS_MISSING
@@ -59,7 +59,7 @@ def market_data_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
         price_history: dg.ResourceParam[PriceHistory],
         stamper: dg.ResourceParam[Stamper],
     ) -> dg.MaterializeResult:
-        """Bars as traded: OHLCV, dividend and split ratio of each ticker, source and fetch time.
+        """Bars as traded: OHLCV, dividend and split ratio of each ticker, vendor and fetch time.
 
         No later split or dividend has been applied. A bar that can't be right stays here with its
         `quarantine_reason` and never enters features. What a new fetch changed stands in the bar's
@@ -74,7 +74,13 @@ def market_data_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
                 " are fetched again"
             )
             asked = tuple(dict.fromkeys([*prices.tickers, *asked]))
-        answer = prices.fetch(asked, sessions)
+        accepted = None
+        if prices.second:
+            before = prices.context(sessions)
+            accepted = price_history.bars(before, "ticker", "session", "close") if before else None
+        answer = prices.fetch(asked, sessions, accepted)
+        for vendor, failure in answer.failures.items():
+            context.log.warning(f"{vendor} could not give all: {failure}")
         if answer.off_session.height:
             days = answer.off_session["session"].unique().sort()
             context.log.warning(
@@ -85,9 +91,11 @@ def market_data_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
         fetched = stored_form(answer.bars, prices.source.name, datetime.now(UTC))
         merged = merge_bars(
             stored.bars,
-            fetched,
+            fetched
+            if config.force
+            else but_for_the_absent(stored.bars, fetched, answer.unanswered),
             force=config.force,
-            answered=() if answer.failure else asked,
+            answered=() if answer.failure or answer.failures else asked,
         )
         answered = fetched["ticker"].unique() if answer.failure else asked
         for key, mark in price_history.note_asked(sessions, answered).items():

@@ -70,7 +70,8 @@ def _state(settings: Settings) -> str:
 
 def _source(settings: Settings) -> str:
     with open_prices(settings) as prices:
-        source, tickers, table = prices.source.name, len(prices.tickers), settings.members_uri
+        source = " beside ".join(vendor.name for vendor in prices.vendors)
+        tickers, table = len(prices.tickers), settings.members_uri
     partitions = load_partitions(settings)
     return (
         f"{source}: {tickers} tickers, sessions {partitions.first}..{partitions.newest} of"

@@ -6,13 +6,14 @@ record in the bar itself, so that a session's object tells its own history and n
 anywhere else.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
 
 from stock_assets.market.bars import BAR_SCHEMA, PRICES, quarantine_reason
+from stock_assets.market.side_by_side import are_close, same_dividend, same_split
 
 REVISION = pl.Struct(
     {
@@ -29,12 +30,15 @@ STORED_SCHEMA: dict[str, pl.DataType] = {
     "fetched_at": pl.Datetime("us", "UTC"),
     "revisions": pl.List(REVISION),
     "first_fetched_at": pl.Datetime("us", "UTC"),
+    "vendor": pl.String(),
 }
 """A bar as it is kept. `revisions`: every change of a value since the first fetch, oldest first.
 `fetched_at`: of the newest answer that had it; `first_fetched_at`: of the first one, null where an
-older release stored it and nobody fetched it since."""
+older release stored it and nobody fetched it since. `source`: who gave the close. `vendor`: who
+gave other values, like dividend=http,volume=; null where `source` gave all. Nobody stands after a
+value that is only a default."""
 
-STORED_LATER = frozenset({"revisions", "first_fetched_at"})
+STORED_LATER = frozenset({"revisions", "first_fetched_at", "vendor"})
 """Columns that the first objects lack: null there."""
 
 REVISED_SCHEMA: dict[str, pl.DataType] = {
@@ -70,14 +74,44 @@ class Merged:
 
 
 def stored_form(bars: pl.DataFrame, source: str, at: datetime) -> pl.DataFrame:
-    """Fetched bars (BAR_SCHEMA) in STORED_SCHEMA, with their reason and without revisions."""
+    """Fetched bars in STORED_SCHEMA, with their reason and without revisions.
+
+    Args:
+        bars: BAR_SCHEMA, and `vendor` where there are two.
+        source: The vendor, or the first of two.
+        at: When they were fetched.
+    """
+    if "vendor" in bars.columns:
+        who = {name: pl.col("vendor").struct.field(name) for name in _NUMBERS}
+    else:
+        who = dict.fromkeys(_NUMBERS, pl.lit(source))
+    of_close = who["close"].fill_null(source)
     return bars.with_columns(
         quarantine_reason(),
-        source=pl.lit(source),
+        source=of_close,
         fetched_at=pl.lit(at, dtype=pl.Datetime("us", "UTC")),
         revisions=pl.lit([], dtype=pl.List(REVISION)),
         first_fetched_at=pl.lit(at, dtype=pl.Datetime("us", "UTC")),
+        vendor=_others_than(of_close, who),
     ).select(*STORED_SCHEMA)
+
+
+def but_for_the_absent(
+    stored: pl.DataFrame, fetched: pl.DataFrame, unanswered: pl.DataFrame
+) -> pl.DataFrame:
+    """The fetched bars without those that would overrule a vendor who is not there to answer.
+
+    Args:
+        stored: STORED_SCHEMA.
+        fetched: STORED_SCHEMA.
+        unanswered: `source, ticker` of vendors and what they gave no bar of this time.
+
+    A sound bar that such a vendor gave stays until it answers again.
+    """
+    theirs = stored.filter(pl.col("quarantine_reason").is_null()).join(
+        unanswered, on=["source", "ticker"], how="semi"
+    )
+    return fetched.join(theirs, on=_KEY, how="anti", maintain_order="left")
 
 
 def merge_bars(
@@ -97,7 +131,8 @@ def merge_bars(
 
     Without `force`, a bar is refused if it is quarantined where the stored one is sound, or lacks
     more values; so is a volume that is missing or 0 where one is stored. Values that differ by no
-    more than ROUNDING stay as they were first stored.
+    more than ROUNDING stay as they were first stored; from one vendor to the other, those that
+    differ by no more than vendors do. An event that no vendor was asked of changes none.
     """
     gone = stored.clear()
     if force:
@@ -142,7 +177,10 @@ def _compare(both: pl.DataFrame, *, force: bool) -> pl.DataFrame:
     judged = both.with_columns(
         is_worse=worse & ~pl.lit(force), lacks_volume=no_volume & ~worse & ~pl.lit(force)
     )
-    changes = {name: _differs(name) & ~pl.col("is_worse") for name in _NUMBERS}
+    changes = {
+        name: _differs(name) & ~_is_hearsay(name, force=force) & ~pl.col("is_worse")
+        for name in _NUMBERS
+    }
     changes["volume"] &= ~pl.col("lacks_volume")
     records = [
         pl.when(changed).then(
@@ -161,7 +199,55 @@ def _compare(both: pl.DataFrame, *, force: bool) -> pl.DataFrame:
             pl.when(changed).then(f"{name}_new").otherwise(name).alias(f"{name}_chosen")
             for name, changed in changes.items()
         ),
+        **{
+            f"{name}_giver": pl.when(changed)
+            .then(giver(name, "_new"))
+            .otherwise(pl.coalesce(giver(name), giver(name, "_new")))
+            for name, changed in changes.items()
+        },
     )
+
+
+def giver(name: str, suffix: str = "") -> pl.Expr:
+    """Who gave a value of a stored bar; null for nobody."""
+    told = pl.col(f"vendor{suffix}").str.extract(rf"(?:^|,){name}=([^,]*)")
+    return pl.when(told.is_null() | (told != "")).then(pl.coalesce(told, f"source{suffix}"))
+
+
+def _others_than(source: pl.Expr, who: Mapping[str, pl.Expr]) -> pl.Expr:
+    """`vendor` of a bar whose values were given by `who`.
+
+    One text, since a column for each value takes half as long to read as all others.
+    """
+    others = [
+        pl.when(pl.col(name).is_not_null() & ~one.eq_missing(source)).then(
+            pl.format(f"{name}={{}}", one.fill_null(""))
+        )
+        for name, one in who.items()
+    ]
+    told = pl.concat_str(others, separator=",", ignore_nulls=True)
+    return pl.when(told != "").then(told)
+
+
+def _is_hearsay(name: str, *, force: bool) -> pl.Expr:
+    """Whether a new value is no reason to give up the stored one.
+
+    It is nobody's, a default where no vendor knew; or another vendor's that says the same as well
+    as vendors agree, for which an outage of the one that was stored first should revise nothing.
+    Prices are the same if all of a bar are: its close must stay within its high and low.
+    """
+    if force:
+        return pl.lit(value=False)
+    pairs = {one: (pl.col(one), pl.col(f"{one}_new")) for one in _NUMBERS}
+    if name in PRICES:
+        same = pl.all_horizontal(are_close(*pairs[one]) for one in PRICES)
+    elif name == "volume":  # which venues count differs most
+        same = pl.all_horizontal(one > 0 for one in pairs[name])
+    else:
+        same = {"dividend": same_dividend, "split_ratio": same_split}[name](*pairs[name])
+    nobodys = giver(name, "_new").is_null() & pairs[name][1].is_not_null()
+    another = giver(name) != giver(name, "_new")
+    return nobodys.fill_null(False) | (another & same).fill_null(False)
 
 
 def _differs(name: str) -> pl.Expr:
@@ -174,17 +260,22 @@ def _differs(name: str) -> pl.Expr:
 
 def _chosen(compared: pl.DataFrame) -> pl.DataFrame:
     """The merged rows in STORED_SCHEMA."""
-    latest = {
-        name: pl.when("is_worse").then(name).otherwise(f"{name}_new")
-        for name in ("source", "fetched_at")
-    }
+    source, fetched_at = (
+        pl.when("is_worse").then(name).otherwise(f"{name}_new") for name in ("source", "fetched_at")
+    )
     return (
         compared.with_columns(
             *(pl.col(f"{name}_chosen").alias(name) for name in _NUMBERS),
             revisions=pl.concat_list(pl.col("revisions").fill_null([]), "new_revisions"),
             first_fetched_at=pl.coalesce("first_fetched_at", "fetched_at"),
-            **latest,
+            source=pl.coalesce("close_giver", source),
+            fetched_at=fetched_at,
         )
-        .with_columns(quarantine_reason())
+        .with_columns(
+            quarantine_reason(),
+            vendor=_others_than(
+                pl.col("source"), {name: pl.col(f"{name}_giver") for name in _NUMBERS}
+            ),
+        )
         .select(*STORED_SCHEMA)
     )

@@ -18,7 +18,7 @@ from stock_assets.planning.lineage import AND, CHAMPIONS, ISSUED, PARAMS
 from stock_assets.planning.stamp import digest
 
 _BESIDE = {
-    Asset.RAW_PRICES: frozenset({"source", "fetched_at", "revisions"}),
+    Asset.RAW_PRICES: frozenset({"source", "fetched_at", "revisions", "vendor"}),
     Asset.DAILY_FORECAST: frozenset(RECORD_COLUMNS),
 }
 """Columns that change nothing downstream."""

@@ -27,9 +27,9 @@ from stock_assets.errors import (
     UnknownTickerError,
 )
 from stock_assets.market.sessions import load_calendar
+from stock_assets.market.sources.asking import RetryPolicy
 from stock_assets.market.sources.sample import sample_bars
 from stock_assets.market.sources.yahoo import YahooSource
-from stock_assets.market.sources.yahoo_client import RetryPolicy
 from stock_assets.resources.prices import Prices
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import QUICK, make_home
@@ -210,7 +210,7 @@ def test_bars_stored_before_revisions_were_recorded_are_read_and_merged(tmp_path
     with open_project(files_settings(tmp_path)) as project:
         materialise(project, ["raw_prices"], FIRST, LAST)
         for path in project.store.keys("raw_prices")[:10]:
-            old = rows_at(project.store, [path]).drop("revisions")
+            old = rows_at(project.store, [path]).drop("revisions", "vendor")
             buffer = io.BytesIO()
             old.write_parquet(buffer)
             project.store.put_many({path: buffer.getvalue()})

@@ -28,8 +28,8 @@ from stock_assets.errors import (
 )
 from stock_assets.market.bars import BAR_SCHEMA, quarantine_reason
 from stock_assets.market.sessions import load_calendar
-from stock_assets.market.sources.yahoo import YahooSource, last_settled_day
-from stock_assets.market.sources.yahoo_client import RetryPolicy
+from stock_assets.market.sources.asking import RetryPolicy, last_settled_day
+from stock_assets.market.sources.yahoo import YahooSource
 from stock_assets_tests.yahoo_stand_in import Bar, Fault, Listing, YahooStandIn, forget_yahoo
 
 THURSDAY, FRIDAY = date(2020, 8, 27), date(2020, 8, 28)

@@ -10,7 +10,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stock_assets.market.sources.yahoo import as_traded
+from stock_assets.market.sources.asking import as_traded
 
 PRICES = ("open", "high", "low", "close")
 RATIOS = (2.0, 3.0, 1.5, 4.0, 7.0, 20.0, 1.05, 0.5, 0.1, 0.125)

@@ -19,7 +19,7 @@ from stock_assets.forecasting.features import build_features
 from stock_assets.market.bars import BAR_SCHEMA
 from stock_assets.market.revisions import STORED_SCHEMA, merge_bars, stored_form
 from stock_assets.market.sessions import load_calendar
-from stock_assets.market.sources.yahoo import as_traded
+from stock_assets.market.sources.asking import as_traded
 
 XNYS = load_calendar("XNYS")
 SESSIONS = XNYS.between(date(2012, 1, 3), date(2012, 6, 29))

@@ -134,7 +134,7 @@ def test_the_shell_completes_commands_options_and_names():
     assert completions([], "ro") == ["rollback"]
     assert completions(["rollback"], "--d") == ["--dry-run"]
     assert completions(["backtest", "--family"], "r") == ["random_forest", "ridge", "random_walk"]
-    assert completions(["run", "--source"], "") == ["sample", "yahoo", "files"]
+    assert completions(["run", "--source"], "") == ["sample", "yahoo", "files", "http"]
 
 
 def test_every_command_refuses_in_one_line():

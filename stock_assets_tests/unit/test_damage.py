@@ -160,7 +160,7 @@ def test_a_column_that_an_object_lacks_is_null_only_if_it_was_added_later(
 ):
     outlook = set(OUTLOOK)
     later = {
-        "raw_prices": {"revisions", "first_fetched_at"},
+        "raw_prices": {"revisions", "first_fetched_at", "vendor"},
         "features": outlook,
         "train_set": outlook,
         "test_set": outlook,

@@ -4,8 +4,18 @@ from typing import Any
 import polars as pl
 import pytest
 
+from stock_assets.asset_keys import Asset
 from stock_assets.market.bars import BAR_SCHEMA
-from stock_assets.market.revisions import STORED_SCHEMA, Merged, merge_bars, stored_form
+from stock_assets.market.revisions import (
+    STORED_SCHEMA,
+    Merged,
+    but_for_the_absent,
+    giver,
+    merge_bars,
+    stored_form,
+)
+from stock_assets.market.vendors import VALUES, VENDOR
+from stock_assets.planning.value_digest import value_digest
 
 DAY, NEXT = date(2013, 1, 2), date(2013, 1, 3)
 THEN, NOW = datetime(2013, 1, 4, 12, tzinfo=UTC), datetime(2013, 1, 7, 12, tzinfo=UTC)
@@ -128,3 +138,92 @@ def test_a_forced_answer_removes_what_it_no_longer_has_of_the_tickers_asked_for(
     outcome = merged(stored, fetched({}), force=True, answered=["A"])
     assert outcome.bars.select("ticker", "session").rows() == [("A", DAY), ("B", DAY)]
     assert outcome.removed.rows() == [("A", NEXT)]
+
+
+# --- two vendors ----------------------------------------------------------------------------------
+
+
+def of_vendors(bar: dict[str, Any], prices: str, dividend: str | None) -> pl.DataFrame:
+    """A bar of one vendor, with the dividend of another or of nobody."""
+    who = dict.fromkeys(VALUES, prices) | {"dividend": dividend}
+    row = pl.DataFrame([BAR | bar | {"vendor": who}], {**BAR_SCHEMA, "vendor": VENDOR})
+    return stored_form(row, "yahoo", NOW)
+
+
+def givers(bars: pl.DataFrame) -> tuple[str, str | None]:
+    """The source, and who gave other values."""
+    row: tuple[str, str | None]
+    (row,) = bars.select("source", "vendor").rows()
+    return row
+
+
+def test_only_bars_of_two_vendors_say_who_gave_which_value():
+    assert givers(fetched({})) == ("yahoo", None)
+    assert givers(fetched({"volume": None})) == ("yahoo", None)
+    assert givers(of_vendors({"volume": None}, "http", "http")) == ("http", None)
+    assert givers(of_vendors({}, "http", "yahoo")) == ("http", "dividend=yahoo")
+    assert givers(of_vendors({}, "http", None)) == ("http", "dividend=")  # nobody
+
+
+def test_each_value_says_who_gave_it_after_a_merge():
+    new = of_vendors({"dividend": 0.1}, "http", "yahoo")
+    outcome = merged(fetched({"volume": None}), new)
+    assert givers(outcome.bars) == ("yahoo", "volume=http")
+    assert [row[2] for row in outcome.revised.rows()] == ["volume", "dividend"]
+    again = merged(outcome.bars, of_vendors({"close": 10.75, "dividend": 0.1}, "http", None))
+    assert givers(again.bars) == (
+        "http",
+        "open=yahoo,high=yahoo,low=yahoo,dividend=yahoo,split_ratio=yahoo",
+    )
+    assert [row[2:5] for row in again.revised.rows()] == [("close", 10.5, 10.75)]
+    assert again.bars.select(
+        *(giver(name).alias(name) for name in ("high", "close", "dividend"))
+    ).row(0) == ("yahoo", "http", "yahoo")
+
+
+def test_another_vendor_that_agrees_as_vendors_do_revises_nothing():
+    stored = fetched({"dividend": 0.2}, at=THEN)
+    alike = {"close": 10.51, "high": 11.02, "volume": 180.0}
+    outcome = merged(stored, of_vendors(alike, "http", None))
+    assert nothing(outcome)
+    assert outcome.bars.drop("fetched_at").equals(stored.drop("fetched_at"))
+    # The same vendor corrects itself by less; and force is believed.
+    assert merged(stored, fetched(alike | {"dividend": 0.2})).revised.height == 3
+    forced = merged(stored, of_vendors(alike, "http", None), force=True)
+    assert forced.bars.select("close", "dividend").row(0) == (10.51, 0.0)
+
+
+def test_another_vendor_that_disagrees_revises():
+    outcome = merged(
+        fetched({}, at=THEN), of_vendors({"close": 10.9, "dividend": 0.3}, "http", "http")
+    )
+    assert [row[2:5] for row in outcome.revised.rows()] == [
+        ("close", 10.5, 10.9),
+        ("dividend", 0.0, 0.3),
+    ]
+    assert givers(outcome.bars) == (
+        "http",
+        "open=yahoo,high=yahoo,low=yahoo,volume=yahoo,split_ratio=yahoo",
+    )
+
+
+def test_a_vendor_that_is_out_is_not_overruled_while_it_is():
+    stored = pl.concat([fetched({}, at=THEN), fetched({"session": NEXT, "close": 99.0}, at=THEN)])
+    others = [of_vendors({"session": day, "close": 10.9}, "http", None) for day in (DAY, NEXT)]
+    new = pl.concat(others)
+    out = pl.DataFrame({"source": ["yahoo", "http"], "ticker": ["A", "B"]})
+    # What can't be right (the close of NEXT is above its high) is replaced all the same.
+    assert but_for_the_absent(stored, new, out)["session"].to_list() == [NEXT]
+    assert but_for_the_absent(stored, new, out.clear()).equals(new)
+    assert but_for_the_absent(stored, new, out.with_columns(ticker=pl.lit("B"))).equals(new)
+    assert but_for_the_absent(stored.clear(), new, out).equals(new)
+
+
+def test_who_gave_a_value_makes_nothing_stale():
+    bars = of_vendors({}, "http", "yahoo")
+    of_all = {
+        value_digest(Asset.RAW_PRICES, one)
+        for one in (bars, bars.drop("vendor"), bars.with_columns(vendor=pl.lit(None, pl.String)))
+    }
+    assert len(of_all) == 1
+    assert value_digest(Asset.RAW_PRICES, bars.with_columns(pl.col("close") + 1)) not in of_all

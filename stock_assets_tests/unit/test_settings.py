@@ -30,7 +30,7 @@ def test_environment_and_dotenv_are_read(monkeypatch: pytest.MonkeyPatch, tmp_pa
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
     [
-        ("SOURCE", "bloomberg", "STOCK_ASSETS_SOURCE: Input should be 'sample', 'yahoo' or"),
+        ("SOURCE", "bloomberg", "STOCK_ASSETS_SOURCE: Input should be 'sample', 'yahoo', 'fi"),
         (
             "TUNING_TRIALS",
             "0",

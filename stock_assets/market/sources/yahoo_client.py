@@ -5,27 +5,22 @@ process; all of that state is handled here. What an answer means is `yahoo_answe
 """
 
 import atexit
-import logging
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
 from stock_assets.errors import RateLimitedError, SourceUnreachableError, UnexpectedShapeError
+from stock_assets.market.sources.asking import RetryPolicy, retrying
 from stock_assets.market.sources.yahoo_answers import failure, history_rows
 from stock_assets.market.sources.yfinance_private import forget_answers, set_time_zone
-
-if TYPE_CHECKING:
-    from tenacity import RetryCallState
-
-_logger = logging.getLogger(__name__)
 
 # Events are looked for from a week before the first session: one that is dated on a day without a
 # bar belongs to the next bar, whichever session the range starts with.
@@ -35,24 +30,6 @@ _WORTH_ANOTHER_TRY = (RateLimitedError, SourceUnreachableError, UnexpectedShapeE
 
 # yfinance has one session, cookie, answer cache and configuration per process.
 _yfinance_state = threading.Lock()
-
-
-@dataclass(frozen=True)
-class RetryPolicy:
-    """How often and how patiently one ticker is asked for.
-
-    Args:
-        attempts: Tries in all, at least 1.
-        first_wait: Seconds before the second try, doubled before each further one. Up to as much
-            again is added at random, so that several processes do not ask in step.
-        longest_wait: Seconds at which the doubling ends.
-        timeout: Seconds to wait for any one response.
-    """
-
-    attempts: int = 4
-    first_wait: float = 2.0
-    longest_wait: float = 60.0
-    timeout: float = 20.0
 
 
 class YahooClient:
@@ -79,24 +56,8 @@ class YahooClient:
             RateLimitedError, SourceUnreachableError, UnexpectedShapeError: After the last try.
             UnknownTickerError, EmptyAnswerError: At once, for Yahoo said so itself.
         """
-        from tenacity import (
-            Retrying,
-            retry_if_exception_type,
-            stop_after_attempt,
-            wait_exponential,
-            wait_random,
-        )
-
-        policy = self._retries
-        retrying = Retrying(
-            stop=stop_after_attempt(policy.attempts),
-            wait=wait_exponential(multiplier=policy.first_wait, max=policy.longest_wait)
-            + wait_random(0, policy.first_wait),
-            retry=retry_if_exception_type(_WORTH_ANOTHER_TRY),
-            before_sleep=_retry_logger(ticker, policy.attempts),
-            reraise=True,
-        )
-        return retrying(self._try_once, ticker, first, last)
+        again = retrying(ticker, self._retries, _WORTH_ANOTHER_TRY)
+        return again(self._try_once, ticker, first, last)
 
     def _try_once(self, ticker: str, first: date, last: date) -> pl.DataFrame:
         import yfinance
@@ -125,18 +86,6 @@ class YahooClient:
                 except Exception as error:
                     raise failure(ticker, error, watch.answer) from error
         return history_rows(ticker, history, watch.answer)
-
-
-def _retry_logger(ticker: str, attempts: int) -> "Callable[[RetryCallState], None]":
-    def log(state: "RetryCallState") -> None:
-        reason = state.outcome.exception() if state.outcome else None
-        wait = state.next_action.sleep if state.next_action else 0.0
-        number = state.attempt_number
-        _logger.warning(
-            "%s: try %d of %d, next in %.1f s: %s", ticker, number, attempts, wait, reason
-        )
-
-    return log
 
 
 @dataclass
