@@ -17,12 +17,13 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from stock_assets.errors import SettingsError, spelled_for
 from stock_assets.graph import build_graph
-from stock_assets.settings import PREFIX, Settings, refusal
+from stock_assets.settings import PREFIX, Settings, refusal, secret_names
 
 _PATHS = ("home", "files_uri", "members_uri", "tickers_file", "studies_folder", "notify_urls_file")
 _OF_A_CHECKOUT = {"dataset", "local_s3_port", "dagster_port", "mlflow_port", "exporter_port"}
 """What only the pages and the server of `stock-assets` itself listen to; the dataset is `name`."""
-_SECRETS = ("s3_secret_access_key", "notify_urls", "mlflow_tracking_uri", "http_key")
+_ADDRESSES = ("mlflow_tracking_uri", "http_url")
+"""Secrets only where a password is in them."""
 _NAME = r"^[A-Za-z][A-Za-z0-9_]{0,39}$"
 
 
@@ -120,9 +121,9 @@ def instance_settings(given: Mapping[str, Any], project: Path) -> InstanceSettin
 
 def _refuse_secrets(written: Mapping[str, Any]) -> None:
     """Raises SettingsError for one that stands in the file itself."""
-    for name in _SECRETS:
+    for name in secret_names():
         text = written.get(name) or ""
-        is_address = name == "mlflow_tracking_uri" and "@" not in text
+        is_address = name in _ADDRESSES and "@" not in text
         if text and "{{" not in text and not is_address:
             raise SettingsError(
                 f"{name}: a secret has no place in a file; write it as"

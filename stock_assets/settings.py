@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from pydantic import (
     BeforeValidator,
@@ -34,34 +34,31 @@ else:
 
 PREFIX = "STOCK_ASSETS_"
 DOTENV = ".env"
-_SECRETS = ("S3_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_URI", "NOTIFY_URLS", "HTTP_URL", "HTTP_KEY")
 # A dataset is a folder, a part of object keys, of names in MLflow and of labels in Prometheus.
 _DATASET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-def _split_pairs(value: object) -> object:
-    """AAPL=0.05,IBM=0.03 as a mapping."""
+def _pairs(value: object, example: str) -> object:
+    """NAME=VALUE,… as a mapping; what is no text is left to its type."""
     if not isinstance(value, str):
         return value
     pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
-    if any(not (name.strip() and number.strip()) for name, _, number in pairs):
-        raise ValueError("must be a list like AAPL=0.05,IBM=0.03")
-    return {name.strip().upper(): number.strip() for name, _, number in pairs}
+    if any(not (name.strip() and of.strip()) for name, _, of in pairs):
+        raise ValueError(f"must be a list like {example}")
+    return {name.strip(): of.strip() for name, _, of in pairs}
 
 
-def _split_columns(value: object) -> object:
-    """session=Date,close=Last as a mapping."""
-    if not isinstance(value, str):
-        return value
-    pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
-    if any(not (ours.strip() and theirs.strip()) for ours, _, theirs in pairs):
-        raise ValueError("must be a list like session=Date,close=Last")
-    return {ours.strip(): theirs.strip() for ours, _, theirs in pairs}
+def _limits(value: object) -> object:
+    """Numbers by ticker, which are written in any case."""
+    pairs = _pairs(value, "AAPL=0.05,IBM=0.03")
+    return {name.upper(): of for name, of in pairs.items()} if isinstance(pairs, dict) else pairs
 
 
-ByTicker = Annotated[
-    dict[str, Annotated[float, Field(gt=0)]], NoDecode, BeforeValidator(_split_pairs)
-]
+def _columns(value: object) -> object:
+    return _pairs(value, "session=Date,close=Last")
+
+
+ByTicker = Annotated[dict[str, Annotated[float, Field(gt=0)]], NoDecode, BeforeValidator(_limits)]
 
 
 def refusal(error: ValidationError) -> SettingsError:
@@ -70,7 +67,8 @@ def refusal(error: ValidationError) -> SettingsError:
     name = "_".join(str(part) for part in first["loc"]).upper()
     where = f"{PREFIX}{name}: " if name else ""
     reason = first["msg"].removeprefix("Value error, ")
-    given = f" (got {first['input']!r})" if name and name not in _SECRETS else ""
+    is_told = name and name.lower() not in secret_names()
+    given = f" (got {first['input']!r})" if is_told else ""
     return SettingsError(f"{where}{reason}{given}")
 
 
@@ -116,7 +114,7 @@ class Settings(BaseSettings):
         " {first}, {last} and {key}; dates take a format, {first:%Y%m%d}.",
     )
     http_key: SecretStr | None = Field(None, description="What {key} in that URL stands for.")
-    http_columns: Annotated[dict[str, str], NoDecode, BeforeValidator(_split_columns)] = Field(
+    http_columns: Annotated[dict[str, str], NoDecode, BeforeValidator(_columns)] = Field(
         {},
         description="The vendor's names of our columns, like close=Last,dividend=divCash; a number"
         " stands for itself (dividend=0). Unset: date, open, high, low, close, volume.",
@@ -443,3 +441,9 @@ class Settings(BaseSettings):
     @property
     def uses_local_store(self) -> bool:
         return self.store_uri is None
+
+
+def secret_names() -> tuple[str, ...]:
+    """The settings that no message shows."""
+    fields = Settings.model_fields.items()
+    return tuple(name for name, field in fields if SecretStr in get_args(field.annotation))

@@ -4,23 +4,23 @@ What is tested does not answer itself: values are written here as such vendors w
 """
 
 import json
-import threading
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import polars as pl
+
+from stock_assets_tests.stand_in_server import StandInServer
 
 KEY = "s3cr3t+/key=of-mine"
 
 _LONGEST_HOLD = 10.0
 
 
-class HttpStandIn:
+class HttpStandIn(StandInServer):
     """The server, as a context manager.
 
     Args:
@@ -33,43 +33,18 @@ class HttpStandIn:
     """
 
     def __init__(self, bars: pl.DataFrame, style: str = "json") -> None:
+        super().__init__(_Handler)
         self.bars = bars
         self.style = style
         self.script: dict[str, list[Any]] = {}
         self.always: Any = None
         self.asked: Counter[str] = Counter()
         self.queries: list[dict[str, str]] = []
-        self.stopped = threading.Event()
-        self._server = _Server(self)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """From here on, connections are refused."""
-        if self._thread.is_alive():
-            self.stopped.set()
-            self._server.shutdown()
-            self._thread.join()
-            self._server.server_close()
 
     @property
     def url(self) -> str:
         """The template of its addresses."""
-        return (
-            f"http://127.0.0.1:{self._server.server_port}/daily/{{ticker}}"
-            "?from={first}&to={last:%Y%m%d}&token={key}"
-        )
+        return f"{self.origin}/daily/{{ticker}}?from={{first}}&to={{last:%Y%m%d}}&token={{key}}"
 
     def body(self, ticker: str, query: Mapping[str, str]) -> str:
         last = query["to"]
@@ -108,14 +83,8 @@ def json_of(bars: pl.DataFrame) -> str:
     )
 
 
-class _Server(ThreadingHTTPServer):
-    def __init__(self, stand_in: HttpStandIn) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.stand_in = stand_in
-
-
 class _Handler(BaseHTTPRequestHandler):
-    server: _Server
+    server: Any
 
     def do_GET(self) -> None:
         stand_in = self.server.stand_in

@@ -14,13 +14,14 @@ from datetime import date, datetime, time
 from enum import Enum, auto
 from http import HTTPStatus
 from http.cookiejar import Cookie
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 from curl_cffi import requests
+
+from stock_assets_tests.stand_in_server import StandInServer
 
 NEW_YORK = "America/New_York"
 _OPENING, _WHILE_OPEN = time(9, 30), time(11, 42, 17)
@@ -107,7 +108,7 @@ _PAGES = {
 }
 
 
-class YahooStandIn:
+class YahooStandIn(StandInServer):
     """The server, as a context manager.
 
     Args:
@@ -116,6 +117,7 @@ class YahooStandIn:
     """
 
     def __init__(self, listings: Mapping[str, Listing], today: date) -> None:
+        super().__init__(_Handler)
         self.listings = dict(listings)
         self.today = today
         self.is_open = False
@@ -123,35 +125,8 @@ class YahooStandIn:
         self.crumb_fault: Fault | None = None
         self.requests: Counter[tuple[str, str]] = Counter()
         """How often was asked for (what, ticker): chart, crumb, cookie, consent or other."""
-        self.stopped = threading.Event()
         self._scripts: dict[str, list[Fault | None]] = {}
         self._lock = threading.Lock()
-        self._server = _Server(self)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """From here on, connections are refused."""
-        if self._thread.is_alive():
-            self.stopped.set()
-            self._server.shutdown()
-            self._thread.join()
-            self._server.server_close()
-
-    @property
-    def origin(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
 
     def session(self) -> "StandInSession":
         return StandInSession(self.origin)
@@ -357,16 +332,10 @@ def forget_yahoo() -> None:
         cookies.store("curlCffi", None)
 
 
-class _Server(ThreadingHTTPServer):
-    def __init__(self, stand_in: YahooStandIn) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.stand_in = stand_in
-
-
 class _Handler(BaseHTTPRequestHandler):
     """One request: which of Yahoo's hosts and pages it is for stands in the path."""
 
-    server: _Server
+    server: Any
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)

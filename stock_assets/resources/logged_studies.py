@@ -31,7 +31,7 @@ from stock_assets.resources.study_files import (
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import LoggedModel, Run
 
     from stock_assets.forecasting.pictures import Drawable
     from stock_assets.forecasting.training import TrainedModel
@@ -155,33 +155,27 @@ class LoggedStudies:
 
         client = MlflowClient(self._tracking.uri)
         if in_place_of:
-            run_id, model = in_place_of, str(model_id(client.get_run(in_place_of)))
-            _store_files(client, run_id, model, _contents(study, trained), trained.model, example)
-            return {"mlflow_run_id": run_id, "mlflow_model_id": model}
-        run_id = self._create_run(client, study)
+            model = client.get_logged_model(str(model_id(client.get_run(in_place_of))))
+            _store_files(client, model, _contents(study, trained), trained.model, example)
+            return place_of(client.get_run(in_place_of))
+        run = self._create_run(client, study)
+        run_id = run.info.run_id
         try:
-            model = _describe(client, run_id, study, trained)
-            _store_files(client, run_id, model, _contents(study, trained), trained.model, example)
-            client.finalize_logged_model(model, "READY")
+            model = _describe(client, run, study, trained)
+            _store_files(client, model, _contents(study, trained), trained.model, example)
+            client.finalize_logged_model(model.model_id, "READY")
         except BaseException:
             client.set_terminated(run_id, "FAILED")
             raise
         client.set_terminated(run_id, "FINISHED")
-        return {"mlflow_run_id": run_id, "mlflow_model_id": model}
+        return place_of(client.get_run(run_id))
 
-    def _create_run(self, client: "MlflowClient", study: Study) -> str:
+    def _create_run(self, client: "MlflowClient", study: Study) -> "Run":
         """A child of the Dagster run's MLflow run, where there is one."""
         parent = self._tracking.parent
-        if parent:
-            experiment, below = (
-                parent.info.experiment_id,
-                {"mlflow.parentRunId": parent.info.run_id},
-            )
-        else:
-            experiment = client.get_experiment_by_name(self._tracking.experiment).experiment_id
-            below = {}
+        below = {"mlflow.parentRunId": parent.info.run_id} if parent else {}
         run = client.create_run(
-            experiment,
+            client.get_experiment_by_name(self._tracking.experiment).experiment_id,
             run_name=f"{study.month} through {study.trained_through}",
             tags={
                 **below,
@@ -192,7 +186,7 @@ class LoggedStudies:
             },
         )
         self._tracking.parent_has_children = True
-        return str(run.info.run_id)
+        return run
 
 
 def _contents(study: Study, trained: "TrainedModel") -> dict[str, bytes]:
@@ -208,15 +202,17 @@ def _contents(study: Study, trained: "TrainedModel") -> dict[str, bytes]:
     return {name: _json(content) for name, content in contents.items()}
 
 
-def _describe(client: "MlflowClient", run_id: str, study: Study, trained: "TrainedModel") -> str:
-    """Parameters and metrics of a run and of the model that it makes; the model's id."""
+def _describe(
+    client: "MlflowClient", run: "Run", study: Study, trained: "TrainedModel"
+) -> "LoggedModel":
+    """Parameters and metrics of a run and of the model that it makes; the model."""
     from mlflow.entities import LoggedModelOutput, Metric, Param
 
     parameters = {name: str(value) for name, value in {**study.settings, **study.params}.items()}
-    experiment = client.get_run(run_id).info.experiment_id
+    run_id = run.info.run_id
     model = client.create_logged_model(
-        experiment, MODEL_NAME, source_run_id=run_id, params=parameters
-    ).model_id
+        run.info.experiment_id, MODEL_NAME, source_run_id=run_id, params=parameters
+    )
     metrics = {
         **{n: v for n, v in study.scores.items() if v is not None},
         "tuning_mse": trained.tuning.mse,
@@ -224,19 +220,18 @@ def _describe(client: "MlflowClient", run_id: str, study: Study, trained: "Train
         **{f"slope_{n}": v for n, v in vars(trained.tuning.slope).items()},
     }
     now = int(time.time() * 1000)
-    client.log_outputs(run_id, [LoggedModelOutput(model, step=0)])
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     client.log_batch(
         run_id,
-        metrics=[Metric(n, v, now, 0, model_id=model) for n, v in metrics.items()],
+        metrics=[Metric(n, v, now, 0, model_id=model.model_id) for n, v in metrics.items()],
         params=[Param(name, value) for name, value in parameters.items()],
     )
-    return str(model)
+    return model
 
 
 def _store_files(
     client: "MlflowClient",
-    run_id: str,
-    model: str,
+    model: "LoggedModel",
     files: Mapping[str, bytes],
     estimator: Any,
     example: "pd.DataFrame",
@@ -248,14 +243,17 @@ def _store_files(
 
     from stock_assets.forecasting.model import trusted_types
 
-    place = client.get_logged_model(model).artifact_location
+    run_id, its_id = model.source_run_id, model.model_id
     with tempfile.TemporaryDirectory() as of_run, tempfile.TemporaryDirectory() as folder:
         of_model = Path(folder, MODEL_NAME)
         mlflow.sklearn.save_model(
             estimator,
             of_model,
             mlflow_model=mlflow.models.Model(
-                artifact_path=place, model_uuid=model, run_id=run_id, model_id=model
+                artifact_path=model.artifact_location,
+                model_uuid=its_id,
+                run_id=run_id,
+                model_id=its_id,
             ),
             serialization_format="skops",
             skops_trusted_types=trusted_types(),
@@ -268,7 +266,7 @@ def _store_files(
         )
         for name, content in files.items():
             Path(of_run, name).write_bytes(content)
-        client.log_model_artifacts(model, str(of_model))
+        client.log_model_artifacts(its_id, str(of_model))
         client.log_artifacts(run_id, of_run)
         digests = {name: digest(files[name]) for name in (VALUES_FILE, INTERVALS_FILE)}
         digests[MODEL_FILE] = digest((of_model / MODEL_FILE).read_bytes())

@@ -159,6 +159,8 @@ def test_paths_are_those_of_the_project_and_not_of_the_process():
         ({"store_uri": "gs://x"}, "store_uri: must start with s3:// or file:// (got 'gs://x')"),
         ({"daily_schedule": "at noon"}, "daily_schedule, monthly_schedule: Found invalid cron"),
         ({"notify_urls": "slack://token"}, "notify_urls: a secret has no place in a file"),
+        ({"http_key": "token"}, "http_key: a secret has no place in a file"),
+        ({"http_url": "https://me:slack@example.com/{ticker}"}, "http_url: a secret"),
         ({"mlflow_tracking_uri": "postgresql://me:slack@db/x"}, "mlflow_tracking_uri: a secret"),
         ({"tickers_file": "none.txt"}, "tickers_file: can't read"),
     ],
