@@ -81,7 +81,7 @@ def test_neither_shows_a_check_of_the_other(pair: Pair):
             storage = project.instance.event_log_storage
             results = storage.get_latest_asset_check_execution_by_key(list(graph.asset_check_keys))
             runs = [project.instance.get_run_by_id(found.run_id) for found in results.values()]
-            assert len(runs) == 12  # of prices and features
+            assert len(runs) == 13  # of prices and features
             assert {run.tags[DATASET_TAG] for run in runs if run} == {settings.dataset_name}
 
 
