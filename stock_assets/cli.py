@@ -20,6 +20,9 @@ from stock_assets.cli_options import (
     OneLineGroup,
     at_work,
     checkout_settings,
+    chosen_component,
+    chosen_settings,
+    component_option,
     json_option,
     print_found,
     print_json,
@@ -45,6 +48,7 @@ Completion by the Tab key: put the line of your shell into its start file.
     epilog=_COMPLETION,
 )
 @click.version_option(__version__, prog_name="stock-assets", message="%(prog)s %(version)s")
+@component_option
 @verbosity_options
 def main() -> None:
     """Daily stock forecasts as Dagster assets. docs/settings.md lists the settings."""
@@ -84,7 +88,10 @@ def run(
     else:
         show(result)
         click.echo(f"Report: {result['report']}")
-        click.echo("Pages: `make ui` (Dagster and MLflow). More: `stock-assets --help`, README.md.")
+        if chosen_component() is None:
+            click.echo(
+                "Pages: `make ui` (Dagster and MLflow). More: `stock-assets --help`, README.md."
+            )
 
 
 @main.command()
@@ -136,7 +143,7 @@ def forecast(session: date | None, as_json: bool) -> None:
             print_table,
         )
 
-        forecasts = stored_forecasts(checkout_settings(), session)
+        forecasts = stored_forecasts(chosen_settings(), session)
     if as_json:
         print_json({"forecasts": forecast_rows(forecasts)})
     else:
@@ -151,7 +158,7 @@ def status(as_json: bool) -> None:
     with at_work("looking"):
         from stock_assets.commands.status import dataset_status, lines
 
-        found = dataset_status(checkout_settings())
+        found = dataset_status(chosen_settings())
     print_found(found, lines, as_json)
 
 
@@ -162,7 +169,7 @@ def alerts(as_json: bool) -> None:
     """What fires now, by Prometheus, the sensor, runs and what is due, and what to do about it."""
     from stock_assets.commands.alerts import alerts_now, lines
 
-    found = alerts_now(checkout_settings())
+    found = alerts_now(chosen_settings())
     print_found(found, lines, as_json)
 
 
@@ -183,7 +190,7 @@ def report(first: date | None, last: date | None, tickers: str | None, output: P
         from stock_assets.commands.report import write_report
         from stock_assets.resources.report_rows import Asked
 
-        settings = checkout_settings()
+        settings = chosen_settings()
         refuse_empty_range(settings, first, last)
         asked = Asked(first, last, some_tickers(tickers))
 
@@ -199,7 +206,7 @@ def doctor(as_json: bool) -> None:
     with at_work("looking"):
         from stock_assets.commands.doctor import diagnose
 
-        findings = diagnose(checkout_settings())
+        findings = diagnose(chosen_settings())
     well = all(finding.ok for finding in findings)
     if as_json:
         print_json({"ok": well, "findings": [vars(finding) for finding in findings]})
@@ -217,7 +224,7 @@ def mend() -> None:
     with at_work("at work"):
         from stock_assets.commands.mend import mend as mend_objects
 
-        told = mend_objects(checkout_settings())
+        told = mend_objects(chosen_settings())
     click.echo(told)
 
 
@@ -227,7 +234,7 @@ def notify_test() -> None:
     """Sends a test message to every channel of STOCK_ASSETS_NOTIFY_URLS."""
     from stock_assets.commands.notify import send_test
 
-    for name in send_test(checkout_settings()):
+    for name in send_test(chosen_settings()):
         click.echo(f"{name} took the message")
 
 
@@ -239,7 +246,7 @@ def stage(name: str) -> None:
     with at_work("at work"):
         from stock_assets.commands.stage import run_stage
 
-        told = run_stage(checkout_settings(), name)
+        told = run_stage(chosen_settings(), name)
     click.echo(told)
 
 
@@ -251,7 +258,7 @@ def promote(version: int) -> None:
     with at_work("at work"):
         from stock_assets.commands.promotion import promote_version
 
-        told = promote_version(checkout_settings(), version)
+        told = promote_version(chosen_settings(), version)
     click.echo(told)
 
 
@@ -263,7 +270,7 @@ def rollback(dry_run: bool) -> None:
     with at_work("at work"):
         from stock_assets.commands.promotion import roll_back
 
-        told = roll_back(checkout_settings(), dry_run=dry_run)
+        told = roll_back(chosen_settings(), dry_run=dry_run)
     click.echo(told)
 
 
@@ -283,7 +290,7 @@ def prune(keep_days: int, dry_run: bool, as_json: bool) -> None:
     with at_work("looking"):
         from stock_assets.commands.prune import prune as prune_old
 
-        found = prune_old(checkout_settings(), keep_days, dry_run=dry_run)
+        found = prune_old(chosen_settings(), keep_days, dry_run=dry_run)
     if as_json:
         print_json(found)
     else:
@@ -323,7 +330,7 @@ def exporter(host: str, port: int | None) -> None:
     """Dagster's health for Prometheus to scrape, until Ctrl-C."""
     from stock_assets.commands.exporter import serve_metrics
 
-    settings = checkout_settings()
+    settings = chosen_settings()
     port = port or settings.exporter_port
     try:
         serve_metrics(settings, host, port)

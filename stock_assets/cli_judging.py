@@ -15,7 +15,7 @@ from stock_assets.cli_options import (
     SOURCE,
     OneLineGroup,
     at_work,
-    checkout_settings,
+    chosen_settings,
     json_option,
     print_found,
     print_json,
@@ -38,7 +38,7 @@ def verify(kept: str | None, as_json: bool) -> None:
     with at_work("reading"):
         from stock_assets.commands.verify import lines, verify_record
 
-        found = verify_record(checkout_settings(), kept)
+        found = verify_record(chosen_settings(), kept)
     print_found(found, lines, as_json)
     if not found["ok"]:
         sys.exit(1)
@@ -53,7 +53,7 @@ def served(target: date, as_json: bool) -> None:
     with at_work("reading"):
         from stock_assets.commands.served import lines, served_at
 
-        found = served_at(checkout_settings(), target)
+        found = served_at(chosen_settings(), target)
     print_found(found, lines, as_json)
 
 
@@ -67,7 +67,7 @@ def reconcile(first: date | None, last: date | None, as_json: bool) -> None:
     with at_work("at work"):
         from stock_assets.commands.reconcile import lines, reconcile_record
 
-        settings = checkout_settings()
+        settings = chosen_settings()
         refuse_empty_range(settings, first, last)
 
         found = reconcile_record(settings, first, last)
@@ -112,7 +112,7 @@ def score(
         from stock_assets.commands.score import comparison_table, heading, lines, score_file
         from stock_assets.commands.tables import print_table
 
-        settings = checkout_settings()
+        settings = chosen_settings()
         refuse_empty_range(settings, first, last)
         found = score_file(settings, file, unit, some_tickers(tickers), (first, last), output)
     if as_json:
@@ -144,7 +144,7 @@ def export_forecasts(
     with at_work("reading"):
         from stock_assets.commands.export_forecasts import export_forecasts as export
 
-        settings = checkout_settings()
+        settings = chosen_settings()
         refuse_empty_range(settings, first, last)
         told = export(settings, (first, last), some_tickers(tickers), folder, grid=grid)
     click.echo(told)

@@ -16,7 +16,7 @@ from click.shell_completion import CompletionItem
 
 from stock_assets.backfill.interrupts import noted_interrupts
 from stock_assets.backfill.progress import Silence, is_watched, showing
-from stock_assets.errors import SettingsError, StockAssetsError
+from stock_assets.errors import SettingsError, StockAssetsError, spelled_for
 from stock_assets.local.own_folder import refusal
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
     @wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            with noted_interrupts():
+            with noted_interrupts(), spelled_for(_spelled):
                 return command(*args, **kwargs)
         except StockAssetsError as error:
             _trace(error)
@@ -181,6 +181,15 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
             raise click.ClickException("interrupted; what was stored stays, run again") from None
 
     return verbosity_options(wrapped)
+
+
+def _spelled(message: str) -> str:
+    """Settings as whoever called wrote them."""
+    if chosen_component() is None:
+        return message
+    from stock_assets.component import as_attributes
+
+    return as_attributes(message)
 
 
 def _trace(error: Exception) -> None:
@@ -222,11 +231,54 @@ def range_options(command: Callable[P, R]) -> Callable[P, R]:
     return command
 
 
-def checkout_settings(**overrides: object) -> "Settings":
-    """The settings of a command. They are loaded here, since that takes most of a second."""
+_COMPONENT = "stock_assets.component"
+
+
+def _note_component(ctx: click.Context, param: click.Parameter, given: str | None) -> None:  # noqa: ARG001
+    ctx.meta[_COMPONENT] = given
+
+
+component_option = click.option(
+    "--component",
+    metavar="PREFIX",
+    expose_value=False,
+    callback=_note_component,
+    help="Works on this instance of stock_assets.StockForecasts in the Dagster project of this"
+    " folder, which its asset keys begin with.",
+)
+
+
+def chosen_component() -> str | None:
+    """The key prefix of `--component`."""
+    given = click.get_current_context().find_root().meta.get(_COMPONENT)
+    return None if given is None else str(given)
+
+
+def chosen_settings(**changed: object) -> "Settings":
+    """The settings of a command: of the component that is named, else of the checkout.
+
+    They are loaded here, since that takes most of a second.
+    """
+    if (prefix := chosen_component()) is not None:
+        from stock_assets.component import instance_of_project
+
+        return instance_of_project(prefix, changed)
     from stock_assets.environment import load_checkout_settings
 
-    return load_checkout_settings(**overrides)
+    return load_checkout_settings(**changed)
+
+
+def checkout_settings() -> "Settings":
+    """The same of a command that a Dagster project has its own ways for.
+
+    Raises:
+        SettingsError: A component is named.
+    """
+    if chosen_component() is not None:
+        raise SettingsError(
+            "--component: this command serves the pages of a checkout; your project has `dg dev`"
+        )
+    return chosen_settings()
 
 
 def settings_of(source: str | None, tickers: str | None, family: str | None = None) -> "Settings":
@@ -239,7 +291,7 @@ def settings_of(source: str | None, tickers: str | None, family: str | None = No
     options = {"source": source, "tickers": tickers, "model_family": family}
     given = {name: value for name, value in options.items() if value is not None}
     try:
-        return checkout_settings(**given)
+        return chosen_settings(**given)
     except SettingsError as error:
         for setting, option in (("SOURCE", "source"), ("MODEL_FAMILY", "family")):
             prefix = f"STOCK_ASSETS_{setting}: "

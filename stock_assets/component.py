@@ -4,6 +4,7 @@
 in lower case, and nothing comes from the environment: two instances in one project share no value.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from functools import cached_property
@@ -11,10 +12,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import dagster as dg
-from pydantic import BaseModel, Field, SecretStr, ValidationError, create_model
+from dagster_shared.check import CheckError
+from pydantic import BaseModel, Field, PrivateAttr, SecretStr, ValidationError, create_model
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
+from stock_assets.environment import keep_proxies_from_loopback
 from stock_assets.errors import SettingsError, spelled_for
 from stock_assets.graph import build_graph
 from stock_assets.settings import PREFIX, Settings, refusal, secret_names
@@ -29,6 +32,8 @@ _NAME = r"^[A-Za-z][A-Za-z0-9_]{0,39}$"
 
 class InstanceSettings(Settings):
     """Settings of one instance of the component: what it was given and defaults, nothing else."""
+
+    _code_location: str = PrivateAttr("")
 
     @classmethod
     def settings_customise_sources(
@@ -52,6 +57,22 @@ class InstanceSettings(Settings):
 
     def spelled(self, message: str) -> str:
         return as_attributes(message)
+
+    @property
+    def code_location(self) -> str:
+        """The project, where a command loaded it from one."""
+        return self._code_location
+
+    @property
+    def working_folder(self) -> Path:
+        """Dagster's configuration is the project's, whose folder a command runs in."""
+        return Path.cwd()
+
+    def of_project(self, code_location: str, changed: Mapping[str, object]) -> "InstanceSettings":
+        """These in a project that Dagster calls so, with other values of some settings."""
+        settings = _validated({**self.model_dump(exclude_unset=True), **changed})
+        settings._code_location = code_location
+        return settings
 
 
 def as_attributes(message: str) -> str:
@@ -113,10 +134,48 @@ def instance_settings(given: Mapping[str, Any], project: Path) -> InstanceSettin
     home = values.setdefault("home", str(project / ".stock_assets" / name))
     values.setdefault("store_uri", f"file://{home}/var/objects")
     with spelled_for(as_attributes):
-        try:
-            return InstanceSettings(**values)
-        except ValidationError as error:
-            raise refusal(error) from None
+        return _validated(values)
+
+
+def _validated(values: dict[str, Any]) -> InstanceSettings:
+    try:
+        return InstanceSettings(**values)
+    except ValidationError as error:
+        raise refusal(error) from None
+
+
+def instance_of_project(prefix: str, changed: Mapping[str, object]) -> InstanceSettings:
+    """The settings of an instance in the Dagster project that this folder is in, for a command.
+
+    Args:
+        prefix: What its asset keys begin with.
+        changed: Other values of some settings.
+
+    Raises:
+        SettingsError: This is no such project, or it can't be loaded, or has no such instance.
+    """
+    if not os.environ.get("DAGSTER_HOME"):
+        raise SettingsError(
+            "--component needs your instance of Dagster: set DAGSTER_HOME to the folder of its"
+            " dagster.yaml, as for `dg dev`"
+        )
+    if "source" in changed:
+        raise SettingsError("--source: write another source into the component's defs.yaml instead")
+    keep_proxies_from_loopback()
+    try:
+        project = dg.ComponentTree.for_project(Path.cwd())
+        found = {
+            one.settings.dataset_name: one for one in project.get_all_components(StockForecasts)
+        }
+    except (dg.DagsterError, ImportError, CheckError) as error:
+        raise SettingsError(f"--component: {' '.join(str(error).split())}") from error
+    if prefix not in found:
+        known = ", ".join(sorted(found)) or "none"
+        raise SettingsError(
+            f"--component: no stock_assets.StockForecasts of {Path.cwd()} has the key prefix"
+            f" {prefix}; it has {known}"
+        )
+    return found[prefix].settings.of_project(project.code_location_name or "", changed)
 
 
 def _refuse_secrets(written: Mapping[str, Any]) -> None:

@@ -23,7 +23,7 @@ def load_settings(**overrides: object) -> Settings:
     Raises:
         SettingsError: Names the variable, the reason and the value.
     """
-    _keep_proxies_from_loopback()
+    keep_proxies_from_loopback()
     dotenv = Path(str(overrides.get("home", "."))).expanduser() / DOTENV
     _refuse_unknown_names(dotenv)
     try:
@@ -68,7 +68,7 @@ def load_checkout_settings(**overrides: object) -> Settings:
     return settings
 
 
-def _keep_proxies_from_loopback() -> None:
+def keep_proxies_from_loopback() -> None:
     """Where a proxy is set, NO_PROXY names this machine too, for us and for what we start.
 
     Clients differ in which of the two spellings they read, so both say the same.

@@ -429,6 +429,16 @@ class Settings(BaseSettings):
         return message
 
     @property
+    def code_location(self) -> str:
+        """What Dagster calls that which the runs of commands belong to, as in workspace.yaml."""
+        return "stock_assets"
+
+    @property
+    def working_folder(self) -> Path:
+        """Whose relative paths Dagster's configuration may have."""
+        return self.home
+
+    @property
     def state_folder(self) -> Path:
         """Where everything lives that this machine keeps: databases, objects, logs."""
         return self.home / "var"

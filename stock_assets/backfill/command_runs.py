@@ -17,16 +17,13 @@ from stock_assets.local.dagster_private.runs import (
     RemoteRepositoryOrigin,
 )
 
-LOCATION = "stock_assets"
-"""The code location's name, as in workspace.yaml."""
-_REPOSITORY = RemoteRepositoryOrigin(
-    RegisteredCodeLocationOrigin(LOCATION),
-    "__repository__",  # that of definitions
-)
+_REPOSITORY = "__repository__"
+"""As Dagster calls that of definitions."""
 
 
 def execute_job(
     instance: dg.DagsterInstance,
+    location: str,
     job: dg.JobDefinition,
     tags: Mapping[str, str],
     **given: Any,
@@ -35,23 +32,25 @@ def execute_job(
 
     Args:
         instance: Where the run is recorded.
+        location: Name of the code location that it belongs to.
         job: Resolved.
         tags: Of the run, beside the job's own.
         given: What `execute_in_process` takes beside these.
     """
     # Who called the command sees it fail: a daemon that retries failed runs leaves it alone.
     once = {MAX_RETRIES_TAG: "0"}
-    with _of_the_code_location(instance):
+    with _of_the_code_location(instance, location):
         job.execute_in_process(instance=instance, tags={**tags, **once}, **given)
 
 
 @contextmanager
-def _of_the_code_location(instance: dg.DagsterInstance) -> Iterator[None]:
+def _of_the_code_location(instance: dg.DagsterInstance, location: str) -> Iterator[None]:
     """Gives the runs that are created within the block the origin that those of the page have."""
     create = instance.create_run_for_job
+    repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(location), _REPOSITORY)
 
     def create_with_origin(job_def: dg.JobDefinition, **given: Any) -> dg.DagsterRun:
-        origin = RemoteJobOrigin(_REPOSITORY, job_def.name)
+        origin = RemoteJobOrigin(repository, job_def.name)
         return create(job_def=job_def, remote_job_origin=origin, **given)
 
     instance.create_run_for_job = create_with_origin  # type: ignore[assignment, method-assign]

@@ -128,7 +128,7 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
             f"no dagster.yaml in {home}; run in the checkout, or set STOCK_ASSETS_HOME or"
             " DAGSTER_HOME to a folder that has one"
         )
-    os.chdir(settings.home)  # paths in dagster.yaml are relative to the checkout
+    os.chdir(settings.working_folder)
     # Two processes that create its SQLite databases at once leave them unusable.
     with one_at_a_time(settings, "dagster"):
         refuse_unusable_history(settings)
@@ -240,6 +240,7 @@ def _run_range(
     try:
         execute_job(
             project.instance,
+            project.settings.code_location,
             job,
             {**range_tags(first, last), COMMAND_TAG: project.command},
             run_config={

@@ -15,7 +15,6 @@ from types import FrameType
 import click
 
 from stock_assets.asset_keys import Asset, asset_key, asset_page
-from stock_assets.backfill.command_runs import LOCATION
 from stock_assets.backfill.killed import restore_history
 from stock_assets.backfill.project import open_instance
 from stock_assets.errors import LocalStackError
@@ -100,13 +99,14 @@ def _dagster(settings: Settings) -> Iterator[dict[str, Page]]:
     # A socket in a folder that is ours alone: whoever reaches it can run the code's jobs.
     with tempfile.TemporaryDirectory() as hidden, ExitStack() as stack:
         socket = f"{hidden}/code.sock"
-        _write_workspace(Path(workspace), socket)
+        _write_workspace(Path(workspace), settings.code_location, socket)
 
         def start(name: str, *command: str) -> subprocess.Popen[bytes]:
             return stack.enter_context(running(name, list(command), folder, environment, home))
 
         code = ["--module-name", "stock_assets.definitions", "--working-directory", str(home)]
-        code += ["--location-name", LOCATION, "--log-level", "warning", "--socket", socket]
+        code += ["--location-name", settings.code_location]
+        code += ["--log-level", "warning", "--socket", socket]
         pages: dict[str, Page] = {
             "Code": (socket, start("code", _binary("dagster"), "code-server", "start", *code))
         }
@@ -133,8 +133,8 @@ def _links(settings: Settings, store: ObjectStore, pages: Mapping[str, Page]) ->
     }
 
 
-def _write_workspace(file: Path, socket: str) -> None:
-    location = {"grpc_server": {"location_name": LOCATION, "socket": socket}}
+def _write_workspace(file: Path, name: str, socket: str) -> None:
+    location = {"grpc_server": {"location_name": name, "socket": socket}}
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps({"load_from": [location]}))
 

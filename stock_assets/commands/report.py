@@ -64,6 +64,7 @@ def newest_report(project: Project, asked: Asked, changed: bool) -> Path:
         }
         execute_job(
             project.instance,
+            project.settings.code_location,
             project.definitions.resolve_job_def(project.settings.named(REPORT_JOB)),
             {COMMAND_TAG: project.command},
             run_config={

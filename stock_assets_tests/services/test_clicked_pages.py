@@ -12,10 +12,11 @@ import pytest
 
 from stock_assets.asset_keys import Asset
 from stock_assets.local.processes import free_port
+from stock_assets_tests.asked_pages import ask
 from stock_assets_tests.clicking import DIALOG, click, complaints_of_ours, press, see
 from stock_assets_tests.e2e.test_command_line import COMMAND, environment
 from stock_assets_tests.served_pages import DATASET, Pages, served_pages
-from stock_assets_tests.services.test_pages import ask, checkout
+from stock_assets_tests.services.test_pages import checkout
 from stock_assets_tests.waiting import until
 
 FIRST, LAST = "2013-02-19", "2013-03-01"

@@ -5,14 +5,17 @@ Everything goes through commands of Dagster and processes of its own, as it does
 
 import json
 import os
-import resource
+import signal
 import sqlite3
 import subprocess
 import sys
+import time
 import venv
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -20,9 +23,13 @@ import yaml
 
 from stock_assets import read
 from stock_assets.component import instance_settings
+from stock_assets.local.processes import free_port
+from stock_assets_tests.asked_pages import BACKFILL, LAUNCH, ask, page
 from stock_assets_tests.conftest import CHECKOUT
+from stock_assets_tests.waiting import until
 
 LAST = "2013-03-01"
+NAMES = ("us", "week_5_sessions")
 US = """\
 type: stock_assets.StockForecasts
 attributes:
@@ -63,37 +70,17 @@ def defs():
     return dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
 """,
 }
-FILL = """
-import dagster as dg
-from mine.definitions import defs
-
-NAMES = ("us", "week_5_sessions")
-loaded = defs()
-
-
-def made(job, assets, first, last):
-    loaded.resolve_job_def(job).execute_in_process(
-        instance=instance,
-        asset_selection=[dg.AssetKey(asset.split("/")) for asset in assets],
-        tags={
-            "dagster/asset_partition_range_start": first,
-            "dagster/asset_partition_range_end": last,
-        },
-    )
-
-
-with dg.DagsterInstance.ephemeral() as instance:  # a third of the CPU per partition
-    for name in NAMES:
-        prices, features = f"{name}/raw_prices", f"{name}/features"
-        made(f"{name}_daily_job", [prices, features], "2012-09-17", "2013-02-28")
-        models = ("train_set", "test_set", "tuned_model", "registered_version")
-        made(f"{name}_monthly_job", [f"{name}/{model}" for model in models], "2013-03", "2013-03")
-    # And one run of both datasets, as the page starts it where both are selected.
-    daily = ("raw_prices", "features", "daily_forecast")
-    both = [f"{name}/{asset}" for name in NAMES for asset in daily]
-    made("__ASSET_JOB", both, "2013-03-01", "2013-03-01")
+ORDER = """\
+telemetry:
+  enabled: false
+concurrency:
+  runs:
+    tag_concurrency_limits:
+      - key: dagster/backfill
+        value: {applyLimitPerUniqueValue: true}
+        limit: 1
 """
-"""What backfills do with some clicks, without a daemon."""
+"""The user's `dagster.yaml`, with what docs/component.md asks for."""
 
 
 class Project:
@@ -103,7 +90,7 @@ class Project:
         self.folder, self._bin = folder, bin_folder
         self.home = folder.parent / "dagster_home"
         self.home.mkdir()
-        (self.home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+        (self.home / "dagster.yaml").write_text(ORDER)
         for name, text in PROJECT.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text)
@@ -113,27 +100,55 @@ class Project:
         file.parent.mkdir(exist_ok=True)
         file.write_text(text)
 
-    def said(self, program: str, *words: str, cwd: Path | None = None, **more: str) -> str:
-        done = subprocess.run(
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "DAGSTER_HOME": str(self.home),
+            "HOME": str(self.home),
+            "PATH": os.pathsep.join((str(self._bin), os.environ["PATH"])),
+            "PYTHONPATH": str(self.folder / "src"),
+            # Nothing of it may reach an instance, and no setting of it exists.
+            "STOCK_ASSETS_SOURCE": "yahoo",
+        }
+
+    def called(
+        self, program: str, *words: str, cwd: Path | None = None, **more: str
+    ) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
             [str(self._bin / program), *words],
             cwd=cwd or self.folder,
-            env={
-                **os.environ,
-                "DAGSTER_HOME": str(self.home),
-                "HOME": str(self.home),
-                "PATH": os.pathsep.join((str(self._bin), os.environ["PATH"])),
-                "PYTHONPATH": str(self.folder / "src"),
-                # Nothing of it may reach an instance, and no setting of it exists.
-                "STOCK_ASSETS_SOURCE": "yahoo",
-                **more,
-            },
+            env={**self.environment, **more},
             capture_output=True,
             text=True,
             check=False,
-            timeout=180,
+            timeout=300,
         )
+
+    def said(self, program: str, *words: str, cwd: Path | None = None, **more: str) -> str:
+        done = self.called(program, *words, cwd=cwd, **more)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
+
+    @contextmanager
+    def pages(self) -> Iterator[int]:
+        """`dg dev`, with its daemon; the page's port."""
+        port = free_port(28_000)
+        with (self.home / "dev.log").open("wb") as log:
+            process = subprocess.Popen(
+                [str(self._bin / "dg"), "dev", "--port", str(port)],
+                cwd=self.folder,
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            until("the page", lambda: page(f"http://127.0.0.1:{port}/server_info"))
+            yield port
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(timeout=60)
 
     def forecasts(self, instance: str) -> pl.DataFrame:
         attributes = yaml.safe_load(instance)["attributes"]
@@ -174,16 +189,47 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     return Project(folder / "project", environment(folder / "venv"))
 
 
-def test_what_dg_scaffolds_is_sound(project: Project):
+def test_what_dg_scaffolds_is_sound_and_forecasts(project: Project):
     project.said("dg", "scaffold", "defs", "stock_assets.StockForecasts", "sp500")
     file = project.folder / "src/mine/defs/sp500/defs.yaml"
     assert len(file.read_text().splitlines()) <= 10
     assert "name: sp500" in file.read_text()
     assert "validated successfully" in project.said("dg", "check", "yaml")
+    start = time.monotonic()
+    project.said("stock-assets", "--component", "sp500", "run", "--from", "2013-03-01")
+    assert time.monotonic() - start < 180
+    newest = project.forecasts(file.read_text()).filter(pl.col("target_session") > date(2013, 3, 1))
+    assert newest["ticker"].sort().to_list() == ["AAPL", "FB", "GOOG", "IBM", "MSFT"]
+    assert newest["model_version"].null_count() == newest["is_fallback"].sum() == 0
+    status = json.loads(project.said("stock-assets", "--component", "sp500", "status", "--json"))
+    assert status["dataset"] == "sp500"
     file.unlink()
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.parametrize(
+    ("words", "more", "why"),
+    [
+        (
+            ("--component", "sp501", "status"),
+            {},
+            "no stock_assets.StockForecasts of {folder} has the key prefix sp501; it has us",
+        ),
+        (("--component", "us", "status"), {"DAGSTER_HOME": ""}, "set DAGSTER_HOME to the folder"),
+        (("--component", "us", "run", "--source", "yahoo"), {}, "--source: write another source"),
+        (("--component", "us", "ui"), {}, "serves the pages of a checkout; your project has `dg"),
+    ],
+)
+def test_a_command_says_what_it_can_not_do_for_a_component(
+    project: Project, words: tuple[str, ...], more: dict[str, str], why: str
+):
+    project.write("us", US)
+    done = project.called("stock-assets", *words, **more)
+    assert done.returncode == 1
+    assert why.format(folder=project.folder) in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.timeout(900)
 def test_two_instances_forecast_beside_each_other(project: Project):
     project.write("us", US)
     project.write("week", WEEK)
@@ -191,14 +237,16 @@ def test_two_instances_forecast_beside_each_other(project: Project):
     assert "All definitions loaded successfully" in project.said("dg", "check", "defs")
     listed = json.loads(project.said("dg", "list", "defs", "--json"))
     assert {job["name"] for job in listed["jobs"]} >= {"us_daily_job", "week_5_sessions_daily_job"}
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    project.said("python", "-W", "ignore", "-c", FILL)
-    issued = project.forecasts(US)
+    for name in NAMES:
+        project.said("stock-assets", "--component", name, "run", "--from", LAST)
+    us, week = issued = project.forecasts(US), project.forecasts(WEEK)
     project.said("dg", "launch", "--job", "us_daily_job", "--partition", LAST)
-    assert project.forecasts(US).equals(issued)
-    # Of CPU: a busy machine does not fail it.
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 180
-    us, week = project.forecasts(US), project.forecasts(WEEK)
+    assert project.forecasts(US).equals(us)
+    # A click: one backfill of both datasets, which its daemon cuts into runs.
+    with project.pages() as port:
+        _backfilled(port, LAST)
+    assert project.forecasts(US).equals(us)
+    us, week = (one.filter(pl.col("as_of_session") == date.fromisoformat(LAST)) for one in issued)
     assert us["target_session"].unique().cast(str).to_list() == ["2013-03-04"]
     assert week["target_session"].unique().cast(str).to_list() == ["2013-03-08"]
     for one in (us, week):
@@ -207,12 +255,28 @@ def test_two_instances_forecast_beside_each_other(project: Project):
     assert (
         (week["upper_95_usd"] - week["lower_95_usd"]) > (us["upper_95_usd"] - us["lower_95_usd"])
     ).all()
-    assert sorted(path.name for path in (project.folder / ".stock_assets").iterdir()) == [
-        "us",
-        "week",
+    folders = {path.name for path in (project.folder / ".stock_assets").iterdir()}
+    assert folders >= {"us", "week"}
+    for name, dataset in zip(("us", "week"), NAMES, strict=True):
+        assert {model for model, _ in project.models(name)} == {f"stock_assets_{dataset}"}
+
+
+def _backfilled(port: int, session: str) -> None:
+    """A session of both datasets, as the page's button asks for it."""
+    assets = [
+        *([name, "raw_prices"] for name in NAMES),
+        ["us", "features"],
+        ["us", "daily_forecast"],
     ]
-    for name, dataset in (("us", "us"), ("week", "week_5_sessions")):
-        assert project.models(name) == [(f"stock_assets_{dataset}", 1)]
+    given = {"partitionNames": [session], "assetSelection": [{"path": path} for path in assets]}
+    launched = ask(port, LAUNCH, p=given)["launchPartitionBackfill"]
+
+    def ended() -> Any:
+        status = ask(port, BACKFILL, id=launched["backfillId"])["partitionBackfillOrError"]
+        return status if status["status"].startswith(("COMPLETED", "FAILED")) else None
+
+    backfill = until("the backfill's end", ended, seconds=300)
+    assert backfill["status"] == "COMPLETED_SUCCESS"
 
 
 def test_an_installed_package_runs_in_a_folder_that_init_made(project: Project, tmp_path: Path):

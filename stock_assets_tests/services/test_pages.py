@@ -19,35 +19,11 @@ from stock_assets.automation.jobs import DAILY_JOB
 from stock_assets.backfill.project import open_project, run_partitions
 from stock_assets.local.processes import free_port
 from stock_assets.settings import Settings
+from stock_assets_tests.asked_pages import BACKFILL, LAUNCH, ask, page
 from stock_assets_tests.conftest import CHECKOUT, make_home
 from stock_assets_tests.e2e.test_command_line import environment, left_running
 from stock_assets_tests.served_pages import served
 from stock_assets_tests.waiting import until
-
-LAUNCH = """
-mutation($p: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $p) {
-  __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }
-"""
-BACKFILL = """
-query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill {
-  status runs(limit: 10) { id status startTime endTime tags { key value } } } } }
-"""
-
-
-def page(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        return str(answer.read().decode())
-
-
-def ask(port: int, query: str, **variables: Any) -> dict[str, Any]:
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/graphql",
-        json.dumps({"query": query, "variables": variables}).encode(),
-        {"Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        result: dict[str, Any] = json.load(answer)["data"]
-    return result
 
 
 def checkout(folder: Path) -> Path:

@@ -14,11 +14,12 @@ from stock_assets.local.processes import free_port
 from stock_assets.resources.object_store import ObjectStore, open_store
 from stock_assets.resources.s3_account import s3_resource
 from stock_assets.settings import Settings
+from stock_assets_tests.asked_pages import ask, page
 from stock_assets_tests.conftest import CHECKOUT, QUICK
 from stock_assets_tests.e2e.test_command_line import COMMAND
 from stock_assets_tests.served_pages import served
 from stock_assets_tests.services.postgres_server import PASSWORD, PostgresServer, postgres_server
-from stock_assets_tests.services.test_pages import ask, checkout, page
+from stock_assets_tests.services.test_pages import checkout
 from stock_assets_tests.started import started
 
 RUN = ("run", "--from", "2013-02-27", "--to", "2013-03-01", "--tickers", "IBM,MSFT")

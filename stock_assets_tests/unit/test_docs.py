@@ -31,11 +31,14 @@ RUN_BY = {
     "stock-assets run --source yahoo --tickers AAPL,BRK-B,^GSPC ": (
         "integration/test_yahoo_source.py::test_class_shares_and_indices_are_found_under_their_symbols"
     ),
+    "stock-assets --component ": (
+        "services/test_component_project.py::test_what_dg_scaffolds_is_sound_and_forecasts"
+    ),
     "stock-assets ": "services/test_documented_commands.py::test_every_command_does_what_it_says",
     "dg launch ": (
         "services/test_component_project.py::test_two_instances_forecast_beside_each_other"
     ),
-    "dg ": "services/test_component_project.py::test_what_dg_scaffolds_is_sound",
+    "dg ": ("services/test_component_project.py::test_what_dg_scaffolds_is_sound_and_forecasts"),
     "python -m stock_assets.market.calendars ": (
         "contracts/test_calendars.py::test_another_exchange_is_added_by_the_documented_command"
     ),
@@ -126,7 +129,7 @@ def test_every_make_target_exists(page: Path):
 def test_every_command_and_option_exists(page: Path):
     wrong = []
     for said in said_commands(page):
-        _, ours, rest = said.partition("stock-assets ")
+        _, ours, rest = re.sub("--component [a-zA-Z0-9_]+ ", "", said).partition("stock-assets ")
         name, *_ = rest.split() or [""]
         if not ours or not re.fullmatch(r"[a-z-]+", name):
             continue
