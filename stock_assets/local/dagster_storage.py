@@ -28,10 +28,12 @@ from stock_assets.local.dagster_private.runs import (
     ConfigurableClassData,
 )
 from stock_assets.local.dagster_private.storage import (
+    ASSET_EVENTS,
     INDEX_SHARD_NAME,
     SQLITE_BUSY_TIMEOUT_SECONDS,
     AssetCheckExecutionsTable,
     DagsterSqliteStorage,
+    SqlEventLogStorageTable,
     SqliteEventLogStorage,
 )
 from stock_assets.local.own_folder import own_folder, writable_state
@@ -53,8 +55,27 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
             self._batch.stack = stack
             self._batch.newest = {}
             stack.callback(self._batch.__dict__.clear)
-            super().store_event_batch(events)
+            kinds: dict[bool, list[EventLogEntry]] = {True: [], False: []}
+            for event in events:
+                kinds[event.dagster_event_type in ASSET_EVENTS].append(event)
+            self._store_asset_events(kinds[True])
+            super().store_event_batch(kinds[False])  # of checks: few
             self._store_newest()
+
+    def _store_asset_events(self, events: Sequence[EventLogEntry]) -> None:
+        """Events of one run, of its log and of the assets' history, by one statement each."""
+        if not events:
+            return
+        rows = [self._event_to_row(event) for event in events]
+        with self.run_connection(events[0].run_id) as connection:
+            connection.execute(SqlEventLogStorageTable.insert(), rows)
+        numbers = SqlEventLogStorageTable.c.id
+        insert = SqlEventLogStorageTable.insert().returning(numbers, sort_by_parameter_order=True)
+        with self.index_connection() as connection:
+            event_ids = connection.execute(insert, rows).scalars().all()
+            self._store_asset_event_tags(connection, events, event_ids)
+            for event, event_id in zip(events, event_ids, strict=True):
+                self._store_asset_event(connection, event, event_id)
 
     def _store_asset_event(self, conn: Connection, event: EventLogEntry, event_id: int) -> None:
         """The asset's own row, which says what happened last.

@@ -5,6 +5,7 @@ The public way that is missing: no storage writes a batch of events in one trans
 one is the newest of its partition (`dagster_history`).
 """
 
+from dagster._core.events import ASSET_EVENTS
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.event_log.schema import (
     AssetCheckExecutionsTable,
@@ -17,6 +18,7 @@ from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 
 __all__ = [
+    "ASSET_EVENTS",
     "INDEX_SHARD_NAME",
     "SQLITE_BUSY_TIMEOUT_SECONDS",
     "AssetCheckExecutionsTable",
