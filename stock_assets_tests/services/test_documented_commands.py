@@ -28,8 +28,8 @@ SERVING = ("ui", "monitor", "exporter")
 """Until Ctrl-C."""
 REFUSED = {"reconcile": "only those of a source that goes on are"}
 """Of the sample no forecast is issued, and the page says that the command says so."""
-ELSEWHERE = ("--source yahoo",)
-"""Needs the network: its stand-in is another test's."""
+ELSEWHERE = ("--source yahoo", "--component ")
+"""Other tests': one needs a stand-in for the network, the other somebody's own project."""
 
 
 def typed(home: Path, line: str, **settings: object) -> subprocess.Popen[str]:
