@@ -28,6 +28,7 @@ CASES = (
     "imports",
     "backfill",
     "five_years",
+    "far_store",
     "daily_run",
     "partitions",
     "plan",
