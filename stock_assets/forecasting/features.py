@@ -372,7 +372,8 @@ def _features_of(rows: Mapping[str, Values]) -> tuple[dict[str, Values], dict[in
     volatility = np.maximum(np.sqrt(_mean(variance, _VOLATILITY_SPAN)), _VOLATILITY_FLOOR)
     per_volatility = 1 / volatility
     high_low = now["high"] - now["low"]
-    located = (now["close"] - now["low"]) / np.where(high_low > 0, high_low, 1.0) - 0.5
+    located = (now["close"] - now["low"]) / high_low - 0.5
+    located[~(high_low > 0)] = 0.0
     log_variances = {
         n: np.log(np.maximum(_mean(variance, n), _VOLATILITY_FLOOR**2)) for n in VARIANCE_SPANS
     }
@@ -393,7 +394,7 @@ def _features_of(rows: Mapping[str, Values]) -> tuple[dict[str, Values], dict[in
         **gaps,
         "overnight_return": now["overnight"] * per_volatility,
         "intraday_return": now["intraday"] * per_volatility,
-        "close_location": np.where(high_low > 0, located, 0.0),
+        "close_location": located,
         "range_ratio": now["log_range"] * per_volatility,
         # Log volume minus its plain mean, as a sum of the changes since.
         "volume_surprise": ramp_sums(volumes, _VOLUME_SESSIONS - 1) / _VOLUME_SESSIONS,

@@ -100,34 +100,30 @@ def news_columns(
         rows = slice(starts[first], starts[last])
         at = sessions[rows] * (last - first) + (tickers[rows] - first)
         grid = np.full((quarters.shape[1], last - first), _UNKNOWN, np.float32)
-        grid.ravel()[at] = np.nan_to_num(scores[rows], nan=_UNKNOWN)
+        own = scores[rows]
+        grid.ravel()[at] = np.where(np.isnan(own), _UNKNOWN, own)
         for name, values in (_recent(grid) | _seasons(grid, quarters)).items():
-            found[name][rows] = values.ravel()[at]
+            # Every place is within bounds: to look for others takes a copy.
+            values.take(at, out=found[name][rows], mode="clip")
 
     in_blocks(block, 0, len(starts) - 1, _TICKERS)
     return found
 
 
-def _later(grid: Floats, by: int) -> Floats:
-    """The rows so many sessions before each; `by` may be negative."""
-    moved = np.full_like(grid, _UNKNOWN)
-    if abs(by) < len(grid):
-        if by > 0:
-            moved[by:] = grid[:-by]
-        else:
-            moved[:by] = grid[-by:]
-    return moved
-
-
 def _widened(grid: Floats, *by: int) -> Floats:
+    """The larger of here and so many sessions before, again and again; beyond the edge is none."""
     for shift in by:
-        grid = np.maximum(grid, _later(grid, shift))
+        before = grid[:-shift]
+        grid = grid.copy()
+        np.maximum(grid[shift:], before, out=grid[shift:])
     return grid
 
 
 def _around(grid: Floats, by: int) -> Floats:
     """The largest of three: so many sessions before, here, and as many after."""
-    return np.maximum(grid, np.maximum(_later(grid, by), _later(grid, -by)))
+    largest = _widened(grid, by)
+    np.maximum(largest[:-by], grid[by:], out=largest[:-by])
+    return largest
 
 
 def _recent(grid: Floats) -> dict[str, Floats]:

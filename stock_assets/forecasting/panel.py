@@ -19,6 +19,9 @@ from stock_assets.market.windows import Values, in_blocks
 _SESSIONS = 128
 """Sorted at once: of some hundred tickers they fit a core's cache."""
 
+Sums = tuple[Values, NDArray[np.int32]]
+"""Totals, and how many values each is made of."""
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -53,9 +56,9 @@ class Panel:
         """Each row's ticker as a number, in the order of the rows."""
         return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
 
-    def sums(self, values: Values) -> tuple[Values, Values]:
+    def sums(self, values: Values) -> Sums:
         """By session, the sum of the known rows' finite values and their number."""
-        total, count = np.zeros(self.n_sessions), np.zeros(self.n_sessions)
+        total, count = np.zeros(self.n_sessions), np.zeros(self.n_sessions, np.int32)
         for start, end in pairwise(self.starts):
             rows = slice(start, end)
             first, last = self.sessions[start], self.sessions[end - 1]
