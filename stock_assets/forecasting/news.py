@@ -10,12 +10,13 @@ of the others in that session; 0 for an ordinary session, about 4 for a large su
 """
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stock_assets.market.sessions import ExchangeCalendar
-from stock_assets.market.windows import Values, in_blocks
+from stock_assets.market.windows import Values, in_blocks, together
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -79,14 +80,14 @@ def season_rows(first: int, last: int, calendar: ExchangeCalendar) -> Integers:
 
 
 def news_columns(
-    scores: Values | Floats, sessions: Integers, tickers: Integers, quarters: Integers
+    scores: Values | Floats, sessions: Integers, starts: Integers, quarters: Integers
 ) -> Mapping[str, Floats]:
     """NEWS_COLUMNS of rows, each of shape (n_rows,).
 
     Args:
         scores: See `news_scores`; NaN where not known.
         sessions: Of the rows, counted from the first one, increasing within a ticker.
-        tickers: Numbers from 0 on, ascending: a ticker's rows lie together.
+        starts: Each ticker's first row, and the number of rows at the end.
         quarters: See `season_rows`.
 
     Returns:
@@ -94,17 +95,17 @@ def news_columns(
         no news.
     """
     found = {name: np.empty(len(scores), np.float32) for name in NEWS_COLUMNS}
-    starts = np.searchsorted(tickers, np.arange(tickers.max(initial=-1) + 2))
 
     def block(first: int, last: int) -> None:
-        rows = slice(starts[first], starts[last])
-        at = sessions[rows] * (last - first) + (tickers[rows] - first)
         grid = np.full((quarters.shape[1], last - first), _UNKNOWN, np.float32)
-        own = scores[rows]
-        grid.ravel()[at] = np.where(np.isnan(own), _UNKNOWN, own)
+        places = []
+        for n, (start, end) in enumerate(pairwise(starts[first : last + 1])):
+            own, at = slice(start, end), together(sessions[start:end])
+            places.append((own, (at, n)))
+            grid[at, n] = np.where(np.isnan(scores[own]), _UNKNOWN, scores[own])
         for name, values in (_recent(grid) | _seasons(grid, quarters)).items():
-            # Every place is within bounds: to look for others takes a copy.
-            values.take(at, out=found[name][rows], mode="clip")
+            for own, place in places:
+                found[name][own] = values[place]
 
     in_blocks(block, 0, len(starts) - 1, _TICKERS)
     return found

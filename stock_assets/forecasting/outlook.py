@@ -75,7 +75,7 @@ def outlook_columns(
     """
     by_session, scores = _moves_and_scores(panel, moves, whole)
     quarters = season_rows(panel.first, panel.first + panel.n_sessions, calendar)
-    found = dict(news_columns(scores, panel.sessions, panel.tickers(), quarters))
+    found = dict(news_columns(scores, panel.sessions, panel.starts, quarters))
     for name, values in by_session.items():
         found[name] = np.empty(len(scores), np.float32)
         panel.spread(values.astype(np.float32), out=found[name])

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from stock_assets.market.windows import Values, in_blocks
+from stock_assets.market.windows import Values, in_blocks, together
 
 _SESSIONS = 128
 """Sorted at once: of some hundred tickers they fit a core's cache."""
@@ -52,18 +52,12 @@ class Panel:
         n_sessions = int(sessions.max(initial=-1)) + 1
         return cls(sessions, first, n_sessions, starts, rows["known"].to_numpy())
 
-    def tickers(self) -> NDArray[np.int64]:
-        """Each row's ticker as a number, in the order of the rows."""
-        return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
-
     def sums(self, values: Values) -> Sums:
         """By session, the sum of the known rows' finite values and their number."""
         total, count = np.zeros(self.n_sessions), np.zeros(self.n_sessions, np.int32)
         for start, end in pairwise(self.starts):
             rows = slice(start, end)
-            first, last = self.sessions[start], self.sessions[end - 1]
-            together = last - first == end - start - 1
-            at: Any = slice(first, last + 1) if together else self.sessions[rows]
+            at = together(self.sessions[rows])
             counted = self.known[rows] & np.isfinite(values[rows])
             total[at] += np.where(counted, values[rows], 0)
             count[at] += counted
@@ -99,8 +93,11 @@ class Panel:
             filled = np.arange(count.max()) < count
             middle = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, count.max() - 1)
             for median, values in zip(medians, columns, strict=True):
-                ranked = np.full(filled.shape, np.nan)
-                ranked[filled] = values[rows]
+                ranked = values.take(rows)
+                if ranked.size < filled.size:
+                    there, ranked = ranked, np.full(filled.shape, np.nan)
+                    ranked[filled] = there
+                ranked = ranked.reshape(filled.shape)
                 ranked.sort(axis=1)  # NaN last
                 low, high = (np.take_along_axis(ranked, place, axis=1)[:, 0] for place in middle)
                 median[first:last] = 0.5 * (high - low) + low

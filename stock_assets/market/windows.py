@@ -119,6 +119,12 @@ def medians_before(
     return result
 
 
+def together(places: NDArray[np.int64]) -> Any:
+    """Ascending places as a slice where none is left out: several times as fast to index by."""
+    first, last = places[0], places[-1]
+    return slice(first, last + 1) if last - first == len(places) - 1 else places
+
+
 def in_blocks(work: Callable[[int, int], None], first: int, last: int, size: int = _BLOCK) -> None:
     """Calls `work(first, last)` for neighbouring blocks of rows, on as many threads as polars."""
     starts = range(first, last, size)
