@@ -140,7 +140,7 @@ def build_features(
             is_row=is_row,
             volume_ratio=_volume_ratio(),
             # Of a first row it is not known, and no window needs it.
-            spanned=pl.col("spanned").fill_null(1).cast(pl.Float64),
+            spanned=pl.col("spanned").fill_null(1),
         )
         .filter(pl.col("is_usable"))
         .with_columns(whole=_has_whole_window())
@@ -310,7 +310,7 @@ def _unknown_at_first(n_rows: int, dtype: type = np.float64) -> NDArray[Any]:
     return column
 
 
-def _changes(rows: Mapping[str, Values]) -> dict[str, Values]:
+def _changes(rows: Mapping[str, Any]) -> dict[str, Values]:
     """What one session changed: returns, range variance, log volume. NaN on a first row."""
     opened, close = rows["open"], rows["close"]
     intraday = np.log(close / opened)
@@ -332,7 +332,7 @@ def _changes(rows: Mapping[str, Values]) -> dict[str, Values]:
     }
 
 
-def _roots(spanned: Values) -> Values:
+def _roots(spanned: NDArray[np.int64]) -> Values:
     """Of one over the sessions that returns span, nearly all one: a power is dear."""
     roots = np.ones(len(spanned))
     several = np.flatnonzero(spanned != 1)
