@@ -138,7 +138,7 @@ def build_features(
             "ordinal",
             is_usable=pl.col("quarantine_reason").is_null() | pl.col("confirmed"),
             is_row=is_row,
-            volume_ratio=_volume_ratio(),
+            volume_ratio=pl.Series(_volume_ratios(judged)),
             # Of a first row it is not known, and no window needs it.
             spanned=pl.col("spanned").fill_null(1),
         )
@@ -255,12 +255,21 @@ _PRICED = ("open", "high", "low", "close", "dividend")
 _GIVEN = ("ticker", "session", *_PRICED, "log_growth")
 
 
-def _volume_ratio() -> pl.Expr:
+def _volume_ratios(bars: pl.DataFrame) -> Values:
     """Volume over the one before, in today's shares: a split must not look like more trading."""
-    ratio = pl.col("volume") / (pl.col("volume").shift(1) * pl.col("split_ratio"))
-    # Indices and days without trading have no volume; what can't be compared has not changed.
-    same = pl.col("ticker") == pl.col("ticker").shift(1)
-    return pl.when(same & ratio.is_finite() & (ratio > 0)).then(ratio).otherwise(1.0)
+    volume, split = (bars[name].to_numpy() for name in ("volume", "split_ratio"))
+    follows = bars.select((pl.col("ticker") == pl.col("ticker").shift(1)).fill_null(False))
+    same = follows.to_series().to_numpy()
+    ratios = np.ones(bars.height)
+
+    def block(first: int, last: int) -> None:
+        now, before = slice(max(first, 1), last), slice(max(first, 1) - 1, last - 1)
+        ratio = volume[now] / (volume[before] * split[now])
+        # Indices and days without trading have no volume; what can't be compared has not changed.
+        np.copyto(ratios[now], ratio, where=same[now] & np.isfinite(ratio) & (ratio > 0))
+
+    in_blocks(block, 0, bars.height)
+    return ratios
 
 
 def _has_whole_window() -> pl.Expr:

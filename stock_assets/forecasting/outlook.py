@@ -160,4 +160,5 @@ def next_session_columns(ordinals: pl.Series, calendar: ExchangeCalendar) -> lis
     """NEXT_SESSION of rows by their session's ordinal; null where the calendar's table ends."""
     gaps = pl.Series(calendar.days).diff().cast(pl.Int8)
     # The gap of an ordinal is the one before it.
-    return [gaps.shift(-by).gather(ordinals).alias(name) for by, name in enumerate(NEXT_SESSION, 1)]
+    at = ordinals.cast(pl.UInt32)
+    return [gaps.shift(-by).gather(at).alias(name) for by, name in enumerate(NEXT_SESSION, 1)]

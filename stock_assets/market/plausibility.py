@@ -133,10 +133,10 @@ def judge_bars(bars: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFrame:
 def _ordinals(sessions: pl.Series, calendar: ExchangeCalendar) -> pl.Series:
     """Position of each session in the calendar."""
     days = sessions.to_physical().to_numpy()
-    first = days.min(initial=2**31 - 1)
-    present = np.flatnonzero(np.bincount(days - first))
-    ordinals = np.zeros(present.max(initial=0) + 1, dtype=np.int64)
-    ordinals[present] = np.searchsorted(calendar.days, first + present)
+    if not len(days):
+        return pl.Series("ordinal", days, pl.Int64)
+    first = days.min()
+    ordinals = np.searchsorted(calendar.days, np.arange(first, days.max() + 1))
     return pl.Series("ordinal", ordinals[days - first])
 
 
