@@ -147,10 +147,12 @@ def build_features(
         .with_columns(known=pl.col("whole") & pl.col("is_row"))
         .rechunk()
     )
+    # Like the medians below, before memory is full of columns.
+    next_session = next_session_columns(rows["ordinal"], calendar)
     columns, log_variances = _computed(rows)
     rows = rows.drop("open", "high", "low", "dividend", "volume_ratio", "spanned")
     panel = Panel.of(rows)
-    medians = panel.medians(list(log_variances.values()))  # before memory is full of columns
+    medians = panel.medians(list(log_variances.values()))
     columns |= _added(judged, rows, columns, panel)
     columns |= _outlook(panel, rows["whole"].to_numpy(), columns, log_variances, calendar)
     del columns["one_return"]
@@ -163,7 +165,7 @@ def build_features(
         pl.Series("range_variance_1d", columns.pop("range_variance_1d"), nan_to_null=True),
         *_null_where_unknown(columns, np.flatnonzero(~panel.known)),
         *_market_means(panel, log_variances, medians),
-        *next_session_columns(rows["ordinal"], calendar),
+        *next_session,
     )
     if not rows["is_row"].all():
         found = found.filter("is_row")
