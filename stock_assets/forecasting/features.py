@@ -138,19 +138,21 @@ def build_features(
             "ordinal",
             is_usable=pl.col("quarantine_reason").is_null() | pl.col("confirmed"),
             is_row=is_row,
-            volume_ratio=_volume_ratio(),
+            volume_ratio=pl.Series(_volume_ratios(judged)),
             # Of a first row it is not known, and no window needs it.
-            spanned=pl.col("spanned").fill_null(1).cast(pl.Float64),
+            spanned=pl.col("spanned").fill_null(1),
         )
         .filter(pl.col("is_usable"))
         .with_columns(whole=_has_whole_window())
         .with_columns(known=pl.col("whole") & pl.col("is_row"))
         .rechunk()
     )
+    # Like the medians below, before memory is full of columns.
+    next_session = next_session_columns(rows["ordinal"], calendar)
     columns, log_variances = _computed(rows)
     rows = rows.drop("open", "high", "low", "dividend", "volume_ratio", "spanned")
     panel = Panel.of(rows)
-    medians = panel.medians(list(log_variances.values()))  # before memory is full of columns
+    medians = panel.medians(list(log_variances.values()))
     columns |= _added(judged, rows, columns, panel)
     columns |= _outlook(panel, rows["whole"].to_numpy(), columns, log_variances, calendar)
     del columns["one_return"]
@@ -163,7 +165,7 @@ def build_features(
         pl.Series("range_variance_1d", columns.pop("range_variance_1d"), nan_to_null=True),
         *_null_where_unknown(columns, np.flatnonzero(~panel.known)),
         *_market_means(panel, log_variances, medians),
-        *next_session_columns(rows["ordinal"], calendar),
+        *next_session,
     )
     if not rows["is_row"].all():
         found = found.filter("is_row")
@@ -255,12 +257,21 @@ _PRICED = ("open", "high", "low", "close", "dividend")
 _GIVEN = ("ticker", "session", *_PRICED, "log_growth")
 
 
-def _volume_ratio() -> pl.Expr:
+def _volume_ratios(bars: pl.DataFrame) -> Values:
     """Volume over the one before, in today's shares: a split must not look like more trading."""
-    ratio = pl.col("volume") / (pl.col("volume").shift(1) * pl.col("split_ratio"))
-    # Indices and days without trading have no volume; what can't be compared has not changed.
-    same = pl.col("ticker") == pl.col("ticker").shift(1)
-    return pl.when(same & ratio.is_finite() & (ratio > 0)).then(ratio).otherwise(1.0)
+    volume, split = (bars[name].to_numpy() for name in ("volume", "split_ratio"))
+    follows = bars.select((pl.col("ticker") == pl.col("ticker").shift(1)).fill_null(False))
+    same = follows.to_series().to_numpy()
+    ratios = np.ones(bars.height)
+
+    def block(first: int, last: int) -> None:
+        now, before = slice(max(first, 1), last), slice(max(first, 1) - 1, last - 1)
+        ratio = volume[now] / (volume[before] * split[now])
+        # Indices and days without trading have no volume; what can't be compared has not changed.
+        np.copyto(ratios[now], ratio, where=same[now] & np.isfinite(ratio) & (ratio > 0))
+
+    in_blocks(block, 0, bars.height)
+    return ratios
 
 
 def _has_whole_window() -> pl.Expr:
@@ -310,7 +321,7 @@ def _unknown_at_first(n_rows: int, dtype: type = np.float64) -> NDArray[Any]:
     return column
 
 
-def _changes(rows: Mapping[str, Values]) -> dict[str, Values]:
+def _changes(rows: Mapping[str, Any]) -> dict[str, Values]:
     """What one session changed: returns, range variance, log volume. NaN on a first row."""
     opened, close = rows["open"], rows["close"]
     intraday = np.log(close / opened)
@@ -332,7 +343,7 @@ def _changes(rows: Mapping[str, Values]) -> dict[str, Values]:
     }
 
 
-def _roots(spanned: Values) -> Values:
+def _roots(spanned: NDArray[np.int64]) -> Values:
     """Of one over the sessions that returns span, nearly all one: a power is dear."""
     roots = np.ones(len(spanned))
     several = np.flatnonzero(spanned != 1)
@@ -372,7 +383,8 @@ def _features_of(rows: Mapping[str, Values]) -> tuple[dict[str, Values], dict[in
     volatility = np.maximum(np.sqrt(_mean(variance, _VOLATILITY_SPAN)), _VOLATILITY_FLOOR)
     per_volatility = 1 / volatility
     high_low = now["high"] - now["low"]
-    located = (now["close"] - now["low"]) / np.where(high_low > 0, high_low, 1.0) - 0.5
+    located = (now["close"] - now["low"]) / high_low - 0.5
+    located[~(high_low > 0)] = 0.0
     log_variances = {
         n: np.log(np.maximum(_mean(variance, n), _VOLATILITY_FLOOR**2)) for n in VARIANCE_SPANS
     }
@@ -393,7 +405,7 @@ def _features_of(rows: Mapping[str, Values]) -> tuple[dict[str, Values], dict[in
         **gaps,
         "overnight_return": now["overnight"] * per_volatility,
         "intraday_return": now["intraday"] * per_volatility,
-        "close_location": np.where(high_low > 0, located, 0.0),
+        "close_location": located,
         "range_ratio": now["log_range"] * per_volatility,
         # Log volume minus its plain mean, as a sum of the changes since.
         "volume_surprise": ramp_sums(volumes, _VOLUME_SESSIONS - 1) / _VOLUME_SESSIONS,

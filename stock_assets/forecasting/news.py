@@ -10,12 +10,13 @@ of the others in that session; 0 for an ordinary session, about 4 for a large su
 """
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stock_assets.market.sessions import ExchangeCalendar
-from stock_assets.market.windows import Values, in_blocks
+from stock_assets.market.windows import Values, in_blocks, together
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -79,14 +80,14 @@ def season_rows(first: int, last: int, calendar: ExchangeCalendar) -> Integers:
 
 
 def news_columns(
-    scores: Values | Floats, sessions: Integers, tickers: Integers, quarters: Integers
+    scores: Values | Floats, sessions: Integers, starts: Integers, quarters: Integers
 ) -> Mapping[str, Floats]:
     """NEWS_COLUMNS of rows, each of shape (n_rows,).
 
     Args:
         scores: See `news_scores`; NaN where not known.
         sessions: Of the rows, counted from the first one, increasing within a ticker.
-        tickers: Numbers from 0 on, ascending: a ticker's rows lie together.
+        starts: Each ticker's first row, and the number of rows at the end.
         quarters: See `season_rows`.
 
     Returns:
@@ -94,40 +95,36 @@ def news_columns(
         no news.
     """
     found = {name: np.empty(len(scores), np.float32) for name in NEWS_COLUMNS}
-    starts = np.searchsorted(tickers, np.arange(tickers.max(initial=-1) + 2))
 
     def block(first: int, last: int) -> None:
-        rows = slice(starts[first], starts[last])
-        at = sessions[rows] * (last - first) + (tickers[rows] - first)
         grid = np.full((quarters.shape[1], last - first), _UNKNOWN, np.float32)
-        grid.ravel()[at] = np.nan_to_num(scores[rows], nan=_UNKNOWN)
+        places = []
+        for n, (start, end) in enumerate(pairwise(starts[first : last + 1])):
+            own, at = slice(start, end), together(sessions[start:end])
+            places.append((own, (at, n)))
+            grid[at, n] = np.where(np.isnan(scores[own]), _UNKNOWN, scores[own])
         for name, values in (_recent(grid) | _seasons(grid, quarters)).items():
-            found[name][rows] = values.ravel()[at]
+            for own, place in places:
+                found[name][own] = values[place]
 
     in_blocks(block, 0, len(starts) - 1, _TICKERS)
     return found
 
 
-def _later(grid: Floats, by: int) -> Floats:
-    """The rows so many sessions before each; `by` may be negative."""
-    moved = np.full_like(grid, _UNKNOWN)
-    if abs(by) < len(grid):
-        if by > 0:
-            moved[by:] = grid[:-by]
-        else:
-            moved[:by] = grid[-by:]
-    return moved
-
-
 def _widened(grid: Floats, *by: int) -> Floats:
+    """The larger of here and so many sessions before, again and again; beyond the edge is none."""
     for shift in by:
-        grid = np.maximum(grid, _later(grid, shift))
+        before = grid[:-shift]
+        grid = grid.copy()
+        np.maximum(grid[shift:], before, out=grid[shift:])
     return grid
 
 
 def _around(grid: Floats, by: int) -> Floats:
     """The largest of three: so many sessions before, here, and as many after."""
-    return np.maximum(grid, np.maximum(_later(grid, by), _later(grid, -by)))
+    largest = _widened(grid, by)
+    np.maximum(largest[:-by], grid[by:], out=largest[:-by])
+    return largest
 
 
 def _recent(grid: Floats) -> dict[str, Floats]:

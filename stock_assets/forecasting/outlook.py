@@ -17,7 +17,7 @@ from stock_assets.forecasting.news import (
     news_scores,
     season_rows,
 )
-from stock_assets.forecasting.panel import Panel
+from stock_assets.forecasting.panel import Panel, Sums
 from stock_assets.market.plausibility import LONGEST_GAP
 from stock_assets.market.sessions import ExchangeCalendar
 from stock_assets.market.windows import Values, decaying_sums, in_blocks
@@ -54,7 +54,8 @@ def share_logs(squares: Values, variance: Values) -> Values:
     """Log of a mean square over a mean variance, bounded: either may be next to nothing."""
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = squares / variance
-    return np.asarray(np.log(np.clip(np.nan_to_num(ratio, nan=1.0), _LEAST_SHARE, _MOST_SHARE)))
+    ratio[np.isnan(ratio)] = 1.0
+    return np.asarray(np.log(np.clip(ratio, _LEAST_SHARE, _MOST_SHARE)))
 
 
 def outlook_columns(
@@ -74,7 +75,7 @@ def outlook_columns(
     """
     by_session, scores = _moves_and_scores(panel, moves, whole)
     quarters = season_rows(panel.first, panel.first + panel.n_sessions, calendar)
-    found = dict(news_columns(scores, panel.sessions, panel.tickers(), quarters))
+    found = dict(news_columns(scores, panel.sessions, panel.starts, quarters))
     for name, values in by_session.items():
         found[name] = np.empty(len(scores), np.float32)
         panel.spread(values.astype(np.float32), out=found[name])
@@ -94,7 +95,7 @@ def _moves_and_scores(
     def block(start: int, end: int) -> None:
         some = slice(start, end)
 
-        def less_the_others(values: Values, total: Values, count: Values) -> Values:
+        def less_the_others(values: Values, total: Values, count: NDArray[np.int32]) -> Values:
             own = known[some] & np.isfinite(values[some])
             others = np.maximum(count[at[some]] - own, 1)
             of_others = total[at[some]] - np.where(own, values[some], 0)
@@ -134,9 +135,7 @@ def _bounded_moves(
     return returns, variance, volume
 
 
-def _market_moves(
-    returns: tuple[Values, Values], sizes: tuple[Values, Values]
-) -> dict[str, Values]:
+def _market_moves(returns: Sums, sizes: Sums) -> dict[str, Values]:
     """MARKET_MOVES by session from sums and counts over tickers; NaN where nothing is known."""
     with np.errstate(divide="ignore", invalid="ignore"):
         move, stir = (total / count for total, count in (returns, sizes))
@@ -161,4 +160,5 @@ def next_session_columns(ordinals: pl.Series, calendar: ExchangeCalendar) -> lis
     """NEXT_SESSION of rows by their session's ordinal; null where the calendar's table ends."""
     gaps = pl.Series(calendar.days).diff().cast(pl.Int8)
     # The gap of an ordinal is the one before it.
-    return [gaps.shift(-by).gather(ordinals).alias(name) for by, name in enumerate(NEXT_SESSION, 1)]
+    at = ordinals.cast(pl.UInt32)
+    return [gaps.shift(-by).gather(at).alias(name) for by, name in enumerate(NEXT_SESSION, 1)]

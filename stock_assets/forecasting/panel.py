@@ -14,10 +14,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from stock_assets.market.windows import Values, in_blocks
+from stock_assets.market.windows import Values, in_blocks, together
 
 _SESSIONS = 128
 """Sorted at once: of some hundred tickers they fit a core's cache."""
+
+Sums = tuple[Values, NDArray[np.int32]]
+"""Totals, and how many values each is made of."""
 
 
 @dataclass(frozen=True)
@@ -49,18 +52,12 @@ class Panel:
         n_sessions = int(sessions.max(initial=-1)) + 1
         return cls(sessions, first, n_sessions, starts, rows["known"].to_numpy())
 
-    def tickers(self) -> NDArray[np.int64]:
-        """Each row's ticker as a number, in the order of the rows."""
-        return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
-
-    def sums(self, values: Values) -> tuple[Values, Values]:
+    def sums(self, values: Values) -> Sums:
         """By session, the sum of the known rows' finite values and their number."""
-        total, count = np.zeros(self.n_sessions), np.zeros(self.n_sessions)
+        total, count = np.zeros(self.n_sessions), np.zeros(self.n_sessions, np.int32)
         for start, end in pairwise(self.starts):
             rows = slice(start, end)
-            first, last = self.sessions[start], self.sessions[end - 1]
-            together = last - first == end - start - 1
-            at: Any = slice(first, last + 1) if together else self.sessions[rows]
+            at = together(self.sessions[rows])
             counted = self.known[rows] & np.isfinite(values[rows])
             total[at] += np.where(counted, values[rows], 0)
             count[at] += counted
@@ -68,12 +65,8 @@ class Panel:
 
     def spread(self, of: NDArray[Any], out: NDArray[Any]) -> None:
         """Gives each row its session's value."""
-
-        def block(first: int, last: int) -> None:
-            # Every session is within bounds: to look for others takes a copy.
-            of.take(self.sessions[first:last], out=out[first:last], mode="clip")
-
-        in_blocks(block, 0, len(out))
+        for start, end in pairwise(self.starts):
+            out[start:end] = of[together(self.sessions[start:end])]
 
     def medians(self, columns: Sequence[Values]) -> list[Values]:
         """Of the known rows of each session, for each of some columns; NaN where none is known.
@@ -82,7 +75,7 @@ class Panel:
         """
         # Sixteen bits sort in one pass.
         kind = np.uint16 if self.n_sessions < 2**16 else np.uint32
-        sessions = self.sessions[self.known].astype(kind)
+        sessions = self.sessions.astype(kind)[self.known]
         counts = np.bincount(sessions, minlength=self.n_sessions)
         ends = np.cumsum(counts)
         order = np.flatnonzero(self.known)[np.argsort(sessions, kind="stable")]
@@ -96,8 +89,11 @@ class Panel:
             filled = np.arange(count.max()) < count
             middle = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, count.max() - 1)
             for median, values in zip(medians, columns, strict=True):
-                ranked = np.full(filled.shape, np.nan)
-                ranked[filled] = values[rows]
+                ranked = values.take(rows)
+                if ranked.size < filled.size:
+                    there, ranked = ranked, np.full(filled.shape, np.nan)
+                    ranked[filled] = there
+                ranked = ranked.reshape(filled.shape)
                 ranked.sort(axis=1)  # NaN last
                 low, high = (np.take_along_axis(ranked, place, axis=1)[:, 0] for place in middle)
                 median[first:last] = 0.5 * (high - low) + low

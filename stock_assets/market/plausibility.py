@@ -133,10 +133,10 @@ def judge_bars(bars: pl.DataFrame, calendar: ExchangeCalendar) -> pl.DataFrame:
 def _ordinals(sessions: pl.Series, calendar: ExchangeCalendar) -> pl.Series:
     """Position of each session in the calendar."""
     days = sessions.to_physical().to_numpy()
-    first = days.min(initial=2**31 - 1)
-    present = np.flatnonzero(np.bincount(days - first))
-    ordinals = np.zeros(present.max(initial=0) + 1, dtype=np.int64)
-    ordinals[present] = np.searchsorted(calendar.days, first + present)
+    if not len(days):
+        return pl.Series("ordinal", days, pl.Int64)
+    first = days.min()
+    ordinals = np.searchsorted(calendar.days, np.arange(first, days.max() + 1))
     return pl.Series("ordinal", ordinals[days - first])
 
 
@@ -146,7 +146,7 @@ def _findings(bars: pl.DataFrame) -> list[pl.Series]:
     Medians are dear, and of a few bars in a thousand they decide anything: those are judged, with
     as many before them as their medians want and the one after, which may confirm them.
     """
-    doubtful = np.flatnonzero(bars.select(_may_be_found(_least_volumes(bars))).to_series())
+    doubtful = np.flatnonzero(_may_be_found(bars))
     near = np.zeros(bars.height + 1, dtype=bool)
     for before in range(-1, VOLATILITY_SESSIONS + 1):
         near[np.maximum(doubtful - before, 0)] = True
@@ -169,39 +169,38 @@ def _scattered(values: pl.Series, at: NDArray[np.int64], n_rows: int) -> pl.Seri
     return found.cat.to(values.dtype) if values.dtype == FINDING else found
 
 
-def _least_volumes(bars: pl.DataFrame) -> pl.Series:
-    """Of the VOLATILITY_SESSIONS rows before each, whose ticker's they may not be."""
-    values = np.concatenate(
-        [np.full(VOLATILITY_SESSIONS, np.nan), bars["volume"].to_numpy()[: bars.height - 1]]
-    )
-    least = np.empty(bars.height)
-
-    def block(first: int, last: int) -> None:
-        window = values[first : last + VOLATILITY_SESSIONS - 1]
-        least[first:last] = least_values(window, VOLATILITY_SESSIONS)
-
-    in_blocks(block, 0, bars.height)
-    return pl.Series(least, nan_to_null=True)
-
-
-def _may_be_found(least_volumes: pl.Series) -> pl.Expr:
+def _may_be_found(bars: pl.DataFrame) -> NDArray[np.bool_]:
     """False of a bar that no rule below can find anything about, whatever its medians are.
 
-    All rules but that for missed splits want a return or a wick beyond a fixed size. Those want it
+    All rules but that for missed splits want a return or a range beyond a fixed size. Those want it
     to be within 0.05 or three sigmas of log 2 at least, and beyond eight of the same sigmas: so
-    0.5 at least. No median volume is below the least one.
+    0.5 at least. No median volume is below the least of the VOLATILITY_SESSIONS rows before, whose
+    ticker's they may not be.
     """
-    size, wick = pl.col("log_growth").abs(), math.exp(_IMPOSSIBLE)
-    return (
-        (size > _SLACK * _WITH_A_DIVIDEND)
-        | (pl.col("high") > _SLACK * wick * pl.col("close"))
-        | (pl.col("close") > _SLACK * wick * pl.col("low"))
-        | pl.col("dividend").is_null()
-        | (pl.col("dividend") > _SLACK * _LARGEST_DIVIDEND * pl.col("close"))
-        | (pl.max_horizontal("split_ratio", 1 / pl.col("split_ratio")) > _SLACK * _LARGEST_RATIO)
-        | (pl.col("volume") > _LARGEST_VOLUME)
-        | (pl.col("volume") > _SLACK * _VOLUME_TIMES * least_volumes)
-    ).fill_null(False)
+    names = ("log_growth", "high", "low", "close", "dividend", "split_ratio")
+    columns = {name: bars[name].to_numpy() for name in names}
+    unknown = np.full(VOLATILITY_SESSIONS, np.nan)
+    volumes = np.concatenate([unknown, bars["volume"].to_numpy()])
+    found = np.empty(bars.height, dtype=bool)
+    ratio = _SLACK * _LARGEST_RATIO
+
+    def block(first: int, last: int) -> None:
+        growth, high, low, close, dividend, split = (c[first:last] for c in columns.values())
+        before = volumes[first : last + VOLATILITY_SESSIONS - 1]
+        volume = volumes[first + VOLATILITY_SESSIONS : last + VOLATILITY_SESSIONS]
+        found[first:last] = (
+            (np.abs(growth) > _SLACK * _WITH_A_DIVIDEND)
+            | (high > _SLACK * math.exp(_IMPOSSIBLE) * low)
+            # Unknown ones are NaN, which is not below anything.
+            | ~(dividend <= _SLACK * _LARGEST_DIVIDEND * close)
+            | (split > ratio)
+            | (split < 1 / ratio)
+            | (volume > _LARGEST_VOLUME)
+            | (volume > _SLACK * _VOLUME_TIMES * least_values(before, VOLATILITY_SESSIONS))
+        )
+
+    in_blocks(block, 0, bars.height)
+    return found
 
 
 def _judged(bars: pl.DataFrame, doubtful: NDArray[np.bool_]) -> pl.DataFrame:

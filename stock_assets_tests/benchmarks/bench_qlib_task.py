@@ -7,7 +7,7 @@ thirteen; here they are those of this project's features that Qlib's expressions
 `project` makes the same 14 of the five fields that they need, with the project's reading, sorting
 and windows (63 values long where Qlib's exponential means remember everything). `whole path` is
 what the project does in earnest: it knows splits and dividends, judges every bar, and makes all its
-23 columns. Both list the 3,272 partitions and read them as every reading but the first does,
+43 columns. Both list the 3,272 partitions and read them as every reading but the first does,
 through copies; `from objects` opens each partition. `pyqlib` reads its own binary files, which bars
 were converted to, with one kernel and no cache of expressions; `pandas` reads one Parquet file. All
 from a folder.
@@ -265,5 +265,5 @@ CASE = Case(
     ],
     notes="The same 14 factors. `project` reads copies, as at every time but the first, `from"
     " objects` opens each partition. `whole path` also judges every bar, knows splits and"
-    " dividends, and makes all of the project's 23 columns.",
+    " dividends, and makes all of the project's 43 columns.",
 )

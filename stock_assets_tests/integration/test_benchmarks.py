@@ -15,7 +15,7 @@ from stock_assets_tests.benchmarks.hollow import hollow_definitions
 from stock_assets_tests.benchmarks.report import table
 
 QUICK_CASES = {
-    "features": ("project", "judging", "pandas groupby", "polars"),
+    "features": ("project", "judging", "pandas groupby", "pandas transform", "polars"),
     "partitions": ("project", "polars"),
     "plan": ("plan",),
     "qlib_task": ("project", "whole path", "pandas"),
@@ -35,7 +35,9 @@ def test_a_case_gives_ratios_rounds_and_the_machine_without_its_name(
 ):
     quick = dataclasses.replace(
         suite.load_case("features"),
-        needs=dict.fromkeys(("mlforecast", "pandas groupby", "judging"), "no_such_module"),
+        needs=dict.fromkeys(
+            ("mlforecast", "pandas groupby", "pandas transform", "judging"), "no_such_module"
+        ),
     )
     monkeypatch.setattr(suite, "load_case", lambda _name: quick)
     result: dict[str, Any] = suite.run_case("features", "tiny", repeats=1)

@@ -49,7 +49,7 @@ def test_seasons_of_news_are_those_of_the_four_quarters_before(xnys: ExchangeCal
     found = news_columns(
         np.array([scores[day] for day in days]),
         np.arange(len(days)),
-        np.zeros(len(days), np.int64),
+        np.array([0, len(days)]),
         season_rows(first, first + len(days), xnys),
     )
     at = days.index(date(2012, 7, 23))

@@ -10,7 +10,7 @@ import pytest
 
 from stock_assets.forecasting.features import BAR_SESSIONS, build_features
 from stock_assets.market import plausibility
-from stock_assets.market.bars import BAR_SCHEMA, PRICES
+from stock_assets.market.bars import BAR_SCHEMA, PRICES, is_sound, quarantine_reason
 from stock_assets.market.plausibility import (
     IMPOSSIBLE,
     IMPOSSIBLE_RANGE,
@@ -367,8 +367,7 @@ def test_what_is_not_worth_a_median_could_not_have_been_found(
     bars = odd_bars(xnys)
     quick = judge_bars(bars, xnys)
     # The oracle takes the medians of every bar.
-    everything = pl.col("close").is_not_null()
-    monkeypatch.setattr(plausibility, "_may_be_found", lambda _least: everything)
+    monkeypatch.setattr(plausibility, "_may_be_found", lambda bars: np.ones(bars.height, bool))
     assert quick.equals(judge_bars(bars, xnys))
     kinds = {kind for name in FOUND for kind in quick[name].drop_nulls()}
     assert kinds == {
@@ -376,6 +375,21 @@ def test_what_is_not_worth_a_median_could_not_have_been_found(
         LARGE_MOVE, INSANE_VOLUME,
     }  # fmt: skip
     assert quick["confirmed"].any()
+
+
+def test_a_bar_is_sound_where_no_word_speaks_against_it():
+    random = np.random.default_rng(6)
+    numbers = [*(1.0, 2.0, 3.0) * 6, 0.0, -0.0, -1.0, math.inf, -math.inf, math.nan, None]
+    names = (*PRICES, "volume", "dividend", "split_ratio")
+    bars = pl.DataFrame(
+        {
+            name: pl.Series(numbers, dtype=pl.Float64).gather(random.choice(len(numbers), 200_000))
+            for name in names
+        }
+    )
+    told, sound = bars.select(quarantine_reason(), sound=is_sound())
+    assert told.n_unique() == 8  # every reason, and none
+    assert sound.equals(told.is_null(), check_names=False)
 
 
 def test_calm_bars_take_no_median(xnys: ExchangeCalendar, monkeypatch: pytest.MonkeyPatch):

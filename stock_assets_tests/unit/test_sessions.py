@@ -34,6 +34,10 @@ def test_a_holiday_is_no_session(xnys: ExchangeCalendar):
         xnys.next_session(date(2012, 12, 25))
 
 
+def test_days_are_the_sessions_as_numbers(xnys: ExchangeCalendar):
+    assert xnys.days.tolist() == [(day - date(1970, 1, 1)).days for day in xnys.sessions]
+
+
 def test_ordinals_count_sessions(xnys: ExchangeCalendar):
     ordinals = xnys.ordinals([date(2012, 10, 26), date(2012, 10, 31), date(2012, 11, 2)])
     assert ordinals[date(2012, 10, 31)] - ordinals[date(2012, 10, 26)] == 1
