@@ -84,8 +84,9 @@ class HttpVendor:
         return re.compile("|".join(map(re.escape, sorted(spelt, key=len, reverse=True))) or "(?!)")
 
     def cleaned(self, text: object) -> str:
-        """One line that holds no secret."""
-        return " ".join(self._secrets.sub(_HIDDEN, str(text)).split())[:240]
+        """One line that holds no secret, nor what moves a terminal's cursor."""
+        line = " ".join(self._secrets.sub(_HIDDEN, str(text)).split())
+        return "".join(letter for letter in line if letter.isprintable())[:240]
 
 
 class HttpSource:
