@@ -16,14 +16,19 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
+import dagster as dg
 import polars as pl
 import pytest
 from click.testing import CliRunner
+from dagster._core.remote_representation.external_data import RepositorySnap
 
 from stock_assets.cli import main
+from stock_assets.definitions import build_definitions
+from stock_assets.environment import load_settings
 from stock_assets.local.grpc_security import write_private
 from stock_assets.local.own_folder import own_folder
 from stock_assets.market.sources.sample import sample_bars
+from stock_assets.settings import secret_names
 from stock_assets_tests.conftest import QUICK, make_home
 from stock_assets_tests.e2e.test_command_line import COMMAND
 from stock_assets_tests.http_stand_in import HttpStandIn
@@ -154,6 +159,21 @@ def test_no_secret_is_in_what_is_said_stored_logged_or_listed(place: Place):
     databases = {file.name for file in place.home.rglob("*.db")}
     assert {"mlflow.db", "runs.db"} <= databases
     assert place.found() == []
+
+
+def test_no_secret_is_in_what_dagsters_page_is_told_of_the_code(place: Place):
+    """Every asset, job, resource and its configuration, as the page gets them."""
+    secrets = place.secrets() | {
+        "mlflow_tracking_uri": f"postgresql://me:{MARK}db@{NOBODY}/mlflow",
+        "store_uri": "s3://bucket/x",
+        "s3_endpoint_url": f"http://{NOBODY}",
+    }
+    given = {**SMALL, **secrets, "home": place.home}
+    assert {name for name in secret_names() if MARK not in str(given.get(name))} == set()
+    repository = build_definitions(load_settings(**given)).get_repository_def()
+    told = dg.serialize_value(RepositorySnap.from_def(repository))
+    assert '"http-' in told
+    assert MARK not in told, around(told)
 
 
 def test_a_marker_is_found_wherever_it_could_be(tmp_path: Path):

@@ -3,12 +3,13 @@
 import html
 import json
 import re
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -17,14 +18,20 @@ from prometheus_client.parser import text_string_to_metric_families
 from stock_assets.assets.attributes import preview
 from stock_assets.environment import load_settings
 from stock_assets.errors import InvalidFileError, SettingsError
+from stock_assets.forecasting.card import model_card
+from stock_assets.forecasting.gate import GateDecision
 from stock_assets.market.names import MOST_LETTERS, fault_of
 from stock_assets.monitoring.live_scores import LiveScore, TickerScore
+from stock_assets.monitoring.messages import breach_message
+from stock_assets.resources.alert_settings import thresholds_of
 from stock_assets.resources.metrics import MetricsGateway
 from stock_assets.resources.object_store import ObjectStore
 from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.prices import open_prices
 from stock_assets.scoring.forecast_files import read_forecasts
+from stock_assets.settings import Settings
 from stock_assets_tests.loopback import inbox
+from stock_assets_tests.unit.test_month_training import STUDY
 
 GOOD = (
     "AAPL", "BRK-B", "BRK.B", "BRK/B", "^GSPC", "EURUSD=X", "GC=F", "M&M.NS", "7203", "0700.HK",
@@ -63,6 +70,26 @@ def test_a_name_that_is_taken_is_one_plain_word_everywhere(name: str):
     text = frame.write_csv()
     assert text.count("\n") == 2
     assert pl.read_csv(text.encode(), schema={"ticker": pl.String}).equals(frame)
+
+
+PLAIN = TickerScore(0.09, 0.01)
+
+
+@given(st.text(min_size=1, max_size=20).filter(lambda name: not fault_of(name)))
+@example("https://x.y/<b>"[:12])
+@example("(a) *b* _c_ #d")
+@hypothesis_settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+def test_a_name_adds_no_line_and_no_markup_to_a_message_or_card(name: str):
+    thresholds = thresholds_of(Settings())
+    said = breach_message(LiveScore("mine", "2013-03-01", {name: PLAIN}, PLAIN), thresholds, "-")
+    usual = breach_message(LiveScore("mine", "2013-03-01", {"A": PLAIN}, PLAIN), thresholds, "-")
+    assert len(said.body.splitlines()) == len(usual.body.splitlines())
+    assert f"{name}: rolling RMSE 0.0900" in said.body
+    decision = GateDecision(True, "-")
+    card = model_card(replace(STUDY, tickers=[name]), decision, decision)
+    assert len(card.splitlines()) == len(model_card(STUDY, decision, decision).splitlines())
+    tags = re.findall(r"<(\w+)", MarkdownIt("commonmark", {"html": True}).render(card))
+    assert set(tags) <= {"h1", "h2", "p", "ul", "li", "code", "em", "strong"}
 
 
 @pytest.mark.parametrize("name", [name for name in BAD if name.strip()])
