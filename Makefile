@@ -12,6 +12,8 @@ BENCH_VENV := .venv-bench
 BENCH_INSTALLED := $(BENCH_VENV)/.installed
 DOCS_VENV := .venv-docs
 DOCS_INSTALLED := $(DOCS_VENV)/.installed
+AUDIT_VENV := .venv-audit
+AUDIT_INSTALLED := $(AUDIT_VENV)/.installed
 CASES ?=
 QUICK ?=
 # Tests that start processes of their own share two cores badly beyond this. In the order of the
@@ -19,7 +21,7 @@ QUICK ?=
 TEST_WORKERS ?= 2
 
 .PHONY: help setup run ui monitor down prepare train register forecast evaluate doctor \
-	test test-services lint format docs bench lock screenshots calendars clean
+	test test-services lint format docs audit sbom build bench lock screenshots calendars clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -92,6 +94,27 @@ $(DOCS_INSTALLED): requirements-docs.lock
 		--require-hashes --requirement requirements-docs.lock
 	@touch $@
 
+audit: $(INSTALLED) $(AUDIT_INSTALLED) ## Known faults of what is locked (asks a database on the net)
+	@# Among its rules are those of bandit (S).
+	@$(BIN)/ruff check --quiet stock_assets
+	@$(AUDIT_VENV)/bin/pip-audit --requirement requirements.lock --require-hashes --disable-pip \
+		--strict --progress-spinner off
+
+sbom: $(INSTALLED) $(AUDIT_INSTALLED) ## What is installed, as CycloneDX, into dist/sbom.json
+	@mkdir -p dist
+	@$(AUDIT_VENV)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+		--output-file dist/sbom.json $(BIN)/python
+
+$(AUDIT_INSTALLED): requirements-audit.lock
+	@echo "Setting up $(AUDIT_VENV) (once; some seconds) …"
+	@$(PYTHON) -m venv $(AUDIT_VENV)
+	@$(AUDIT_VENV)/bin/python -m pip --disable-pip-version-check --no-input install --quiet \
+		--require-hashes --requirement requirements-audit.lock
+	@touch $@
+
+build: $(INSTALLED) ## The wheel and the source distribution, into dist/
+	@$(BIN)/python -m hatchling build
+
 bench: $(BENCH_INSTALLED) ## Speed and forecasts beside their rivals, into docs (CASES=features,judging QUICK=1)
 	@PYTHONPATH=. $(BENCH_VENV)/bin/python -W ignore -m stock_assets_tests.benchmarks --cases "$(CASES)" $(if $(QUICK),--quick)
 
@@ -113,6 +136,9 @@ lock: ## Resolve the lock files anew (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header --no-annotate --no-strip-extras requirements-docs.in \
 		--output-file requirements-docs.lock
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --no-annotate --no-strip-extras requirements-audit.in \
+		--output-file requirements-audit.lock
 
 screenshots: $(INSTALLED) ## README's pictures, from what `make run` has left (needs Debian's chromium)
 	@$(BIN)/python -m stock_assets_tests.screenshots
@@ -122,4 +148,4 @@ calendars: $(INSTALLED) ## Regenerate the packaged session tables
 
 clean: ## Remove the environment and all local state (var/)
 	@if [ -x $(BIN)/stock-assets ]; then $(BIN)/stock-assets down; fi
-	@rm -rf $(VENV) $(BENCH_VENV) $(DOCS_VENV) var .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(BENCH_VENV) $(DOCS_VENV) $(AUDIT_VENV) dist var .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

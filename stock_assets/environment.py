@@ -6,6 +6,8 @@ this machine.
 
 import difflib
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from dotenv import dotenv_values
@@ -66,6 +68,21 @@ def load_checkout_settings(**overrides: object) -> Settings:
             " STOCK_ASSETS_HOME to it"
         )
     return settings
+
+
+@contextmanager
+def variables_set(wanted: Mapping[str, str]) -> Iterator[None]:
+    """Sets environment variables for the block, for libraries that take nothing else."""
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def keep_proxies_from_loopback() -> None:

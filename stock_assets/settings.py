@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -36,6 +37,13 @@ PREFIX = "STOCK_ASSETS_"
 DOTENV = ".env"
 # A dataset is a folder, a part of object keys, of names in MLflow and of labels in Prometheus.
 _DATASET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+# What MLflow takes; a driver may follow the database's name.
+_TRACKING = re.compile(
+    r"(https?|sqlite|(postgresql|postgres|mysql|mssql)(\+\w+)?|file|databricks(-uc)?|uc)(:.*)?",
+    re.DOTALL,
+)
+_LOGIN = re.compile(r"://[^/?#]*@")
+_PASSWORD = re.compile(r"://[^/?#]*:[^/?#]*@")
 
 
 def _pairs(value: object, example: str) -> object:
@@ -68,7 +76,9 @@ def refusal(error: ValidationError) -> SettingsError:
     where = f"{PREFIX}{name}: " if name else ""
     reason = first["msg"].removeprefix("Value error, ")
     is_told = name and name.lower() not in secret_names()
-    given = f" (got {first['input']!r})" if is_told else ""
+    # A whole URL may have been written where another setting belongs.
+    got = re.sub(r"://\S*@", "://***@", repr(first["input"]))
+    given = f" (got {got})" if is_told else ""
     return SettingsError(f"{where}{reason}{given}")
 
 
@@ -309,6 +319,30 @@ class Settings(BaseSettings):
     @classmethod
     def _split_tickers(cls, value: object) -> object:
         return distinct(value.split(",")) if isinstance(value, str) else value
+
+    @field_validator(
+        "files_uri", "members_uri", "store_uri", "s3_endpoint_url", "mlflow_artifact_uri",
+        "pushgateway_url",
+    )  # fmt: skip
+    @classmethod
+    def _without_login(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """Errors of stores, listings and pages name these addresses."""
+        # A user without a password, as of sftp://me@host, is none.
+        login = _PASSWORD if info.field_name == "mlflow_artifact_uri" else _LOGIN
+        if value and login.search(value):
+            raise ValueError(
+                "must have no user and password in it, since messages and pages show it; an S3"
+                " server's are STOCK_ASSETS_S3_ACCESS_KEY_ID and …_S3_SECRET_ACCESS_KEY"
+            )
+        return value
+
+    @field_validator("mlflow_tracking_uri")
+    @classmethod
+    def _known_tracking(cls, value: SecretStr | None) -> SecretStr | None:
+        """MLflow's own refusal would quote the address with its password."""
+        if value and not _TRACKING.fullmatch(value.get_secret_value()):
+            raise ValueError("must be http(s)://…, postgresql://… or another that MLflow knows")
+        return value
 
     @field_validator("files_uri", "members_uri")
     @classmethod

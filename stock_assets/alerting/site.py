@@ -28,6 +28,15 @@ if TYPE_CHECKING:
 
 GRAFANA = "http://127.0.0.1:3030"
 _NAMES = {"localhost", "host.docker.internal"}
+# The report comes out of the store: whatever somebody put there reaches nothing beyond itself.
+_GUARD = (
+    (
+        "Content-Security-Policy",
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:;"
+        " base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox allow-scripts",
+    ),
+    ("X-Content-Type-Options", "nosniff"),
+)
 _PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title><style>
 :root{{color-scheme:light dark}}body{{font:1rem/1.5 system-ui,sans-serif;max-width:46rem;
@@ -51,27 +60,42 @@ class Site:
         settings: Of the dataset.
         instance: Stays open for as long as this is used.
         metrics: What answers `/metrics`.
+        names: Of this machine, beside loopback's, by which it may be asked for.
     """
 
     def __init__(
-        self, settings: Settings, instance: dg.DagsterInstance, metrics: "WSGIApplication"
+        self,
+        settings: Settings,
+        instance: dg.DagsterInstance,
+        metrics: "WSGIApplication",
+        names: Iterable[str] = (),
     ) -> None:
         self._settings, self._instance, self._metrics = settings, instance, metrics
+        self._names = _NAMES | {name.lower() for name in names}
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "/").rstrip("/") or "/"
-        if path == "/metrics":
+        if not self._is_own(environ.get("HTTP_HOST", "")):
+            # A site whose name resolves to this machine could read what is answered.
+            answer = _said("403 Forbidden", "ask for 127.0.0.1 or localhost")
+        elif path == "/metrics":
             return self._metrics(environ, start_response)
-        answer = self._answer(path, environ.get("HTTP_HOST", ""))
-        start_response(answer.status, list(answer.headers))
+        else:
+            answer = self._answer(path)
+        start_response(answer.status, [*answer.headers, *_GUARD])
         return [answer.content]
 
-    def _answer(self, path: str, host: str) -> _Answer:
-        if not _is_own(host):
-            # A site whose name resolves to this machine could read what is answered.
-            return _said("403 Forbidden", "ask for 127.0.0.1 or localhost")
+    def _is_own(self, host: str) -> bool:
+        """Whether a browser was given an address, or a name that only this machine has."""
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+            return name in self._names or bool(ip_address(name))
+        except ValueError:
+            return False
+
+    def _answer(self, path: str) -> _Answer:
         pages = {"/": self._index, "/report": self._report, "/runbook": self._runbook}
         pages |= {f"/run/{job}": partial(self._run, job) for job in JOBS}
         if path not in pages:
@@ -127,15 +151,6 @@ class Site:
         if address is None:
             return _said("200 OK", f"run {run} of {job} failed; `make ui` opens Dagster's page")
         return _Answer("302 Found", b"", (("Location", address),))
-
-
-def _is_own(host: str) -> bool:
-    """Whether a browser was given an address, or a name that only this machine has."""
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-        return name in _NAMES or bool(ip_address(name))
-    except ValueError:
-        return False
 
 
 def _page(content: bytes) -> _Answer:

@@ -1,5 +1,7 @@
 """What all assets of a kind share: how they are keyed, stored, owned and backfilled."""
 
+import html
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -106,10 +108,16 @@ def preview(frame: pl.DataFrame, rows: int = 12) -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md("\n".join(f"| {line} |" for line in lines))
 
 
+def _as_cell(text: str) -> str:
+    """What stands in one cell as it is: neither the end of a line or cell, nor markup."""
+    line = html.escape(" ".join(text.split()), quote=False)
+    return re.sub(r"([\\|`\[])", r"\\\1", line)
+
+
 def _written(column: str, value: Any) -> str:
     """A cell, with the digits that it means: of what was revised, enough to see the difference."""
     if not isinstance(value, float):
-        return str("" if value is None else value)
+        return _as_cell("" if value is None else str(value))
     if column.endswith("_usd") or column in PRICES:
         return price(value)
     if abs(value) >= _MANY:

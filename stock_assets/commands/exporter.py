@@ -37,7 +37,8 @@ def serve_metrics(settings: Settings, host: str, port: int) -> None:
         registry = CollectorRegistry()
         registry.register(DagsterHealth(instance, settings.dataset_name))
         registry.register(DueKeys(instance, settings))
-        site = Site(settings, instance, make_wsgi_app(registry))
+        names = (host, socket.gethostname())
+        site = Site(settings, instance, make_wsgi_app(registry), names)
         for address in _addresses(host):
             stack.enter_context(_serving(site, address, port))
         click.echo(f"http://{host}:{port}/metrics (Ctrl-C ends it)", err=True)

@@ -37,6 +37,8 @@ class _Packed(MadeDirectly):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
+        if _TREES in state:
+            raise ValueError("a stored forest brings trees that were not packed")
         if "nodes" in state:
             state[_TREES] = _unpacked(
                 self._tree,

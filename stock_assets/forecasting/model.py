@@ -15,10 +15,8 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from stock_assets.errors import FeatureMismatchError
 from stock_assets.extensions import FAMILIES_GROUP, installed, loaded
 from stock_assets.forecasting.features import FEATURES
-from stock_assets.forecasting.sklearn_private import TREE_TYPE
 
 SKOPS_TRUSTED_TYPES = (
-    TREE_TYPE,
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "stock_assets.forecasting.boosted.BoostedTrees",
     "stock_assets.forecasting.families.StandardisedRidge",

@@ -1,7 +1,8 @@
 """The parts of scikit-learn that it keeps to itself: a tree's nodes, and how a forest makes trees.
 
 A fitted tree shows its arrays (`tree_.children_left` and others); there is no public way to make a
-tree of arrays, which is what a forest of few arrays needs. Pickle would be scikit-learn's own.
+tree of arrays, which is what a forest of few arrays needs. Pickle would be scikit-learn's own. Nor
+is there one to the nodes of boosted trees.
 """
 
 from typing import Any
@@ -9,14 +10,16 @@ from typing import Any
 import numpy as np
 from sklearn.tree._tree import Tree
 
-TREE_TYPE = "sklearn.tree._tree.Tree"
-"""As a stored model names it."""
-
 
 def state_of(tree: Any) -> dict[str, Any]:
     """What a tree consists of: `max_depth`, `node_count`, `nodes`, `values`."""
     state: dict[str, Any] = tree.__getstate__()
     return state
+
+
+def nodes_of_rounds(boosted: Any) -> list[Any]:
+    """The nodes of each tree of a fitted HistGradientBoostingRegressor."""
+    return [tree.nodes for of_round in boosted._predictors for tree in of_round]
 
 
 def tree_of(n_features: int, state: dict[str, Any]) -> Any:

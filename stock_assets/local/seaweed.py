@@ -3,8 +3,8 @@
 Every port listens on 127.0.0.1 only; telemetry is off. S3 requires the credentials, the gRPC ports
 our certificate, a volume's objects a signed token (`grpc_security`); the filer takes no HTTP. What
 any user of the machine can still see without them: the master's and the volume server's status
-pages, with the data's folder and size, and that the servers are up. What it writes, its sockets in
-/tmp included, only its owner can open.
+pages, with the data's folder and size, the admin server's counters, and that the servers are up.
+What it writes, its sockets in /tmp included, only its owner can open.
 """
 
 import json

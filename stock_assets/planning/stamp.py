@@ -88,5 +88,5 @@ def stamp_of(content: bytes) -> Stamp | None:
         else:
             values = json.loads(content).get(STAMP_FIELD)
         return Stamp.of(values) if isinstance(values, dict) else None
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return None

@@ -1,6 +1,7 @@
 """Studies whose MLflow run is gone with its database, while their files lie where it had them."""
 
 import json
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from stock_assets.errors import DamagedStudyError
 from stock_assets.forecasting.study import Study
 from stock_assets.resources.logged_studies import place_of, study_tags
 from stock_assets.resources.mlflow_tracking import MlflowTracking
+from stock_assets.resources.stored_values import plain_values
 from stock_assets.resources.study_files import (
     DIGESTS_TAG,
     INTERVALS_FILE,
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _ADOPTED_TAG = "adopted_from"
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def adopt(tracking: MlflowTracking, lost: Mapping[str, Any]) -> Study:
@@ -38,6 +41,12 @@ def adopt(tracking: MlflowTracking, lost: Mapping[str, Any]) -> Study:
         DamagedStudyError: Its files are gone, damaged, or another study's.
     """
     month, lost_run = str(lost.get("month")), lost.get("mlflow_run_id")
+    for name in ("mlflow_run_id", "mlflow_model_id"):
+        # It becomes part of an address, under which there may be folders of this machine.
+        if not _ID.fullmatch(str(lost.get(name))):
+            raise DamagedStudyError(
+                f"{name} of {month} is none of MLflow's: {lost.get(name)!r}", month
+            )
     with tracking.client() as client, tempfile.TemporaryDirectory() as folder:
         experiment = client.get_experiment_by_name(tracking.experiment)
         root = experiment.artifact_location
@@ -97,8 +106,8 @@ def _verified(files: Path, model: Path, lost: Mapping[str, Any]) -> tuple[Study,
     try:
         contents = {name: (files / name).read_bytes() for name in (VALUES_FILE, INTERVALS_FILE)}
         contents[MODEL_FILE] = (model / MODEL_FILE).read_bytes()
-        values = json.loads(contents[VALUES_FILE])
-        json.loads(contents[INTERVALS_FILE])
+        values = plain_values(contents[VALUES_FILE])
+        plain_values(contents[INTERVALS_FILE])
     except (OSError, ValueError) as error:
         raise DamagedStudyError(f"the files of {month}: {error}", month) from error
     if not isinstance(values, dict) or "fingerprint" not in lost:

@@ -7,18 +7,35 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
-from stock_assets.local.postgres import with_driver
+from stock_assets.local.postgres import shown, with_driver
 from stock_assets.local.sqlite_files import refuse_unusable
 from stock_assets.settings import Settings
 
 
 def tracking_uri(settings: Settings) -> str:
+    """Where MLflow is asked; of a tracking server without user, password and query.
+
+    MLflow's errors quote a server's address as it was given. Who asks is `tracking_login`'s.
+    """
     if settings.mlflow_tracking_uri:
-        return with_driver(settings.mlflow_tracking_uri.get_secret_value())
+        uri = settings.mlflow_tracking_uri.get_secret_value()
+        return shown(uri) if uri.startswith("http") else with_driver(uri)
     local_database(settings).parent.mkdir(parents=True, exist_ok=True)
     return local_uri(settings)
+
+
+def tracking_login(settings: Settings) -> dict[str, str]:
+    """The variables by which MLflow learns a tracking server's user and password."""
+    uri = settings.mlflow_tracking_uri.get_secret_value() if settings.mlflow_tracking_uri else ""
+    parts = urlsplit(uri)
+    if not uri.startswith("http") or parts.username is None:
+        return {}
+    return {
+        "MLFLOW_TRACKING_USERNAME": unquote(parts.username),
+        "MLFLOW_TRACKING_PASSWORD": unquote(parts.password or ""),
+    }
 
 
 def is_tracking_server(uri: str) -> bool:

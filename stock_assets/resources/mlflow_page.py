@@ -1,6 +1,6 @@
 """Addresses of runs and versions on MLflow's page: that of a tracking server, or of `make ui`."""
 
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from stock_assets.local.processes import HOST
 from stock_assets.resources.mlflow_database import is_tracking_server, tracking_uri
@@ -18,9 +18,7 @@ def version_address(settings: Settings, name: str, version: int) -> str:
 
 
 def _page(settings: Settings) -> str:
-    """Without the user and password that a tracking server's address may have."""
     uri = tracking_uri(settings)
     if not is_tracking_server(uri) or not uri.startswith("http"):
         return f"http://{HOST}:{settings.mlflow_port}"
-    parts = urlsplit(uri)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
+    return uri.rstrip("/")

@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 
 import dagster as dg
 
+from stock_assets.environment import variables_set
 from stock_assets.local.locks import one_at_a_time
 from stock_assets.local.postgres import is_postgres, one_client_at_a_time
 from stock_assets.resources.mlflow_database import (
@@ -22,6 +23,7 @@ from stock_assets.resources.mlflow_database import (
     local_database,
     local_uri,
     refuse_unusable_database,
+    tracking_login,
     tracking_uri,
 )
 from stock_assets.resources.object_store import ObjectStore, aws_environment
@@ -56,7 +58,10 @@ class MlflowTracking:
         from sqlalchemy.exc import SQLAlchemyError
 
         _quiet_loggers()
-        with aws_environment(self._store):
+        with (
+            aws_environment(self._store),
+            variables_set(tracking_login(self._settings)),
+        ):
             mlflow.set_tracking_uri(self.uri)
             if not self._prepared:
                 # Two processes that create the schema at once break it.

@@ -268,7 +268,7 @@ class ModelRegistry:
         with self._study_of(version) as (client, run):
             try:
                 return IntervalModel.of(study_intervals(client, run))
-            except (ValueError, TypeError, KeyError) as error:
+            except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
                 raise DamagedStudyError(
                     f"{self._named(version)}: {INTERVALS_FILE} of MLflow run {run.info.run_id}"
                     f" can't be right: {error}",

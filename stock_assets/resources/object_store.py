@@ -4,7 +4,6 @@ Its PUTs are four times faster than boto3's from threads. What an S3 *account* n
 there, compute logs) goes through dagster-aws.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -17,6 +16,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, PreconditionError
 from obstore.store import LocalStore, S3Store
 
+from stock_assets.environment import variables_set
 from stock_assets.errors import DamagedObjectError, ObjectStoreError
 from stock_assets.local.lease import store_lease
 from stock_assets.local.locks import locked
@@ -312,14 +312,5 @@ def configured_connection(settings: Settings) -> S3Connection:
 @contextmanager
 def aws_environment(store: ObjectStore) -> Iterator[None]:
     """MLflow knows S3 by environment variables alone: set for the block, put back after it."""
-    wanted = store.connection.environment() if store.connection else {}
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    try:
+    with variables_set(store.connection.environment() if store.connection else {}):
         yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

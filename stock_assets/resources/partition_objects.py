@@ -1,5 +1,7 @@
 """Where a partition's object lies, and which partitions have one."""
 
+import re
+
 from stock_assets.asset_keys import Asset
 from stock_assets.planning.lineage import SESSION_ASSETS
 from stock_assets.resources.object_store import ObjectStore, StoredObject
@@ -8,6 +10,10 @@ from stock_assets.resources.object_store import ObjectStore, StoredObject
 def partition_object(asset: str, partitioned_by: str, key: str, file: str) -> str:
     """Where a partition's object lies: raw_prices/session=2013-02-28/part.parquet."""
     return f"{asset}/{partitioned_by}={key}/{file}"
+
+
+# Whatever else lies there, nothing reads it: a key becomes a date, and a part of files' names.
+_KEY = re.compile(r"[a-z_]+=(\d{4}-\d\d(?:-\d\d)?)")
 
 
 def object_path(asset: str, key: str) -> str:
@@ -33,8 +39,8 @@ def stored_partitions(
     # One character less: SeaweedFS leaves out the folder whose own name is given.
     after = f"{asset}/{by}={since[:-1]}" if since else None
     keyed = (
-        (stored.path.split("/")[-2].split("=", 1)[1], stored)
+        (found[1], stored)
         for stored in store.listed(asset, after)
-        if "=" in stored.path
+        if (found := _KEY.fullmatch(stored.path.split("/")[-2]))
     )
     return {partition: stored for partition, stored in keyed if partition >= since}

@@ -17,6 +17,7 @@ from stock_assets.errors import (
 )
 from stock_assets.market.bars import empty_bars
 from stock_assets.market.membership import Membership
+from stock_assets.market.names import fault_of
 from stock_assets.market.off_session import first_day_of, refuse_many, set_apart
 from stock_assets.market.sessions import ExchangeCalendar, load_calendar
 from stock_assets.market.sources import PriceSource
@@ -77,7 +78,7 @@ class Prices:
             SourceError: Not a single bar of these sessions could be fetched, or too many lie on
                 days without a session; of two vendors, neither could give one.
         """
-        refuse_pooled(tickers)
+        refuse_names(tickers)
         if self.second is None:
             answer = self._ask(self.source, tickers, sessions)
         else:
@@ -183,9 +184,14 @@ def _storage_options(settings: Settings, uri: str) -> Mapping[str, str] | None:
     return configured_connection(settings).options() if uri.startswith("s3://") else None
 
 
-def refuse_pooled(tickers: Sequence[str]) -> None:
-    """Raises SettingsError for a ticker whose name is taken by the score of all together."""
+def refuse_names(tickers: Sequence[str]) -> None:
+    """Raises SettingsError for what is no name, or is that of the score of all together."""
     for ticker in tickers:
+        if fault := fault_of(ticker):
+            raise SettingsError(
+                f"{ticker!r} can't be a ticker: {fault}; take it out, or give it another name in"
+                " the price files"
+            )
         if ticker.upper() == POOLED:
             raise SettingsError(
                 f"{ticker} can't be a ticker: scores, thresholds and metrics of all tickers"
@@ -225,8 +231,9 @@ def open_prices(settings: Settings) -> Iterator[Prices]:
         SettingsError: A ticker has a name that is none, or is in no spell of the table.
         InvalidFileError: The table of members can't be used, or names tickers without prices.
     """
+    refuse_names(settings.wanted_tickers)
     source, membership = price_source(settings), load_membership(settings)
     second = opened_source(settings, settings.second_source) if settings.second_source else None
     tickers = _wanted_tickers(settings, source, membership)
-    refuse_pooled(tickers)
+    refuse_names(tickers)
     yield Prices(source, tickers, load_calendar(settings.calendar), membership, second)

@@ -19,6 +19,18 @@ def as_json(value: Any) -> bytes:
     return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
 
 
+def plain_values(content: bytes) -> Any:
+    """What a JSON text says.
+
+    Raises:
+        ValueError: It is none, holds NaN or infinity, or is nested beyond reason.
+    """
+    try:
+        return json.loads(content, parse_constant=_refused)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 def put_values(store: ObjectStore, values: Mapping[str, Any]) -> None:
     """Writes each value by its path."""
     store.put_encoded(values, as_json)
@@ -34,7 +46,7 @@ def read_values(store: ObjectStore, paths: Sequence[str], kind: type[T]) -> list
     damaged: dict[str, str] = {}
     for path, content in zip(paths, store.get_many(list(paths)), strict=True):
         try:
-            value = json.loads(content, parse_constant=_refused)
+            value = plain_values(content)
         except ValueError as error:
             damaged[path] = str(error)
             continue

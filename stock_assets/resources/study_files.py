@@ -5,6 +5,7 @@ that is gone, cut or changed is no file of that study: a DamagedStudyError says 
 """
 
 import hashlib
+import io
 import json
 import tempfile
 import zipfile
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stock_assets.errors import DamagedStudyError, RegistryError
+from stock_assets.resources.stored_values import plain_values
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -24,6 +26,8 @@ MODEL_NAME = "model"
 MODEL_FILE = "model.skops"
 DIGESTS_TAG = "sha256"
 _MONTH_TAG = "month"
+_MOST_BYTES = 2**31
+"""Of an unpacked model: a small file can hold any number of equal bytes."""
 
 
 def digest(content: bytes) -> str:
@@ -62,14 +66,27 @@ def load_model(content: bytes, month: str) -> Any:
     """The same of a file's content."""
     import skops.io
 
-    from stock_assets.forecasting.model import trusted_types
+    from stock_assets.forecasting.model import ShrunkRegressor, trusted_types
+    from stock_assets.forecasting.stored_models import refuse_unsound
 
+    trusted = trusted_types()
     try:
-        return skops.io.loads(content, trusted=trusted_types())
-    except (ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+        _refuse_vast(content)
+        model = skops.io.loads(content, trusted=trusted)
+        if isinstance(model, ShrunkRegressor):
+            refuse_unsound(model)
+    except Exception as error:  # whatever somebody's file makes of skops, it is no model
         raise DamagedStudyError(
             f"{MODEL_FILE} is no model of trusted types: {error}", month
         ) from error
+    return model
+
+
+def _refuse_vast(content: bytes) -> None:
+    with zipfile.ZipFile(io.BytesIO(content)) as file:
+        size = sum(entry.file_size for entry in file.infolist())
+    if size > _MOST_BYTES:
+        raise ValueError(f"it holds {size} bytes, more than any model")
 
 
 def read_file(client: "MlflowClient", run: "Run", name: str) -> bytes:
@@ -115,9 +132,9 @@ def read_file(client: "MlflowClient", run: "Run", name: str) -> bytes:
 def _json(client: "MlflowClient", run: "Run", name: str) -> dict[str, Any]:
     content = read_file(client, run, name)
     try:
-        value = json.loads(content)
+        value = plain_values(content)
     except ValueError as error:
-        raise _damaged(run, f"{name} is no JSON") from error
+        raise _damaged(run, f"{name} is no JSON: {error}") from error
     if not isinstance(value, dict):
         raise _damaged(run, f"{name} is no JSON object")
     return value

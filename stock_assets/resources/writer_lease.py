@@ -249,7 +249,7 @@ def _found(store: ObjectStore) -> tuple[dict[str, Any], str] | None:
     try:
         content = json.loads(found[0])
         return content | {"number": int(content["number"])}, found[1]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         # Whoever holds it will renew it; its number is one that nobody can have seen.
         return _UNREADABLE | {"number": int(time.time())}, found[1]
 

@@ -13,6 +13,7 @@ import polars as pl
 
 from stock_assets.errors import InvalidFileError
 from stock_assets.forecasting.intervals import bound_levels
+from stock_assets.market.names import fault_of
 from stock_assets.market.sources.tables import FORMATS, Table
 
 POINT, QUANTILE, RANK = "point", "quantile", "rank"
@@ -99,15 +100,21 @@ def read_forecasts(path: Path) -> pl.DataFrame:
     folder that it lies in, as hubs have it.
 
     Raises:
-        InvalidFileError: A file is of neither format, lacks a column, or holds what can't be read.
+        InvalidFileError: A file is of neither format, lacks a column, or holds what can't be read
+            or can't be a name.
     """
     whole = path.is_dir()
     try:
-        return pl.concat(
+        rows = pl.concat(
             _read(file, file.parent.name if whole else file.stem) for file in forecast_files(path)
         )
     except pl.exceptions.PolarsError as error:
         raise InvalidFileError(f"{path} can't be read: {str(error).strip()}") from error
+    for what in ("model", "ticker"):
+        for name in rows[what].unique().drop_nulls().sort():
+            if fault := fault_of(name):
+                raise InvalidFileError(f"{path}: {name!r} can't be a {what}: {fault}; rename it")
+    return rows
 
 
 def _read(file: Path, model: str) -> pl.DataFrame:

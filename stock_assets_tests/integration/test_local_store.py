@@ -20,13 +20,14 @@ import pytest
 from stock_assets.errors import LocalStackError, ObjectStoreError
 from stock_assets.local.grpc_security import _usable, write_security
 from stock_assets.local.lease import stop_leftover, store_lease
-from stock_assets.local.processes import is_running
+from stock_assets.local.processes import accepts, is_running
 from stock_assets.local.seaweed import BUCKET, REGION, LocalServer, _credentials, running_server
 from stock_assets.resources.io_managers import ParquetIOManager
 from stock_assets.resources.object_store import ObjectStore, S3Connection, open_store
 from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.read_cache import read_rows
 from stock_assets.settings import Settings
+from stock_assets_tests.waiting import until
 
 PORT = 18_333 + os.getpid() % 400 * 40
 
@@ -257,6 +258,50 @@ def test_nobody_without_our_certificate_or_token_comes_in(tmp_path: Path):
         assert stat.S_IMODE(socket_of_s3.stat().st_mode) == 0o700
 
 
+def test_what_anybody_on_the_machine_sees_of_it_changes_nothing(tmp_path: Path):
+    """Without credentials, and by whatever name: that it runs, its folder and its size."""
+    with store_lease(tmp_path, PORT) as server:
+        store = store_at(server.endpoint_url, server.access_key_id, server.secret_access_key)
+        store.put_many({"a": b"1"})
+        ports = _ports(server.pid)
+        until("the last of its servers", lambda: accepts(ports["admin"]))
+        found = {
+            (name, method, path, host): _status(
+                f"http://127.0.0.1:{ports[name]}{path}", method, body, host
+            )
+            for host in ("127.0.0.1", "evil.example")
+            for name, method, body, paths in _ASKED
+            for path in paths
+        }
+        shown = {asked[:3] for asked, status in found.items() if status < 400}
+        assert shown == {
+            ("master", "GET", "/"), ("master", "GET", "/cluster/status"),
+            ("volume", "GET", "/status"), ("s3", "GET", "/status"), ("s3", "GET", "/healthz"),
+            ("admin", "GET", "/health"), ("admin", "GET", "/metrics"),
+        }  # fmt: skip
+        assert store.get("a") == b"1"
+
+
+_CHANGES = (
+    "/dir/assign", "/vol/grow?count=1", "/vol/vacuum", f"/col/delete?collection={BUCKET}",
+    "/submit", "/admin/assign_volume?volume=9", "/shutdown",
+)  # fmt: skip
+_ASKED = (
+    ("admin", "GET", None, ("/", "/health", "/metrics", "/api/config", "/object-store/buckets")),
+    ("admin", "POST", b"{}", ("/api/s3/buckets", "/api/users", "/login")),
+    ("master", "GET", None, ("/", "/cluster/status", "/dir/status", "/dir/lookup?volumeId=1")),
+    ("master", "POST", b"", _CHANGES),
+    ("master", "GET", None, _CHANGES),
+    ("volume", "GET", None, ("/status", "/", "/ui/index.html", "/stats/disk", "/metrics")),
+    ("volume", "POST", b"", ("/admin/vacuum/compact?volume=1", "/1,01637037d6")),
+    ("volume", "DELETE", None, ("/1,01637037d6",)),
+    ("filer", "GET", None, ("/", "/buckets/", f"/buckets/{BUCKET}/a", "/metrics")),
+    ("filer", "DELETE", None, (f"/buckets/{BUCKET}?recursive=true",)),
+    ("s3", "GET", None, ("/status", "/healthz", "/", f"/{BUCKET}", f"/{BUCKET}/a", "/metrics")),
+    ("s3", "DELETE", None, (f"/{BUCKET}/a", f"/{BUCKET}")),
+)
+
+
 def _ports(pid: int) -> dict[str, int]:
     arguments = psutil.Process(pid).cmdline()
     pairs = (a.removeprefix("-").split(".port=") for a in arguments if ".port=" in a)
@@ -293,8 +338,8 @@ def _shell(folder: Path, ports: dict[str, int]) -> str:
         return (late.stdout or b"").decode()
 
 
-def _status(url: str, method: str, body: bytes | None) -> int:
-    request = urllib.request.Request(url, body, method=method)
+def _status(url: str, method: str, body: bytes | None, host: str = "127.0.0.1") -> int:
+    request = urllib.request.Request(url, body, {"Host": host}, method=method)
     try:
         with urllib.request.urlopen(request, timeout=5) as answer:
             return int(answer.status)

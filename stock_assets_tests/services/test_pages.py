@@ -22,6 +22,7 @@ from stock_assets.settings import Settings
 from stock_assets_tests.asked_pages import BACKFILL, LAUNCH, ask, page
 from stock_assets_tests.conftest import CHECKOUT, make_home
 from stock_assets_tests.e2e.test_command_line import environment, left_running
+from stock_assets_tests.listeners import listening
 from stock_assets_tests.served_pages import served
 from stock_assets_tests.waiting import until
 
@@ -60,6 +61,8 @@ def test_both_pages_answer_until_ctrl_c_and_nothing_survives(tmp_path: Path):
         assert "MLflow" in page(f"http://127.0.0.1:{ports['mlflow_port']}")
         _assert_a_commands_run_is_seen(ask(ports["dagster_port"], SEEN), run)
         _assert_other_sites_are_refused(ports["dagster_port"])
+        _assert_mlflow_refuses_other_sites(ports["mlflow_port"])
+        assert listening() == ["127.0.0.1"]
     assert left_running(home) == []
 
 
@@ -131,6 +134,33 @@ def _assert_other_sites_are_refused(port: int) -> None:
             assert json.loads(opened.recv(timeout=60)) == {"type": "connection_ack"}
     with pytest.raises(InvalidStatus, match="403"):
         socket(other)
+
+
+def _assert_mlflow_refuses_other_sites(port: int) -> None:
+    """By a guard of its own: a name that resolves here, and a page of another site that sends."""
+    search = "/ajax-api/2.0/mlflow/experiments/search"
+    body = json.dumps({"max_results": 1}).encode()
+    kind = {"Content-Type": "application/json"}
+    cases: list[tuple[int, bytes | None, dict[str, str]]] = [
+        (200, body, kind),
+        (200, body, kind | {"Origin": f"http://127.0.0.1:{port}"}),
+        (403, body, kind | {"Origin": "http://evil.example"}),
+        (403, body, kind | {"Host": f"evil.example:{port}"}),
+        (403, None, {"Host": f"127.0.0.1.evil.example:{port}"}),
+    ]
+    seen = [
+        _status(f"http://127.0.0.1:{port}{search}", data, headers) for _, data, headers in cases
+    ]
+    assert seen == [case[0] for case in cases]
+
+
+def _status(url: str, data: bytes | None, headers: dict[str, str]) -> int:
+    try:
+        request = urllib.request.Request(url, data, headers)
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
 def test_dagster_dev_alone_runs_a_backfill_in_order_with_a_store_of_its_own(tmp_path: Path):

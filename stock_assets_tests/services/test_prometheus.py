@@ -25,6 +25,7 @@ from stock_assets.monitoring.live_scores import LiveScore, TickerScore
 from stock_assets.resources.metrics import MetricsGateway
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import CHECKOUT, make_home
+from stock_assets_tests.listeners import listening
 from stock_assets_tests.services.queries import MONITOR, RULES
 
 DEBIAN_PACKAGES = {
@@ -75,6 +76,11 @@ def stack(home: Path) -> Iterator[MonitorAddresses]:
         monitor_stack(_settings(home, patch)) as (addresses, _),
     ):
         yield addresses
+
+
+def test_nothing_listens_beyond_this_machine(stack: MonitorAddresses) -> None:
+    assert stack
+    assert listening() == ["127.0.0.1"]
 
 
 def _settings(home: Path, patch: pytest.MonkeyPatch) -> Settings:

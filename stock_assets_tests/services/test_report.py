@@ -1,16 +1,26 @@
 """The report in a real browser: read, sorted, searched, worn dark, narrowed, and read by axe."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
+import dagster as dg
 import pytest
 from PIL import Image
+from prometheus_client import CollectorRegistry, make_wsgi_app
 
+from stock_assets.alerting.site import Site
+from stock_assets.asset_keys import Asset
+from stock_assets.commands.exporter import _serving
+from stock_assets.local.processes import free_port
 from stock_assets.market.sessions import ExchangeCalendar
 from stock_assets.report.page import render
+from stock_assets.resources.object_store import open_store
+from stock_assets.resources.page_io_manager import page_object
+from stock_assets.settings import Settings
 from stock_assets_tests.chromium import DESKTOP, PHONE, Page, chromium
 from stock_assets_tests.screenshots import take
 from stock_assets_tests.simulated_report import report_rows
@@ -141,6 +151,31 @@ def test_the_policy_keeps_a_foreign_script_out(report: Path, tmp_path: Path):
         refused = " ".join(opened.complaints)
         assert "script" in refused
         assert "https://example.com/x.png" in refused
+
+
+def test_a_report_that_the_exporter_serves_works_and_reaches_nothing(report: Path, tmp_path: Path):
+    """As whoever can write the store could leave it: without its own policy, with a script."""
+    settings = Settings(home=tmp_path, store_uri=f"file://{tmp_path / 'objects'}")
+    policy = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
+    script = "<script>fetch('/metrics').then(() => { document.title = 'taken over' })</script>"
+    whole = report.read_text()
+    assert policy.search(whole)
+    with dg.DagsterInstance.ephemeral() as instance, open_store(settings) as store:
+        port = free_port(19_208)
+        site = Site(settings, instance, make_wsgi_app(CollectorRegistry()))
+        for page in (whole, policy.sub("", whole).replace("<main", f"{script}<main", 1)):
+            store.put_encoded({page_object(Asset.FORECAST_REPORT): f"{page}\n".encode()}, bytes)
+            with (
+                _serving(site, "127.0.0.1", port),
+                chromium(tmp_path / f"profile-{len(page)}") as opened,
+            ):
+                opened.look(DESKTOP)
+                opened.open(f"http://127.0.0.1:{port}/report")
+                click(opened, "Close")
+                assert opened.value("document.querySelector('[aria-sort]').ariaSort") == "ascending"
+                assert opened.value("document.title") == "Forecasts of 2013-03-04: simulated"
+                refused = " ".join(opened.complaints)
+                assert ("/metrics" in refused) == (page is not whole)
 
 
 def test_five_hundred_tickers_open_at_once(tmp_path: Path, xnys: ExchangeCalendar):

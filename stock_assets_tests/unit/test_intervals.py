@@ -4,6 +4,7 @@ import json
 import math
 from copy import deepcopy
 from datetime import date
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -313,6 +314,29 @@ def test_stored_intervals_that_cannot_be_right_are_refused(where: str, wrong: ob
             continue  # unlikely, and a number
         with pytest.raises((ValueError, TypeError)):
             IntervalModel.of(stored)
+
+
+@pytest.mark.parametrize("wrong", [None, [], {}, "x", 1, math.nan, math.inf, [[]], {"a": 1}])
+@pytest.mark.parametrize(
+    "where", ["horizon", "volatility", "pooled", "newcomers", "by_ticker", "by_ticker A"]
+)
+def test_stored_intervals_of_other_types_are_refused(where: str, wrong: object):
+    """By an error that whoever reads them takes for damage."""
+    normal = {name: list(values) for name, values in vars(normal_quantiles()).items()}
+    stored: dict[str, Any] = {
+        "horizon": 1,
+        "volatility": {"coefficients": [0.1] * 10},
+        "pooled": normal,
+        "newcomers": normal,
+        "by_ticker": {"A": normal},
+    }
+    part, _, ticker = where.partition(" ")
+    stored[part] = {ticker: wrong} if ticker else wrong
+    if (part, wrong) in (("horizon", 1), ("by_ticker", {})) and not ticker:
+        assert IntervalModel.of(stored).horizon == 1
+        return
+    with pytest.raises((ValueError, TypeError, KeyError, AttributeError, OverflowError)):
+        IntervalModel.of(stored)
 
 
 def test_quantiles_are_those_of_the_sample():

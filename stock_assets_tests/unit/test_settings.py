@@ -12,7 +12,7 @@ from stock_assets.commands.init import write_files
 from stock_assets.environment import load_checkout_settings, load_settings
 from stock_assets.errors import SettingsError
 from stock_assets.forecasting.families import FAMILIES
-from stock_assets.settings import FamilyName, Settings
+from stock_assets.settings import FamilyName, Settings, secret_names
 
 
 def test_environment_and_dotenv_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -74,9 +74,49 @@ def test_forecasts_of_two_horizons_never_share_a_name():
         load_settings(horizon=6)
 
 
-def test_a_secret_is_never_shown():
-    settings = load_settings(s3_secret_access_key="hunter2")
-    assert "hunter2" not in repr(settings)
+@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+def test_a_password_is_never_shown_wherever_it_is_written(
+    monkeypatch: pytest.MonkeyPatch, name: str
+):
+    """A secret's own setting, or a URL with a password in any other by mistake."""
+    secret = name in secret_names()
+    for value in ("hunter2", "http://me:hunter2@host/a,b", "s3://me:hunter2@bucket"):
+        monkeypatch.setenv(f"STOCK_ASSETS_{name.upper()}", value)
+        try:
+            told = repr(load_settings()) if secret else ""
+        except SettingsError as error:
+            told = str(error)
+        assert "me:" not in told
+        assert not (secret and "hunter2" in told)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("store_uri", "s3://me:hunter2@bucket/x"),
+        ("s3_endpoint_url", "http://me:hunter2@host"),
+        ("files_uri", "s3://me:hunter2@bucket"),
+        ("members_uri", "s3://me:hunter2@bucket"),
+        ("mlflow_artifact_uri", "sftp://me:hunter2@host/x"),
+        ("pushgateway_url", "http://me:hunter2@host:9091"),
+    ],
+)
+def test_an_address_that_is_shown_takes_no_password(name: str, value: str):
+    with pytest.raises(SettingsError, match=r"must have no .* \(got '\w+://\*\*\*@") as error:
+        load_settings(**{name: value})
+    assert "hunter2" not in str(error.value)
+    kept = "s3://bucket/a@b" if "s3:" in value else "http://host/a@b"
+    assert kept in repr(load_settings(source="files", **{"files_uri": "/a", name: kept}))
+
+
+def test_a_tracking_server_is_one_that_mlflow_knows():
+    for known in ("https://h", "postgresql+psycopg2://h/d", "postgres://h/d", "sqlite:////a/b.db",
+                  "databricks", "databricks://profile"):  # fmt: skip
+        assert load_settings(mlflow_tracking_uri=known).mlflow_tracking_uri
+    for unknown in ("postgressql://me:hunter2@h/d", "hunter2", "htp://me:hunter2@h"):
+        with pytest.raises(SettingsError, match="MLFLOW_TRACKING_URI: must be http") as error:
+            load_settings(mlflow_tracking_uri=unknown)
+        assert "hunter2" not in str(error.value)
 
 
 def test_tickers_come_from_the_list_then_the_file_then_the_source(tmp_path: Path):

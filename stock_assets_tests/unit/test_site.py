@@ -44,7 +44,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     Gauge("seen", "A number.", registry=registry).set(7)
     port = free_port(19108)
     with dg.DagsterInstance.local_temp(str(folder)) as instance:
-        site = Site(settings, instance, make_wsgi_app(registry))
+        site = Site(settings, instance, make_wsgi_app(registry), ["Box"])
         with _serving(site, "127.0.0.1", port):
             yield Served(settings, instance, f"http://127.0.0.1:{port}")
 
@@ -106,9 +106,34 @@ def test_a_run_link_leads_to_the_last_run_that_failed(
     assert ask(link) == (200, well)
 
 
-@pytest.mark.parametrize("host", ["localhost:9108", "172.17.0.1:9108", "host.docker.internal:9108"])
+def test_a_page_out_of_the_store_reaches_nothing_and_stands_in_no_frame(
+    address: str, served: Served
+):
+    with open_store(served.settings) as store:
+        store.put_encoded({page_object(Asset.FORECAST_REPORT): b"<script>x</script>"}, bytes)
+    for path in ("/report", "/"):
+        with urllib.request.urlopen(address + path, timeout=10) as answer:
+            policy = answer.headers["Content-Security-Policy"]
+            assert policy.startswith("default-src 'none';")
+            assert "frame-ancestors 'none'; sandbox allow-scripts" in policy
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize("host", [
+    "localhost:9108", "172.17.0.1:9108", "host.docker.internal:9108", "[::1]:9108", "box:9108",
+])  # fmt: skip
 def test_addresses_of_this_machine_are_let_in(address: str, host: str):
-    assert ask(f"{address}/", host)[0] == 200
+    assert [ask(f"{address}{path}", host)[0] for path in ("/", "/metrics")] == [200, 200]
+
+
+@pytest.mark.parametrize("host", [
+    "evil.example", "evil.example:9108", "127.0.0.1.evil.example", "localhost.evil.example",
+    "127.0.0.1:9108@evil.example", "[::1", "box.evil.example",
+])  # fmt: skip
+def test_a_name_that_resolves_here_reads_nothing(address: str, host: str):
+    """DNS rebinding: a page of that name could else read metrics, report and runs."""
+    for path in ("/", "/metrics", "/report", "/runbook", "/run/daily_job", "/elsewhere"):
+        assert ask(f"{address}{path}", host) == (403, "ask for 127.0.0.1 or localhost\n")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any
-from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -71,16 +71,22 @@ class HttpVendor:
 
     @cached_property
     def _secrets(self) -> re.Pattern[str]:
-        given = [value for _, value in parse_qsl(urlsplit(self.url).query) if "{" not in value]
-        secrets = [self.key, *(value for value in given if len(value) >= _SHORTEST_SECRET)]
+        parts = urlsplit(self.url)
+        given = [value for _, value in parse_qsl(parts.query) if "{" not in value]
+        secrets = [
+            self.key,
+            unquote(parts.password or ""),
+            *(value for value in given if len(value) >= _SHORTEST_SECRET),
+        ]
         spelt = {
             form for one in secrets if one for form in (one, quote(one, safe=""), quote_plus(one))
         }
         return re.compile("|".join(map(re.escape, sorted(spelt, key=len, reverse=True))) or "(?!)")
 
     def cleaned(self, text: object) -> str:
-        """One line that holds no secret."""
-        return " ".join(self._secrets.sub(_HIDDEN, str(text)).split())[:240]
+        """One line that holds no secret, nor what moves a terminal's cursor."""
+        line = " ".join(self._secrets.sub(_HIDDEN, str(text)).split())
+        return "".join(letter for letter in line if letter.isprintable())[:240]
 
 
 class HttpSource:
