@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from stock_assets.local.postgres import with_driver
+from stock_assets.local.postgres import database_of
 from stock_assets.local.sqlite_files import refuse_unusable
 from stock_assets.settings import Settings
 
 
 def tracking_uri(settings: Settings) -> str:
-    if settings.mlflow_tracking_uri:
-        return with_driver(settings.mlflow_tracking_uri.get_secret_value())
+    uri = database_of("mlflow", settings.mlflow_tracking_uri, settings.postgres_url)
+    if uri:
+        return uri
     local_database(settings).parent.mkdir(parents=True, exist_ok=True)
     return local_uri(settings)
 
