@@ -236,6 +236,20 @@ class Settings(BaseSettings):
         12, ge=1, description="Months of one run of a backfill; each is stored when it is done."
     )
 
+    executor: Literal["in_process", "multiprocess", "celery"] = Field(
+        "in_process",
+        description="Where the steps of a run that Dagster starts are done: in its process, in one"
+        " for each step, or by Celery's workers on any machine. Commands do theirs in their own.",
+    )
+    celery_broker_url: SecretStr | None = Field(
+        None, description="Celery's broker, like redis://:password@host:6379/0."
+    )
+    celery_backend_url: SecretStr | None = Field(
+        None,
+        description="Where Celery's workers leave results; unset: with a broker that is Redis"
+        " there, else rpc://.",
+    )
+
     # --- when things run by themselves
     daily_schedule: str | None = Field(
         None,
@@ -388,12 +402,17 @@ class Settings(BaseSettings):
         return value
 
     @model_validator(mode="after")
-    def _files_need_a_uri(self) -> "Settings":
+    def _needs_are_met(self) -> "Settings":
         if "files" in (self.source, self.second_source) and not self.files_uri:
             raise ValueError("source=files needs STOCK_ASSETS_FILES_URI (a file, folder or s3://…)")
         if self.second_source == self.source:
             raise ValueError(
                 f"STOCK_ASSETS_SECOND_SOURCE is the first one, {self.source}; name another vendor"
+            )
+        if self.executor == "celery" and not self.celery_broker_url:
+            raise ValueError(
+                "STOCK_ASSETS_EXECUTOR=celery needs STOCK_ASSETS_CELERY_BROKER_URL"
+                " (redis://host:6379/0)"
             )
         if self.members_uri and self.source != "files":
             raise ValueError("STOCK_ASSETS_MEMBERS_URI needs STOCK_ASSETS_SOURCE=files; unset one")
