@@ -8,12 +8,15 @@ path of its connections: none of them knows of it, and one database is enough.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from stock_assets.errors import DatabaseError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 Schema = Literal["dagster", "mlflow", "optuna"]
 _SCHEMAS = ("dagster", "mlflow", "optuna")
@@ -50,6 +53,21 @@ def database_of(schema: Schema, own: SecretStr | None, shared: SecretStr | None)
     return url.update_query_dict({"options": options}).render_as_string(hide_password=False)
 
 
+def connected(url: str) -> "Connection":
+    """A connection, to be closed by its `with`.
+
+    Raises:
+        DatabaseError: There is none; the message has no password.
+    """
+    import sqlalchemy as db
+
+    try:
+        return db.create_engine(url, poolclass=db.NullPool).connect()
+    except (db.exc.SQLAlchemyError, ImportError) as error:
+        reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
+        raise DatabaseError(f"{shown(url)}: {reason}; start it, or mend its URL") from None
+
+
 @contextmanager
 def one_client_at_a_time(url: str) -> Iterator[None]:
     """Holds back the same block of other machines: two that create tables at once both fail.
@@ -64,18 +82,12 @@ def one_client_at_a_time(url: str) -> Iterator[None]:
     """
     import sqlalchemy as db
 
-    try:
-        engine = db.create_engine(url, poolclass=db.NullPool)
-        connection = engine.connect()
-    except (db.exc.SQLAlchemyError, ImportError) as error:
-        reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
-        raise DatabaseError(f"{shown(url)}: {reason}; start it, or mend its URL") from None
-    with connection:
+    with connected(url) as connection:
         connection.execute(db.select(db.func.pg_advisory_xact_lock(_LOCK)))
         schema = connection.scalar(db.text("show search_path"))
         # Asked first: to create one if it is missing takes a right that its tables do not need.
         if schema in _SCHEMAS and connection.scalar(db.select(db.func.current_schema())) is None:
-            with engine.begin() as other:  # a commit of the first would let go of the lock
+            with connection.engine.begin() as other:  # a commit of the first lets go of the lock
                 other.execute(db.schema.CreateSchema(schema))
         yield
 

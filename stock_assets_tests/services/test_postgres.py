@@ -6,20 +6,25 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import dagster as dg
 import optuna
 import polars as pl
 import pytest
+import yaml
 
 from stock_assets import read
 from stock_assets.backfill.execution import bring_up_to_date
 from stock_assets.backfill.progress import Progress
 from stock_assets.backfill.project import open_project
 from stock_assets.environment import load_settings
+from stock_assets.local.postgres import with_driver
+from stock_assets.resources.mlflow_database import registered_rows
 from stock_assets.resources.search_journal import forget_searches, open_journal, study_name
 from stock_assets.settings import Settings
 from stock_assets_tests.backfilled import comparable
-from stock_assets_tests.conftest import QUICK, make_home
+from stock_assets_tests.conftest import CHECKOUT, QUICK, make_home
 from stock_assets_tests.e2e.test_command_line import COMMAND, environment
+from stock_assets_tests.integration.test_dagster_storage import KEYS, materialise, seen
 from stock_assets_tests.services.postgres_server import PASSWORD, PostgresServer, postgres_server
 from stock_assets_tests.started import started
 
@@ -118,6 +123,8 @@ def test_two_machines_start_it_at_once_and_forecast_what_sqlite_does(
     differences = forecasts.select(numbers) - expected.select(numbers)
     assert max(differences.select(pl.all().abs().max()).row(0)) < 1e-9
     assert all_of_postgres == all_of_sqlite
+    rows = registered_rows(load_settings(home=homes[0], **given), "stock_assets_sample")
+    assert [(row.version, row.tags["month"]) for row in rows or ()] == [(1, "2013-02")]
 
 
 def test_a_search_goes_on_on_another_machine(server: PostgresServer, tmp_path: Path):
@@ -155,3 +162,29 @@ def test_a_user_who_may_create_nothing_takes_the_schemas_that_are_there(
     storage = open_journal(Settings(home=tmp_path, postgres_url=url), print)
     assert storage.get_all_studies() == []
     assert server.tables("guarded").keys() == {"optuna"}
+
+
+def test_dagsters_instance_is_what_dagsters_own_storage_leaves(
+    server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    found, checks = [], []
+    for storage in ("own", "batching"):
+        server.execute("postgres", f"create database {storage}")
+        url = with_driver(server.url(storage))
+        monkeypatch.setenv("STOCK_ASSETS_DAGSTER_URL", url)
+        chosen = {
+            "own": {"postgres": {"postgres_url": url}},
+            "batching": yaml.safe_load((CHECKOUT / "dagster.yaml").read_text())["storage"],
+        }[storage]
+        (tmp_path / "dagster.yaml").write_text(
+            yaml.safe_dump({"storage": chosen, "telemetry": {"enabled": False}})
+        )
+        with dg.DagsterInstance.from_config(str(tmp_path)) as opened:
+            found.append(seen(opened, materialise(opened)))
+            checks.append(found[-1].pop("checks"))
+    own, batching = found
+    assert batching == own
+    assert batching["materialisations"] == [*KEYS, KEYS[3]]
+    # A row of each run's check; Dagster's own has one per key beside those.
+    assert [len(rows) for rows in checks] == [2 + len(KEYS) + 1, 2]
+    assert server.tables("batching").keys() == {"public"}
