@@ -79,7 +79,7 @@ def left_in(home: Path, given: dict[str, str]) -> tuple[pl.DataFrame, object]:
     return forecasts, left
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_two_machines_start_it_at_once_and_forecast_what_sqlite_does(
     server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
