@@ -128,7 +128,7 @@ $(BENCH_INSTALLED): requirements-bench.lock
 
 lock: ## Resolve the lock files anew (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-header --no-annotate --no-strip-extras --extra dev --extra postgres pyproject.toml \
+		--no-header --no-annotate --no-strip-extras --extra dev --extra postgres --extra celery pyproject.toml \
 		--output-file requirements.lock
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header --no-annotate --no-strip-extras --constraints requirements.lock pyproject.toml \

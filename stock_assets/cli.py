@@ -286,7 +286,7 @@ def rollback(dry_run: bool) -> None:
 @json_option
 @reported
 def prune(keep_days: int, dry_run: bool, as_json: bool) -> None:
-    """Deletes logs of old runs, ticks, journals and damaged files that were moved aside."""
+    """Deletes logs of old runs, ticks, searches and damaged files that were moved aside."""
     with at_work("looking"):
         from stock_assets.commands.prune import prune as prune_old
 

@@ -23,8 +23,11 @@ from stock_assets.graph import build_graph
 from stock_assets.settings import PREFIX, Settings, refusal, secret_names
 
 _PATHS = ("home", "files_uri", "members_uri", "tickers_file", "studies_folder", "notify_urls_file")
-_OF_A_CHECKOUT = {"dataset", "local_s3_port", "dagster_port", "mlflow_port", "exporter_port"}
-"""What only the pages and the server of `stock-assets` itself listen to; the dataset is `name`."""
+_OF_A_CHECKOUT = {
+    "dataset", "local_s3_port", "dagster_port", "mlflow_port", "exporter_port", "dagster_url"
+}  # fmt: skip
+"""What only the pages and the server of `stock-assets` itself listen to; the dataset is `name`, and
+Dagster's instance that of the project."""
 _ADDRESSES = ("mlflow_tracking_uri", "http_url")
 """Secrets only where a password is in them."""
 _NAME = r"^[A-Za-z][A-Za-z0-9_]{0,39}$"

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from stock_assets.automation.console import console_logger
+from stock_assets.automation.executors import executor_of
 from stock_assets.environment import load_settings
 from stock_assets.graph import build_graph
 from stock_assets.settings import Settings
@@ -17,7 +18,7 @@ def build_definitions(
     """The whole project for one set of settings; for the arguments see `build_graph`."""
     return dg.Definitions.merge(
         build_graph(settings, resource_overrides),
-        dg.Definitions(loggers={"console": console_logger}, executor=dg.in_process_executor),
+        dg.Definitions(loggers={"console": console_logger}, executor=executor_of(settings)),
     )
 
 

@@ -227,4 +227,4 @@ class InvalidForecastsError(StockAssetsError):
 
 
 class MissingLibraryError(StockAssetsError):
-    """A family needs a library that this machine can't load."""
+    """What a setting chose needs a library that this machine can't load."""

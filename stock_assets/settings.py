@@ -8,6 +8,7 @@ from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from urllib.parse import urlsplit
 
 from pydantic import (
     BeforeValidator,
@@ -173,8 +174,20 @@ class Settings(BaseSettings):
     mlflow_port: int = Field(
         5000, description="Preferred port of MLflow's page; the next free one if it is taken."
     )
+    postgres_url: SecretStr | None = Field(
+        None,
+        description="postgresql://user:password@host/database: Dagster's instance, MLflow's runs"
+        " and versions, and the searches, each in a schema of its own; unset: files under var/.",
+    )
+    dagster_url: SecretStr | None = Field(
+        None,
+        description="Another such database for Dagster's instance alone, whose tables go where its"
+        " user's tables go.",
+    )
     mlflow_tracking_uri: SecretStr | None = Field(
-        None, description="A tracking server or postgresql://…; unset: SQLite under var/."
+        None,
+        description="A tracking server, or another such database for MLflow alone; unset: that of"
+        " `postgres_url`, else SQLite under var/.",
     )
     mlflow_artifact_uri: str | None = Field(
         None,
@@ -205,8 +218,13 @@ class Settings(BaseSettings):
     retune_months: int = Field(
         3, ge=1, description="Months from a search to the next; those between use its parameters."
     )
+    studies_url: SecretStr | None = Field(
+        None, description="Another such database for the searches alone."
+    )
     studies_folder: Path | None = Field(
-        None, description="Folder of the searches' journals, which resume; unset: var/studies."
+        None,
+        description="Folder of the searches' journals, which resume; unset: in the database, or"
+        " var/studies.",
     )
     tuning_trials: int = Field(
         4, ge=1, description="Trials of a search; at most one per 10,000 rows to train on."
@@ -226,6 +244,20 @@ class Settings(BaseSettings):
     )
     months_per_run: int = Field(
         12, ge=1, description="Months of one run of a backfill; each is stored when it is done."
+    )
+
+    executor: Literal["in_process", "multiprocess", "celery"] = Field(
+        "in_process",
+        description="Where the steps of a run that Dagster starts are done: in its process, in one"
+        " for each step, or by Celery's workers on any machine. Commands do theirs in their own.",
+    )
+    celery_broker_url: SecretStr | None = Field(
+        None, description="Celery's broker, like redis://:password@host:6379/0."
+    )
+    celery_backend_url: SecretStr | None = Field(
+        None,
+        description="Where Celery's workers leave results; unset: with a broker that is Redis"
+        " there, else rpc://.",
     )
 
     # --- when things run by themselves
@@ -374,6 +406,25 @@ class Settings(BaseSettings):
             raise ValueError("must start with s3:// or file://")
         return value.rstrip("/") if value else None
 
+    @field_validator("postgres_url", "dagster_url", "studies_url")
+    @classmethod
+    def _is_postgres(cls, value: SecretStr | None) -> SecretStr | None:
+        """Without what was given in the message: it has a password."""
+        if value is None:
+            return None
+        try:
+            parts = urlsplit(value.get_secret_value())
+            _ = parts.port
+        except ValueError:  # a password with a slash in it is read as a port
+            parts = urlsplit("")
+        is_postgres = parts.scheme.partition("+")[0] in {"postgresql", "postgres"}
+        if not is_postgres or parts.path in {"", "/"} or parts.fragment:
+            raise ValueError(
+                "must be like postgresql://user:password@host/database; what is special in a"
+                " password is escaped, / as %2F and @ as %40"
+            )
+        return value
+
     @field_validator("http_adjusted", mode="before")
     @classmethod
     def _can_be_undone(cls, value: object) -> object:
@@ -385,12 +436,17 @@ class Settings(BaseSettings):
         return value
 
     @model_validator(mode="after")
-    def _files_need_a_uri(self) -> "Settings":
+    def _needs_are_met(self) -> "Settings":
         if "files" in (self.source, self.second_source) and not self.files_uri:
             raise ValueError("source=files needs STOCK_ASSETS_FILES_URI (a file, folder or s3://…)")
         if self.second_source == self.source:
             raise ValueError(
                 f"STOCK_ASSETS_SECOND_SOURCE is the first one, {self.source}; name another vendor"
+            )
+        if self.executor == "celery" and not self.celery_broker_url:
+            raise ValueError(
+                "STOCK_ASSETS_EXECUTOR=celery needs STOCK_ASSETS_CELERY_BROKER_URL"
+                " (redis://host:6379/0)"
             )
         if self.members_uri and self.source != "files":
             raise ValueError("STOCK_ASSETS_MEMBERS_URI needs STOCK_ASSETS_SOURCE=files; unset one")

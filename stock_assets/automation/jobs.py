@@ -2,11 +2,13 @@
 
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import dagster as dg
 
 from stock_assets.asset_keys import Asset, asset_key, asset_name
+from stock_assets.automation.executors import executor_of
 from stock_assets.local.dagster_private.runs import UnresolvedAssetJobDefinition
 from stock_assets.partitions import Partitions
 from stock_assets.settings import Settings
@@ -37,43 +39,42 @@ def all_jobs(settings: Settings, partitions: Partitions) -> list[UnresolvedAsset
     def selected(*assets: str) -> dg.AssetSelection:
         return dg.AssetSelection.assets(*(asset_key(dataset, asset) for asset in assets))
 
+    job = partial(_partitioned, executor_of(settings), tags)
     return [
-        _job(
+        job(
             settings.named(DAILY_JOB),
             selected(*DAILY_ASSETS),
             partitions.sessions,
-            tags,
             "A session's prices, features, errors of past forecasts, new forecasts.",
         ),
-        _job(
+        job(
             settings.named(MONTHLY_JOB),
             selected(*MONTHLY_ASSETS),
             partitions.months,
-            tags,
             "A month's data, its tuned model, and the version that it becomes.",
         ),
-        _job(
+        job(
             settings.named(REFETCH_JOB),
             selected(*REFETCH_ASSETS),
             partitions.sessions,
-            tags,
             "Prices of past sessions once more, to see what the source revised.",
         ),
         dg.define_asset_job(
             settings.named(REPORT_JOB),
             selection=selected(Asset.FORECAST_REPORT),
             tags=tags,
-            executor_def=dg.in_process_executor,
+            executor_def=dg.in_process_executor,  # one step
             description="The report, made of what is stored.",
         ),
     ]
 
 
-def _job(
+def _partitioned(
+    executor: dg.ExecutorDefinition,
+    tags: dict[str, str],
     name: str,
     selection: dg.AssetSelection,
     partitions_def: dg.TimeWindowPartitionsDefinition,
-    tags: dict[str, str],
     description: str,
 ) -> UnresolvedAssetJobDefinition:
     with warnings.catch_warnings():
@@ -85,7 +86,7 @@ def _job(
             selection=selection,
             tags=tags,
             partitions_def=partitions_def,
-            executor_def=dg.in_process_executor,
+            executor_def=executor,
             description=description,
         )
 

@@ -10,7 +10,7 @@ import dagster as dg
 from stock_assets.backfill.project import open_project
 from stock_assets.local.dagster_history import prune_history, shrink
 from stock_assets.resources.mlflow_database import local_database
-from stock_assets.resources.search_journal import ASIDE
+from stock_assets.resources.search_journal import ASIDE, forget_searches
 from stock_assets.settings import Settings
 
 
@@ -32,6 +32,7 @@ def prune(settings: Settings, keep_days: int, *, dry_run: bool = False) -> dict[
         )
         if not dry_run:
             _purge_ticks(project.instance, before)
+    searches = forget_searches(settings, before, dry_run=dry_run)
     files = [path for path in _throw_away(settings) if _changed(path) < before]
     if not dry_run:
         for path in files:
@@ -46,6 +47,7 @@ def prune(settings: Settings, keep_days: int, *, dry_run: bool = False) -> dict[
         "dry_run": dry_run,
         **vars(history),
         "files": len(files),
+        "searches": searches,
         "freed_bytes": bytes_before - _bytes(state),
     }
 

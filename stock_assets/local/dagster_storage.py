@@ -33,13 +33,46 @@ from stock_assets.local.dagster_private.storage import (
     SQLITE_BUSY_TIMEOUT_SECONDS,
     AssetCheckExecutionsTable,
     DagsterSqliteStorage,
+    SqlEventLogStorage,
     SqlEventLogStorageTable,
     SqliteEventLogStorage,
 )
 from stock_assets.local.own_folder import own_folder, writable_state
 
 
-class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
+class OneRowAChecks(SqlEventLogStorage):
+    """An event log that plans one row for a run's check."""
+
+    def _store_asset_check_evaluation_planned(
+        self, event: EventLogEntry, event_id: int | None
+    ) -> None:
+        """One row a run and check: that of the result to come.
+
+        Dagster plans a row per partition, though a result is of the run and names none: its row was
+        added beside those, and they stood on the page as never executed for ever, 250 for each
+        check of a backfill's run. The event, which names the partitions with their definition and
+        all its holidays, stays whole in the run's log.
+        """
+        dagster_event = event.get_dagster_event()
+        planned = cast("AssetCheckEvaluationPlanned", dagster_event.event_specific_data)
+        of_a_row = AssetCheckEvaluationPlanned(
+            asset_key=planned.asset_key, check_name=planned.check_name
+        )
+        short = event._replace(dagster_event=dagster_event._replace(event_specific_data=of_a_row))
+        row = {
+            "asset_key": planned.asset_key.to_string(),
+            "check_name": planned.check_name,
+            "run_id": event.run_id,
+            "execution_status": AssetCheckExecutionRecordStatus.PLANNED.value,
+            "evaluation_event": serialize_value(short),
+            "evaluation_event_timestamp": self._event_insert_timestamp(event),  # type: ignore[no-untyped-call]
+            "evaluation_event_storage_id": event_id,
+        }
+        with self.index_connection() as connection:
+            connection.execute(AssetCheckExecutionsTable.insert(), row)
+
+
+class BatchingSqliteEventLogStorage(OneRowAChecks, SqliteEventLogStorage):
     """One connection and transaction per database for a batch of events."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
@@ -110,34 +143,6 @@ class BatchingSqliteEventLogStorage(SqliteEventLogStorage):
             self._tables.add(table_name)
         return table_name in self._tables
 
-    def _store_asset_check_evaluation_planned(
-        self, event: EventLogEntry, event_id: int | None
-    ) -> None:
-        """One row a run and check: that of the result to come.
-
-        Dagster plans a row per partition, though a result is of the run and names none: its row was
-        added beside those, and they stood on the page as never executed for ever, 250 for each
-        check of a backfill's run. The event, which names the partitions with their definition and
-        all its holidays, stays whole in the run's log.
-        """
-        dagster_event = event.get_dagster_event()
-        planned = cast("AssetCheckEvaluationPlanned", dagster_event.event_specific_data)
-        of_a_row = AssetCheckEvaluationPlanned(
-            asset_key=planned.asset_key, check_name=planned.check_name
-        )
-        short = event._replace(dagster_event=dagster_event._replace(event_specific_data=of_a_row))
-        row = {
-            "asset_key": planned.asset_key.to_string(),
-            "check_name": planned.check_name,
-            "run_id": event.run_id,
-            "execution_status": AssetCheckExecutionRecordStatus.PLANNED.value,
-            "evaluation_event": serialize_value(short),
-            "evaluation_event_timestamp": self._event_insert_timestamp(event),  # type: ignore[no-untyped-call]
-            "evaluation_event_storage_id": event_id,
-        }
-        with self.index_connection() as connection:
-            connection.execute(AssetCheckExecutionsTable.insert(), row)
-
     def _of_batch(self, shard: str) -> AbstractContextManager[Connection] | None:
         """The batch's connection to a database; None outside of one."""
         connections: dict[str, Connection] | None = getattr(self._batch, "connections", None)
@@ -172,7 +177,7 @@ def _kept_open(connection: Connection) -> Iterator[Connection]:
 
 
 class BatchingSqliteStorage(DagsterSqliteStorage):
-    """Dagster's SQLite storage with event logs as above; for `storage: custom:` in dagster.yaml."""
+    """Dagster's SQLite storage with event logs as above."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         with writable_state(Path(base_dir)):

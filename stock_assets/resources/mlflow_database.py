@@ -3,13 +3,14 @@
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from stock_assets.local.postgres import shown, with_driver
+from stock_assets.local.postgres import connected, database_of, is_postgres, shown
 from stock_assets.local.sqlite_files import refuse_unusable
 from stock_assets.settings import Settings
 
@@ -19,9 +20,9 @@ def tracking_uri(settings: Settings) -> str:
 
     MLflow's errors quote a server's address as it was given. Who asks is `tracking_login`'s.
     """
-    if settings.mlflow_tracking_uri:
-        uri = settings.mlflow_tracking_uri.get_secret_value()
-        return shown(uri) if uri.startswith("http") else with_driver(uri)
+    uri = database_of("mlflow", settings.mlflow_tracking_uri, settings.postgres_url)
+    if uri:
+        return shown(uri) if uri.startswith("http") else uri
     local_database(settings).parent.mkdir(parents=True, exist_ok=True)
     return local_uri(settings)
 
@@ -93,14 +94,39 @@ class RegisteredRow:
     tags: Mapping[str, str]
 
 
-def registered_rows(settings: Settings, name: str) -> list[RegisteredRow] | None:
-    """Every version of a model, straight from this machine's database.
+_VERSIONS = (
+    "select v.version, v.run_id, t.key, t.value from model_versions v"
+    " left join model_version_tags t on t.name = v.name and t.version = v.version"
+    " where v.name = :name and v.current_stage <> 'Deleted_Internal'"
+)
 
-    MLflow's own way takes seconds to import, for a run that has nothing to do. None where the
-    registry is elsewhere.
+
+def registered_rows(settings: Settings, name: str) -> list[RegisteredRow] | None:
+    """Every version of a model, straight from the database.
+
+    MLflow's own way takes seconds to import, for a run that has nothing to do. None where a
+    tracking server has the registry.
+
+    Raises:
+        DatabaseError: There is no connection to it.
     """
-    if tracking_uri(settings) != local_uri(settings):
+    uri = tracking_uri(settings)
+    if uri == local_uri(settings):
+        rows = _rows_of_file(settings, name)
+    elif is_postgres(uri):
+        rows = _rows_of_postgres(uri, name)
+    else:
         return None
+    found: dict[int, RegisteredRow] = {}
+    tags: dict[int, dict[str, str]] = {}
+    for version, run_id, tag, value in rows:
+        found.setdefault(version, RegisteredRow(version, run_id, tags.setdefault(version, {})))
+        if tag is not None:
+            tags[version][tag] = value
+    return list(found.values())
+
+
+def _rows_of_file(settings: Settings, name: str) -> Sequence[Any]:
     database = local_database(settings)
     if not database.exists():
         return []
@@ -110,19 +136,16 @@ def registered_rows(settings: Settings, name: str) -> list[RegisteredRow] | None
             tables = {row[0] for row in opened.execute("select name from sqlite_master")}
             if "model_versions" not in tables:
                 return []
-            rows = opened.execute(
-                "select v.version, v.run_id, t.key, t.value from model_versions v"
-                " left join model_version_tags t on t.name = v.name and t.version = v.version"
-                " where v.name = ? and v.current_stage <> 'Deleted_Internal'",
-                [name],
-            ).fetchall()
+            return opened.execute(_VERSIONS, {"name": name}).fetchall()
     except sqlite3.DatabaseError:
         refuse_unusable_database(settings, thorough=True)  # where that is why
         raise
-    found: dict[int, RegisteredRow] = {}
-    tags: dict[int, dict[str, str]] = {}
-    for version, run_id, tag, value in rows:
-        found.setdefault(version, RegisteredRow(version, run_id, tags.setdefault(version, {})))
-        if tag is not None:
-            tags[version][tag] = value
-    return list(found.values())
+
+
+def _rows_of_postgres(url: str, name: str) -> Sequence[Any]:
+    import sqlalchemy as db
+
+    with connected(url) as connection:
+        if connection.scalar(db.select(db.func.to_regclass("model_versions"))) is None:
+            return []
+        return connection.execute(db.text(_VERSIONS), {"name": name}).fetchall()

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from stock_assets.resources.object_store import ObjectStore
+from stock_assets.resources.object_store import ObjectStore, S3Connection
 
 if TYPE_CHECKING:
     from dagster_aws.s3 import S3Resource
@@ -10,11 +10,15 @@ if TYPE_CHECKING:
 
 def s3_resource(store: ObjectStore) -> "S3Resource":
     """dagster-aws' resource for the same server and credentials that the store uses."""
+    if store.connection is None:
+        raise TypeError(f"{store.uri} is not on S3")
+    return connected(store.connection)
+
+
+def connected(connection: S3Connection) -> "S3Resource":
+    """dagster-aws' resource for a server."""
     from dagster_aws.s3 import S3Resource
 
-    connection = store.connection
-    if connection is None:
-        raise TypeError(f"{store.uri} is not on S3")
     return S3Resource(
         region_name=connection.region,
         endpoint_url=connection.endpoint_url,

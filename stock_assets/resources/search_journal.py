@@ -1,5 +1,7 @@
 """The journal of a dataset's searches: every trial as it finishes, so that a killed search resumes.
 
+It is a file of this machine, or in PostgreSQL, where a search resumes on any machine.
+
 Nothing else depends on it. So a journal that can't be read is moved aside, and what was under way
 is searched again; `stock-assets prune` deletes what lies aside.
 """
@@ -10,9 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import optuna
+from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
 from stock_assets.errors import SettingsError
+from stock_assets.local.postgres import database_of, one_client_at_a_time
 from stock_assets.settings import Settings
 
 ASIDE = ".damaged-"
@@ -21,7 +25,7 @@ ASIDE = ".damaged-"
 _UNREADABLE = (ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError, OSError)
 
 
-def open_journal(settings: Settings, say: Callable[[str], None]) -> optuna.storages.JournalStorage:
+def open_journal(settings: Settings, say: Callable[[str], None]) -> BaseStorage:
     """Every trial of the dataset: `optuna-dashboard FILE` shows it.
 
     Args:
@@ -30,7 +34,10 @@ def open_journal(settings: Settings, say: Callable[[str], None]) -> optuna.stora
 
     Raises:
         SettingsError: The folder takes no file.
+        DatabaseError: There is no connection.
     """
+    if database := _database(settings):
+        return _of_database(database)
     folder = settings.studies.absolute()  # the lock is a link: a relative one would lead nowhere
     file = folder / f"{settings.dataset_name}.journal"
     try:
@@ -50,6 +57,45 @@ def open_journal(settings: Settings, say: Callable[[str], None]) -> optuna.stora
             f"{file}: {error}; make {folder} writable, or name another with"
             " STOCK_ASSETS_STUDIES_FOLDER"
         ) from error
+
+
+def _database(settings: Settings) -> str | None:
+    """Where a setting puts them: the one that names a folder stands against the shared one."""
+    shared = None if settings.studies_folder else settings.postgres_url
+    return database_of("optuna", settings.studies_url, shared)
+
+
+def _of_database(url: str) -> RDBStorage:
+    with one_client_at_a_time(url):
+        # A connection that the server has closed meanwhile is noticed before a trial is written.
+        return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+
+
+def study_name(settings: Settings, name: str) -> str:
+    """A study's name in the journal: a database may hold the searches of several datasets."""
+    return f"{settings.dataset_name} {name}"
+
+
+def forget_searches(settings: Settings, before: datetime, *, dry_run: bool) -> int:
+    """Deletes the dataset's searches of long ago from the database; how many. Of files, none.
+
+    `before`: With a time zone. A search that is over is in MLflow.
+    """
+    database = _database(settings)
+    if database is None:
+        return 0
+    storage = _of_database(database)
+    old = [
+        summary.study_name
+        for summary in optuna.get_all_study_summaries(storage)
+        if summary.study_name.startswith(study_name(settings, ""))
+        # Optuna's times are of this machine, without a zone.
+        and (summary.datetime_start is None or summary.datetime_start.astimezone(UTC) < before)
+    ]
+    if not dry_run:
+        for name in old:
+            optuna.delete_study(study_name=name, storage=storage)
+    return len(old)
 
 
 def _read(file: Path) -> optuna.storages.JournalStorage:

@@ -42,9 +42,14 @@ class PostgresServer:
         finally:
             connection.close()
 
-    def tables(self, database: str) -> set[str]:
-        rows = self.execute(database, "select tablename from pg_tables where schemaname = 'public'")
-        return {name for (name,) in rows}
+    def tables(self, database: str) -> dict[str, set[str]]:
+        """By schema, without the server's own."""
+        rows = self.execute(
+            database,
+            "select schemaname, array_agg(tablename::text) from pg_tables"
+            " where schemaname not in ('pg_catalog', 'information_schema') group by 1",
+        )
+        return {schema: set(names) for schema, names in rows}
 
 
 def _program(name: str) -> str:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import yaml
 
 from stock_assets.local.processes import free_port
 from stock_assets.resources.object_store import ObjectStore, open_store
@@ -29,11 +28,9 @@ SHORT = {
 SECRETS = (PASSWORD, PASSWORD.partition("@")[0])  # whole, and what no escaping changes
 
 
-def documented_blocks() -> tuple[str, str]:
-    """The variables and the dagster.yaml of docs/deploy.md."""
+def documented_variables() -> str:
     page = (CHECKOUT / "docs" / "deploy.md").read_text(encoding="utf-8")
-    part = page.split("\n## Production\n")[1]
-    return part.split("```sh\n")[1].split("```")[0], part.split("```yaml\n")[1].split("```")[0]
+    return page.split("\n## Production\n")[1].split("```sh\n")[1].split("```")[0]
 
 
 @dataclass(frozen=True)
@@ -56,14 +53,12 @@ class Production:
 
     def machine(self, name: str, **settings: object) -> tuple[Path, dict[str, str]]:
         """A checkout and an environment as the page wants them, with real names for examples."""
-        home, variables = checkout(self.folder / name), documented_blocks()[0]
-        (home / "dagster.yaml").unlink()
+        home, variables = checkout(self.folder / name), documented_variables()
         connection = self.store.connection
         assert connection
         assert connection.endpoint_url
         for example, real in {
-            "/srv/dagster": str(home / "dagster"),
-            "postgresql://user:password@host/": self.server.url(""),
+            "postgresql://user:password@host/database": self.server.url("stock"),
             "your-bucket": self.bucket,
             "https://s3.example.com": connection.endpoint_url,
             "=key ": f"={connection.access_key_id} ",
@@ -71,10 +66,6 @@ class Production:
         }.items():
             assert example in variables
             variables = variables.replace(example, real)
-        (home / "dagster").mkdir()
-        (home / "dagster/dagster.yaml").write_text(
-            documented_blocks()[1].replace("your-bucket", self.bucket)
-        )
         exported = subprocess.run(
             ["bash", "-euc", f"{variables}\nenv -0"], capture_output=True, text=True, check=True
         ).stdout
@@ -90,20 +81,12 @@ class Production:
 def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
     folder = tmp_path_factory.mktemp("production")
     with postgres_server() as server, open_store(Settings(home=folder / "s3")) as store:
-        for database in ("dagster", "mlflow"):
-            server.execute("postgres", f"create database {database}")
+        server.execute("postgres", "create database stock")
         yield Production(server, store, folder)
 
 
 def assert_secret(text: str) -> None:
     assert [secret for secret in SECRETS if secret in text] == []
-
-
-def test_the_page_has_the_limits_of_our_own_dagster_yaml():
-    ours = yaml.safe_load((CHECKOUT / "dagster.yaml").read_text())
-    theirs = yaml.safe_load(documented_blocks()[1])
-    assert theirs["run_coordinator"] == ours["run_coordinator"]
-    assert theirs["telemetry"] == ours["telemetry"]
 
 
 @pytest.mark.timeout(600)
@@ -116,12 +99,15 @@ def test_two_machines_start_at_once_on_empty_databases(production: Production):
         assert "2013-02-27 .. 2013-03-01: 6 forecasts of 2 tickers, 3 sessions" in text
         assert "Traceback" not in text
         assert_secret(text)
-    assert {"runs", "event_logs", "instance_info"} <= production.server.tables("dagster")
-    assert {"experiments", "model_versions"} <= production.server.tables("mlflow")
+    tables = production.server.tables("stock")
+    assert {"runs", "event_logs", "instance_info"} <= tables["dagster"]
+    assert {"experiments", "model_versions"} <= tables["mlflow"]
+    assert {"studies", "trials"} <= tables["optuna"]
+    assert tables.keys() == {"dagster", "mlflow", "optuna"}
     root = f"s3://{production.bucket}/stock_assets"
     kept = production.server.execute(
-        "mlflow",
-        "select name, artifact_location from experiments where name <> 'Default' order by 1",
+        "stock",
+        "select name, artifact_location from mlflow.experiments where name <> 'Default' order by 1",
     )
     assert kept == [(f"stock_assets/{name}", f"{root}/{name}/mlflow") for name in ("one", "two")]
     for name in ("one", "two"):
@@ -129,12 +115,12 @@ def test_two_machines_start_at_once_on_empty_databases(production: Production):
         assert [
             k for k in production.objects() if k.startswith(under) and k.endswith("model.skops")
         ]
-    assert [key for key in production.objects() if key.startswith("compute_logs/")]
+    assert [key for key in production.objects() if key.startswith("stock_assets/compute_logs/")]
     for home, _ in machines:
         assert {path.name for path in home.iterdir()} == {
-            "dagster", "pyproject.toml", "workspace.yaml", "var",
+            "dagster.yaml", "pyproject.toml", "workspace.yaml", "var",
         }  # fmt: skip
-        assert not (home / "var/mlflow/mlflow.db").exists()
+        assert [*home.rglob("*.db"), *home.rglob("*.journal")] == []
         for file in (file for file in home.rglob("*") if file.is_file()):
             assert_secret(file.read_text(errors="ignore"))
 
@@ -172,7 +158,7 @@ def test_the_pages_of_a_database_show_no_password(production: Production):
 def test_a_database_that_is_down_is_one_line(production: Production):
     home, environment = production.machine("down")
     for variable, arguments in (
-        ("DAGSTER_POSTGRES_URL", RUN),
+        ("STOCK_ASSETS_POSTGRES_URL", RUN),
         ("STOCK_ASSETS_MLFLOW_TRACKING_URI", ("doctor",)),
     ):
         nobody = f"postgresql://user:{PASSWORD[:7]}@127.0.0.1:9/x"

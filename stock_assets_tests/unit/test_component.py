@@ -162,6 +162,7 @@ def test_paths_are_those_of_the_project_and_not_of_the_process():
         ({"http_key": "token"}, "http_key: a secret has no place in a file"),
         ({"http_url": "https://me:slack@example.com/{ticker}"}, "http_url: a secret"),
         ({"mlflow_tracking_uri": "postgresql://me:slack@db/x"}, "mlflow_tracking_uri: a secret"),
+        ({"postgres_url": "postgresql://db/x?password=slack"}, "postgres_url: a secret has no pla"),
         ({"tickers_file": "none.txt"}, "tickers_file: can't read"),
     ],
 )
@@ -211,7 +212,7 @@ def test_what_is_no_secret_may_stand_in_the_file():
 
 def test_every_setting_is_an_attribute_but_those_of_the_checkouts_own_servers():
     assert set(Settings.model_fields) - set(Attributes.model_fields) == {
-        "dataset", "local_s3_port", "dagster_port", "mlflow_port", "exporter_port"
+        "dataset", "local_s3_port", "dagster_port", "mlflow_port", "exporter_port", "dagster_url"
     }  # fmt: skip
     assert set(Attributes.model_fields) - set(Settings.model_fields) == {"name"}
 

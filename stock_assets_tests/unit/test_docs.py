@@ -42,6 +42,13 @@ RUN_BY = {
     "python -m stock_assets.market.calendars ": (
         "contracts/test_calendars.py::test_another_exchange_is_added_by_the_documented_command"
     ),
+    "export STOCK_ASSETS_EXECUTOR": (
+        "services/test_executors.py::test_two_workers_of_celery_make_the_same"
+    ),
+    "export STOCK_ASSETS_CELERY": (
+        "services/test_executors.py::test_two_workers_of_celery_make_the_same"
+    ),
+    "celery ": "services/test_executors.py::test_two_workers_of_celery_make_the_same",
     "export ": "services/test_production.py::test_two_machines_start_at_once_on_empty_databases",
     "(umask 077; ": "unit/test_docs.py::test_lines_for_the_settings_are_settings",
     "echo ": "unit/test_docs.py::test_lines_for_the_settings_are_settings",

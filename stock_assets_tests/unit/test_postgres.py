@@ -1,10 +1,18 @@
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from stock_assets.environment import load_settings
-from stock_assets.errors import DatabaseError
-from stock_assets.local.postgres import is_postgres, one_client_at_a_time, shown, with_driver
+from stock_assets.errors import DatabaseError, SettingsError
+from stock_assets.local.postgres import (
+    database_of,
+    is_postgres,
+    one_client_at_a_time,
+    shown,
+    with_driver,
+)
+from stock_assets.resources.mlflow_database import tracking_uri
 from stock_assets.resources.mlflow_tracking import MlflowTracking
 from stock_assets.resources.object_store import open_store
 from stock_assets.settings import Settings
@@ -19,6 +27,47 @@ def test_a_plain_url_takes_the_driver_that_is_installed():
         assert with_driver(other) == other
     assert is_postgres("postgresql+psycopg2://h/d")
     assert not is_postgres("https://postgresql.example")
+
+
+def test_each_part_has_a_schema_of_the_shared_database_or_a_database_of_its_own():
+    shared, own = SecretStr("postgresql://me:p%40%2F@h:5433/d"), SecretStr("postgres://h/own")
+    assert database_of("optuna", None, None) is None
+    assert database_of("mlflow", None, shared) == (
+        "postgresql+psycopg2://me:p%40%2F@h:5433/d?options=-csearch_path%3Dmlflow"
+    )
+    assert database_of("mlflow", own, shared) == "postgresql+psycopg2://h/own"
+
+
+def test_what_a_url_asks_of_the_server_stays():
+    url = SecretStr("postgresql://h/d?sslmode=require&options=-cstatement_timeout%3D9s")
+    assert database_of("dagster", None, url) == (
+        "postgresql+psycopg2://h/d"
+        "?options=-cstatement_timeout%3D9s+-csearch_path%3Ddagster&sslmode=require"
+    )
+
+
+def test_mlflow_takes_its_own_address_before_the_shared_one():
+    both = Settings(postgres_url=SECRET, mlflow_tracking_uri="https://mlflow.example")
+    assert tracking_uri(both) == "https://mlflow.example"
+    assert tracking_uri(Settings(postgres_url=SECRET)).endswith("search_path%3Dmlflow")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "hunter2",
+        "mysql://me:hunter2@h/d",
+        "postgresql://me:hunter2@h",
+        "postgresql://me:hunter2/x@h/d",  # the slash ends the host
+        "postgresql://me:hunter2#x@h/d",
+    ],
+)
+@pytest.mark.parametrize("name", ["postgres_url", "dagster_url", "studies_url"])
+def test_what_is_no_address_of_a_database_is_refused_without_being_shown(name: str, url: str):
+    with pytest.raises(SettingsError, match=rf"^STOCK_ASSETS_{name.upper()}: must be lik") as error:
+        load_settings(**{name: url})
+    assert "hunter2" not in str(error.value)
+    assert "%2F and @ as %40" in str(error.value)
 
 
 def test_a_shown_url_has_neither_user_nor_password():
