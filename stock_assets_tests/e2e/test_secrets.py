@@ -163,8 +163,12 @@ def test_no_secret_is_in_what_is_said_stored_logged_or_listed(place: Place):
 
 def test_no_secret_is_in_what_dagsters_page_is_told_of_the_code(place: Place):
     """Every asset, job, resource and its configuration, as the page gets them."""
+    databases = ("mlflow_tracking_uri", "postgres_url", "dagster_url", "studies_url")
     secrets = place.secrets() | {
-        "mlflow_tracking_uri": f"postgresql://me:{MARK}db@{NOBODY}/mlflow",
+        **{name: f"postgresql://me:{MARK}db@{NOBODY}/{name}" for name in databases},
+        "executor": "celery",
+        "celery_broker_url": f"redis://:{MARK}queue@{NOBODY}/0",
+        "celery_backend_url": f"redis://:{MARK}results@{NOBODY}/1",
         "store_uri": "s3://bucket/x",
         "s3_endpoint_url": f"http://{NOBODY}",
     }
