@@ -16,7 +16,7 @@ from pathlib import Path
 import dagster as dg
 from dagster import DagsterEvent, DagsterEventType
 
-from stock_assets.asset_keys import asset_key
+from stock_assets.asset_keys import Asset, asset_key
 from stock_assets.automation.jobs import (
     COMMAND_TAG,
     DAILY_ASSETS,
@@ -31,6 +31,7 @@ from stock_assets.local.dagster_private.runs import (
     DagsterEventBatchMetadata,
     StepMaterializationData,
 )
+from stock_assets.resources.mlflow_tracking import MlflowTracking
 from stock_assets.resources.object_store import ObjectStore
 from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.settings import Settings
@@ -48,6 +49,11 @@ def living_command(
     dataset = settings.dataset_name
     made = _asked_of_the_dead(folder, instance, dataset)
     _report_stored(instance, store, dataset, made)
+    if Asset.TUNED_MODEL in made:
+        # No training need follow: all months may have been stored before the kill.
+        tracking = MlflowTracking(settings, store)
+        with tracking.client() as client:
+            tracking.close_orphans(client, instance)
     restore_history(instance, store, dataset)
     name = uuid.uuid4().hex[:12]
     path = folder / f"{name}.lock"

@@ -104,7 +104,7 @@ class MlflowTracking:
             import mlflow
             from dagster_mlflow import mlflow_tracking
 
-            self._close_orphans(client, context.instance)
+            self.close_orphans(client, context.instance)
             config = {
                 "experiment_name": self.experiment,
                 "mlflow_tracking_uri": self.uri,
@@ -129,7 +129,7 @@ class MlflowTracking:
                     if self.parent and status == "FINISHED" and not self.parent_has_children:
                         client.delete_run(self.parent.info.run_id)
 
-    def _close_orphans(self, client: "MlflowClient", instance: dg.DagsterInstance) -> None:
+    def close_orphans(self, client: "MlflowClient", instance: dg.DagsterInstance) -> None:
         """Ends MLflow runs whose Dagster run is over: nobody else will after a kill -9."""
         experiment = client.get_experiment_by_name(self.experiment)
         if experiment is None:

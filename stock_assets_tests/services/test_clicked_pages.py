@@ -81,7 +81,7 @@ def test_an_asset_is_materialised_by_a_click(pages: Pages):
 def test_a_backfill_is_launched_by_clicks(pages: Pages):
     pages.choose(Asset.DAILY_FORECAST, "[2013-02-25...2013-02-27]")
     click(pages.page, "Launch backfill", DIALOG)
-    see(pages.page, "Created backfill")
+    # Not by the message: it is gone after some seconds, which a busy machine can miss.
     done = until(
         "the end of the backfill",
         lambda: [b for b in asked(pages, BACKFILLS)["results"] if b["status"].startswith("COMPL")],

@@ -21,7 +21,7 @@ def test_a_backfill_goes_on_when_its_local_store_is_killed_or_stopped(backfills:
     pid = backfills.nursery.start(settings, FIRST, LAST)
     ports = set()
     for how in (signal.SIGKILL, signal.SIGSTOP, signal.SIGKILL):
-        server = _up_for(folder, backfills.seconds / 5)
+        server = _up_for(folder, backfills.seconds / 10)
         ports.add(server.port)
         os.kill(server.pid, how)
     backfills.nursery.wait(pid)
