@@ -199,7 +199,7 @@ def test_what_dg_scaffolds_is_sound_and_forecasts(project: Project):
     project.said("stock-assets", "--component", "sp500", "run", "--from", "2013-03-01")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     # Three minutes are promised. Most of it is computation, whose time other work does not change.
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 90
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 180
     newest = project.forecasts(file.read_text()).filter(pl.col("target_session") > date(2013, 3, 1))
     assert newest["ticker"].sort().to_list() == ["AAPL", "FB", "GOOG", "IBM", "MSFT"]
     assert newest["model_version"].null_count() == newest["is_fallback"].sum() == 0
