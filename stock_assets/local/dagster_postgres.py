@@ -13,12 +13,12 @@ from dagster_postgres.utils import create_pg_engine
 
 from stock_assets.local.dagster_private.runs import ConfigurableClassData
 from stock_assets.local.dagster_private.storage import SqlEventLogStorageTable
-from stock_assets.local.dagster_storage import OneRowAChecks
+from stock_assets.local.dagster_storage import FewerRows
 
 _PLANNED = DagsterEventType.ASSET_MATERIALIZATION_PLANNED
 
 
-class BatchingPostgresEventLogStorage(OneRowAChecks, PostgresEventLogStorage):
+class BatchingPostgresEventLogStorage(FewerRows, PostgresEventLogStorage):
     """A batch of plans is two transactions."""
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
@@ -34,15 +34,9 @@ class BatchingPostgresEventLogStorage(OneRowAChecks, PostgresEventLogStorage):
         with self._connect() as connection:
             rows = connection.execute(insert.returning(SqlEventLogStorageTable.c.id))
             ids = [int(row[0]) for row in rows]
-        # An asset's own row says what happened last: of a batch the last event counts.
-        newest = {
-            event.get_dagster_event().asset_key: (event, event_id)
-            for event, event_id in zip(events, ids, strict=True)
-        }
         with self.index_transaction() as connection:
             self._store_asset_event_tags(connection, events, ids)
-            for event, event_id in newest.values():
-                self._store_asset_event(connection, event, event_id)
+            self._store_newest(connection, events, ids)
 
 
 class BatchingPostgresStorage(DagsterPostgresStorage):

@@ -40,8 +40,8 @@ from stock_assets.local.dagster_private.storage import (
 from stock_assets.local.own_folder import own_folder, writable_state
 
 
-class OneRowAChecks(SqlEventLogStorage):
-    """An event log that plans one row for a run's check."""
+class FewerRows(SqlEventLogStorage):
+    """An event log that plans one row for a run's check, and writes an asset's once a batch."""
 
     def _store_asset_check_evaluation_planned(
         self, event: EventLogEntry, event_id: int | None
@@ -71,8 +71,26 @@ class OneRowAChecks(SqlEventLogStorage):
         with self.index_connection() as connection:
             connection.execute(AssetCheckExecutionsTable.insert(), row)
 
+    def _store_newest(
+        self, connection: Connection, events: Sequence[EventLogEntry], event_ids: Sequence[int]
+    ) -> None:
+        """The assets' own rows, which say what happened last.
 
-class BatchingSqliteEventLogStorage(OneRowAChecks, SqliteEventLogStorage):
+        Dagster writes an asset's anew for each event, with the event in it: of a batch's two
+        thousand writings three or four are left. Each kind of event sets fields of its own, so of
+        each kind the last one counts.
+        """
+        newest: dict[Any, tuple[EventLogEntry, int]] = {}
+        for event, event_id in zip(events, event_ids, strict=True):
+            dagster_event = event.get_dagster_event()
+            of = dagster_event.asset_key, dagster_event.event_type_value
+            newest.pop(of, None)  # in the order of the last ones
+            newest[of] = event, event_id
+        for event, event_id in newest.values():
+            self._store_asset_event(connection, event, event_id)
+
+
+class BatchingSqliteEventLogStorage(FewerRows, SqliteEventLogStorage):
     """One connection and transaction per database for a batch of events."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
@@ -86,14 +104,12 @@ class BatchingSqliteEventLogStorage(OneRowAChecks, SqliteEventLogStorage):
         with ExitStack() as stack:
             self._batch.connections = {}
             self._batch.stack = stack
-            self._batch.newest = {}
             stack.callback(self._batch.__dict__.clear)
             kinds: dict[bool, list[EventLogEntry]] = {True: [], False: []}
             for event in events:
                 kinds[event.dagster_event_type in ASSET_EVENTS].append(event)
             self._store_asset_events(kinds[True])
             super().store_event_batch(kinds[False])  # of checks: few
-            self._store_newest()
 
     def _store_asset_events(self, events: Sequence[EventLogEntry]) -> None:
         """Events of one run, of its log and of the assets' history, by one statement each."""
@@ -107,29 +123,7 @@ class BatchingSqliteEventLogStorage(OneRowAChecks, SqliteEventLogStorage):
         with self.index_connection() as connection:
             event_ids = connection.execute(insert, rows).scalars().all()
             self._store_asset_event_tags(connection, events, event_ids)
-            for event, event_id in zip(events, event_ids, strict=True):
-                self._store_asset_event(connection, event, event_id)
-
-    def _store_asset_event(self, conn: Connection, event: EventLogEntry, event_id: int) -> None:
-        """The asset's own row, which says what happened last.
-
-        Dagster writes it anew for each event, with the event in it: of a batch's two thousand
-        writings three or four are left. Each kind of event sets fields of its own, so of each kind
-        the last one counts.
-        """
-        newest: dict[Any, tuple[EventLogEntry, int]] | None = getattr(self._batch, "newest", None)
-        dagster_event = event.dagster_event
-        if newest is None or dagster_event is None:
-            super()._store_asset_event(conn, event, event_id)
-            return
-        of = dagster_event.asset_key, dagster_event.event_type_value
-        newest.pop(of, None)  # in the order of the last ones
-        newest[of] = event, event_id
-
-    def _store_newest(self) -> None:
-        for event, event_id in self._batch.newest.values():
-            with self.index_connection() as connection:
-                super()._store_asset_event(connection, event, event_id)
+            self._store_newest(connection, events, event_ids)
 
     def run_connection(self, run_id: str | None = None) -> AbstractContextManager[Connection]:
         return self._of_batch(str(run_id)) or super().run_connection(run_id)

@@ -4,8 +4,6 @@
 applied. Adjustment is a function of the bars (see `corporate_actions`), never a stored state.
 """
 
-import math
-
 import numpy as np
 import polars as pl
 
@@ -62,20 +60,6 @@ def quarantine_reason() -> pl.Expr:
     )
 
 
-def is_sound() -> pl.Expr:
-    """Whether a bar has no `quarantine_reason`, without words, which take five times as long."""
-    # To polars NaN is the largest number: below infinity it is not.
-    inside = [pl.col(price).is_between("low", "high") for price in ("open", "close")]
-    return (
-        (pl.col("low") > 0)
-        & (pl.col("high") < math.inf)
-        & pl.all_horizontal(inside)
-        & pl.col("dividend").is_between(0, math.inf, closed="left")
-        & pl.col("split_ratio").is_between(0, math.inf, closed="none")
-        & ~(pl.col("volume") < 0).fill_null(False)
-    ).fill_null(False)
-
-
 def nothing_traded() -> pl.Expr:
     """Whether a bar only repeats the close before it: no range, no volume, no move.
 
@@ -102,8 +86,8 @@ def sound_bars(bars: pl.DataFrame) -> pl.DataFrame:
     bar, whose `dividend` is null where one of them can't be read.
     """
     is_judged = "quarantine_reason" in bars.columns
-    kept = pl.col("quarantine_reason").is_null() if is_judged else is_sound()
-    bars = bars.select(*BAR_SCHEMA, kept=kept)
+    reason = pl.col("quarantine_reason") if is_judged else quarantine_reason()
+    bars = bars.select(*BAR_SCHEMA, kept=reason.is_null())
     if bars["kept"].all():
         bars = by_ticker(bars.drop("kept"))
     else:
