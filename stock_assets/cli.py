@@ -3,7 +3,6 @@
 Results go to standard output, progress and logs to standard error.
 """
 
-import errno
 import os
 import sys
 import warnings
@@ -19,7 +18,6 @@ from stock_assets.cli_options import (
     FAMILY,
     OneLineGroup,
     at_work,
-    checkout_settings,
     chosen_component,
     chosen_settings,
     component_option,
@@ -33,6 +31,7 @@ from stock_assets.cli_options import (
     some_tickers,
     verbosity_options,
 )
+from stock_assets.cli_serving import serving
 
 _COMPLETION = """\b
 Completion by the Tab key: put the line of your shell into its start file.
@@ -58,8 +57,9 @@ def main() -> None:
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "500")
 
 
-for _command in judging.commands.values():
-    main.add_command(_command)
+for _group in (judging, serving):
+    for _command in _group.commands.values():
+        main.add_command(_command)
 
 
 @main.command()
@@ -309,54 +309,6 @@ def init() -> None:
 
     for name, written in write_files(Path.cwd()).items():
         click.echo(f"{name}: {'written' if written else 'is there, left as it is'}")
-
-
-@main.command()
-@reported
-def ui() -> None:
-    """Dagster's and MLflow's pages on this machine, until Ctrl-C."""
-    from stock_assets.commands.pages import serve_pages
-
-    serve_pages(checkout_settings())
-
-
-@main.command()
-@click.option("--host", default="127.0.0.1", help="Address to listen on.", show_default=True)
-@click.option(
-    "--port", type=int, help="Port to listen on (default: STOCK_ASSETS_EXPORTER_PORT, 9108)."
-)
-@reported
-def exporter(host: str, port: int | None) -> None:
-    """Dagster's health for Prometheus to scrape, until Ctrl-C."""
-    from stock_assets.commands.exporter import serve_metrics
-
-    settings = chosen_settings()
-    port = port or settings.exporter_port
-    try:
-        serve_metrics(settings, host, port)
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            raise
-        raise click.ClickException(f"{host}:{port} is taken; give another with --port") from error
-
-
-@main.command()
-@reported
-def monitor() -> None:
-    """Prometheus, Pushgateway, Alertmanager and the exporter on this machine, until Ctrl-C."""
-    from stock_assets.commands.monitor import serve_monitor
-
-    serve_monitor(checkout_settings())
-
-
-@main.command()
-@reported
-def down() -> None:
-    """Ends pages and monitor, and what a killed run, page or monitor left behind."""
-    from stock_assets.commands.down import stop_all
-
-    stopped = stop_all(checkout_settings())
-    click.echo(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
 
 
 if __name__ == "__main__":

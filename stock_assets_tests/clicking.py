@@ -1,6 +1,8 @@
 """Pages used as a person does: by the words on buttons and links, in a browser."""
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 from stock_assets_tests.chromium import Page
 from stock_assets_tests.waiting import until
@@ -44,6 +46,19 @@ def see(page: Page, words: str, within: str = "body") -> None:
     """Waits until the words are read on the page."""
     text = f"document.querySelector({json.dumps(within)})?.innerText.includes({json.dumps(words)})"
     until(repr(words), lambda: page.value(text))
+
+
+def watch_for(page: Page, words: str) -> Callable[[], Any]:
+    """From now on; what it gives waits until the words were on the page, be it for a moment.
+
+    A message that goes by itself may be gone before a busy machine looks.
+    """
+    page.value(
+        "(() => { window.wasShown = false; new MutationObserver(() => { window.wasShown ||="
+        f" document.body.innerText.includes({json.dumps(words)}) }}).observe(document.body,"
+        " {childList: true, subtree: true, characterData: true}); return true })()"
+    )
+    return lambda: until(repr(words), lambda: page.value("window.wasShown"))
 
 
 def write(page: Page, selector: str, text: str) -> None:

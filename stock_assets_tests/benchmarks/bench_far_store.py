@@ -5,11 +5,10 @@ bucket here: MLflow's files lie in it, too. Small models, as only what waits for
 interest.
 """
 
-from datetime import date
 from pathlib import Path
 
-from stock_assets_tests.benchmarks.case import Case, Measurement, Ratio, Size, measured
-from stock_assets_tests.benchmarks.homes import QUICK, home_for, opened
+from stock_assets_tests.benchmarks.case import Case, Measurement, Ratio, Size
+from stock_assets_tests.benchmarks.homes import QUICK, home_for, opened, walked_forward
 
 _SECONDS = 0.03
 
@@ -22,11 +21,8 @@ def prepare(folder: Path, size: Size) -> None:
 
 
 def _walk(folder: Path, size: Size, seconds: float) -> Measurement:
-    from stock_assets.backfill.execution import bring_up_to_date
-    from stock_assets.backfill.progress import Progress
     from stock_assets.local.lease import store_lease
     from stock_assets.local.seaweed import BUCKET
-    from stock_assets.market.months import month_of
     from stock_assets_tests.far_store import far_from
 
     home = home_for(folder, "home")
@@ -44,13 +40,7 @@ def _walk(folder: Path, size: Size, seconds: float) -> Measurement:
             s3_secret_access_key=server.secret_access_key,
         ) as project,
     ):
-        months = project.partitions.months.get_partition_keys()[-size["months"] :]
-        newest = date.fromisoformat(project.partitions.sessions.get_partition_keys()[-1])
-        wanted = project.range_of(month_of(months[0]), newest)
-        progress = Progress()
-        with measured() as result:
-            bring_up_to_date(project, wanted.wanted(), progress)
-    return result | {"stages": {name: round(took, 2) for name, took in progress.seconds.items()}}
+        return walked_forward(project, size["months"])
 
 
 def near(folder: Path, size: Size) -> Measurement:

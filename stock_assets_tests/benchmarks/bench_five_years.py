@@ -5,11 +5,10 @@ local S3 server and MLflow's database. Three years of prices before the range ar
 first month's model wants them.
 """
 
-from datetime import date
 from pathlib import Path
 
-from stock_assets_tests.benchmarks.case import Case, Measurement, Ratio, Size, measured
-from stock_assets_tests.benchmarks.homes import home_for, opened
+from stock_assets_tests.benchmarks.case import Case, Measurement, Ratio, Size
+from stock_assets_tests.benchmarks.homes import home_for, opened, walked_forward
 
 MONTHS = 60
 
@@ -23,22 +22,8 @@ def prepare(folder: Path, size: Size) -> None:
 
 
 def _walk(folder: Path, size: Size, tickers: int) -> Measurement:
-    from stock_assets.backfill.execution import bring_up_to_date
-    from stock_assets.backfill.progress import Progress
-    from stock_assets.market.months import month_of
-
     with opened(home_for(folder, "home"), folder / f"{tickers}.parquet", size) as project:
-        months = project.partitions.months.get_partition_keys()[-size["months"] :]
-        newest = date.fromisoformat(project.partitions.sessions.get_partition_keys()[-1])
-        wanted = project.range_of(month_of(months[0]), newest)
-        progress = Progress()
-        with measured() as result:
-            bring_up_to_date(project, wanted.wanted(), progress)
-    return result | {
-        "stages": {name: round(took, 2) for name, took in progress.seconds.items()},
-        "sessions": len(wanted.targets),
-        "months": len(wanted.months),
-    }
+        return walked_forward(project, size["months"])
 
 
 def many(folder: Path, size: Size) -> Measurement:

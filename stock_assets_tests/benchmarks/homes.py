@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from stock_assets_tests.benchmarks.case import CHECKOUT, Size
+from stock_assets_tests.benchmarks.case import CHECKOUT, Measurement, Size, measured
 
 QUICK: dict[str, Any] = {
     "train_months": 6,
@@ -43,3 +43,22 @@ def opened(home: Path, bars: Path, size: Size, **changed: Any) -> Iterator[Any]:
         given["last_session"] = date.fromisoformat(given["last_session"])
     with open_project(Settings(**given)) as project:
         yield project
+
+
+def walked_forward(project: Any, n_months: int) -> Measurement:
+    """The newest months of a project, made from nothing up to its newest session."""
+    from stock_assets.backfill.execution import bring_up_to_date
+    from stock_assets.backfill.progress import Progress
+    from stock_assets.market.months import month_of
+
+    months = project.partitions.months.get_partition_keys()[-n_months:]
+    newest = date.fromisoformat(project.partitions.sessions.get_partition_keys()[-1])
+    wanted = project.range_of(month_of(months[0]), newest)
+    progress = Progress()
+    with measured() as result:
+        bring_up_to_date(project, wanted.wanted(), progress)
+    return result | {
+        "stages": {name: round(took, 2) for name, took in progress.seconds.items()},
+        "sessions": len(wanted.targets),
+        "months": len(wanted.months),
+    }

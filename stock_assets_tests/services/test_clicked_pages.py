@@ -13,7 +13,7 @@ import pytest
 from stock_assets.asset_keys import Asset
 from stock_assets.local.processes import free_port
 from stock_assets_tests.asked_pages import ask
-from stock_assets_tests.clicking import DIALOG, click, complaints_of_ours, press, see
+from stock_assets_tests.clicking import DIALOG, click, complaints_of_ours, press, see, watch_for
 from stock_assets_tests.e2e.test_command_line import COMMAND, environment
 from stock_assets_tests.served_pages import DATASET, Pages, served_pages
 from stock_assets_tests.services.test_pages import checkout
@@ -80,8 +80,9 @@ def test_an_asset_is_materialised_by_a_click(pages: Pages):
 @pytest.mark.timeout(400)
 def test_a_backfill_is_launched_by_clicks(pages: Pages):
     pages.choose(Asset.DAILY_FORECAST, "[2013-02-25...2013-02-27]")
+    created = watch_for(pages.page, "Created backfill")
     click(pages.page, "Launch backfill", DIALOG)
-    # Not by the message: it is gone after some seconds, which a busy machine can miss.
+    created()
     done = until(
         "the end of the backfill",
         lambda: [b for b in asked(pages, BACKFILLS)["results"] if b["status"].startswith("COMPL")],
