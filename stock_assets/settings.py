@@ -8,14 +8,11 @@ from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
-from urllib.parse import urlsplit
 
 from pydantic import (
-    BeforeValidator,
     Field,
     SecretStr,
     ValidationError,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -23,6 +20,17 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from stock_assets.errors import SettingsError
 from stock_assets.extensions import FAMILIES_GROUP, names_of
+from stock_assets.setting_values import (
+    ArtifactUri,
+    ByColumn,
+    ByTicker,
+    DatasetName,
+    OpenAddress,
+    OwnFiles,
+    PostgresUrl,
+    StoreUri,
+    TrackingUri,
+)
 
 SourceName = Literal["sample", "yahoo", "files", "http"]
 _FAMILIES = (
@@ -36,38 +44,6 @@ else:
 
 PREFIX = "STOCK_ASSETS_"
 DOTENV = ".env"
-# A dataset is a folder, a part of object keys, of names in MLflow and of labels in Prometheus.
-_DATASET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-# What MLflow takes; a driver may follow the database's name.
-_TRACKING = re.compile(
-    r"(https?|sqlite|(postgresql|postgres|mysql|mssql)(\+\w+)?|file|databricks(-uc)?|uc)(:.*)?",
-    re.DOTALL,
-)
-_LOGIN = re.compile(r"://[^/?#]*@")
-_PASSWORD = re.compile(r"://[^/?#]*:[^/?#]*@")
-
-
-def _pairs(value: object, example: str) -> object:
-    """NAME=VALUE,… as a mapping; what is no text is left to its type."""
-    if not isinstance(value, str):
-        return value
-    pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
-    if any(not (name.strip() and of.strip()) for name, _, of in pairs):
-        raise ValueError(f"must be a list like {example}")
-    return {name.strip(): of.strip() for name, _, of in pairs}
-
-
-def _limits(value: object) -> object:
-    """Numbers by ticker, which are written in any case."""
-    pairs = _pairs(value, "AAPL=0.05,IBM=0.03")
-    return {name.upper(): of for name, of in pairs.items()} if isinstance(pairs, dict) else pairs
-
-
-def _columns(value: object) -> object:
-    return _pairs(value, "session=Date,close=Last")
-
-
-ByTicker = Annotated[dict[str, Annotated[float, Field(gt=0)]], NoDecode, BeforeValidator(_limits)]
 
 
 def refusal(error: ValidationError) -> SettingsError:
@@ -111,10 +87,10 @@ class Settings(BaseSettings):
     tickers_file: Path | None = Field(
         None, description="A file with one ticker per line; what follows a # is left out."
     )
-    files_uri: str | None = Field(
+    files_uri: OwnFiles = Field(
         None, description="Of the files source: a file, a folder, or an s3:// prefix."
     )
-    members_uri: str | None = Field(
+    members_uri: OwnFiles = Field(
         None,
         description="Of the files source: a CSV or Parquet file (ticker, first, last) of who was a"
         " member when; unset: every ticker, always.",
@@ -125,7 +101,7 @@ class Settings(BaseSettings):
         " {first}, {last} and {key}; dates take a format, {first:%Y%m%d}.",
     )
     http_key: SecretStr | None = Field(None, description="What {key} in that URL stands for.")
-    http_columns: Annotated[dict[str, str], NoDecode, BeforeValidator(_columns)] = Field(
+    http_columns: ByColumn = Field(
         {},
         description="The vendor's names of our columns, like close=Last,dividend=divCash; a number"
         " stands for itself (dividend=0). Unset: date, open, high, low, close, volume.",
@@ -141,7 +117,7 @@ class Settings(BaseSettings):
     calendar: str = Field("XNYS", description="Exchange whose sessions key the assets (ISO 10383).")
     first_session: date | None = Field(None, description="First partition; default: the source's.")
     last_session: date | None = Field(None, description="Last partition, for sources that end.")
-    dataset: str = Field(
+    dataset: DatasetName = Field(
         "", description="Name under which objects and models live; default: from the source."
     )
 
@@ -150,10 +126,12 @@ class Settings(BaseSettings):
         default_factory=Path.cwd,
         description="Folder of the checkout; its var/ holds all state. Default: the current one.",
     )
-    store_uri: str | None = Field(
+    store_uri: StoreUri = Field(
         None, description="s3://bucket/prefix or file:///folder; unset: the local SeaweedFS."
     )
-    s3_endpoint_url: str | None = Field(None, description="Address of an S3 server other than AWS.")
+    s3_endpoint_url: OpenAddress = Field(
+        None, description="Address of an S3 server other than AWS."
+    )
     s3_region: str = Field("us-east-1", description="Region of the bucket.")
     s3_access_key_id: str | None = Field(
         None, description="Access key; unset: AWS's usual chain of credentials."
@@ -174,22 +152,22 @@ class Settings(BaseSettings):
     mlflow_port: int = Field(
         5000, description="Preferred port of MLflow's page; the next free one if it is taken."
     )
-    postgres_url: SecretStr | None = Field(
+    postgres_url: PostgresUrl = Field(
         None,
         description="postgresql://user:password@host/database: Dagster's instance, MLflow's runs"
         " and versions, and the searches, each in a schema of its own; unset: files under var/.",
     )
-    dagster_url: SecretStr | None = Field(
+    dagster_url: PostgresUrl = Field(
         None,
         description="Another such database for Dagster's instance alone, whose tables go where its"
         " user's tables go.",
     )
-    mlflow_tracking_uri: SecretStr | None = Field(
+    mlflow_tracking_uri: TrackingUri = Field(
         None,
         description="A tracking server, or another such database for MLflow alone; unset: that of"
         " `postgres_url`, else SQLite under var/.",
     )
-    mlflow_artifact_uri: str | None = Field(
+    mlflow_artifact_uri: ArtifactUri = Field(
         None,
         description="Where MLflow keeps files; unset: in the object store, or where a tracking"
         " server keeps them.",
@@ -218,7 +196,7 @@ class Settings(BaseSettings):
     retune_months: int = Field(
         3, ge=1, description="Months from a search to the next; those between use its parameters."
     )
-    studies_url: SecretStr | None = Field(
+    studies_url: PostgresUrl = Field(
         None, description="Another such database for the searches alone."
     )
     studies_folder: Path | None = Field(
@@ -343,7 +321,7 @@ class Settings(BaseSettings):
         description="A file of such URLs, one per line; a line that starts with # is a comment.",
     )
     exporter_port: int = Field(9108, description="Preferred port of `stock-assets exporter`.")
-    pushgateway_url: str | None = Field(
+    pushgateway_url: OpenAddress = Field(
         None, description="Pushgateway that metrics are pushed to; unset: none."
     )
 
@@ -352,78 +330,10 @@ class Settings(BaseSettings):
     def _split_tickers(cls, value: object) -> object:
         return distinct(value.split(",")) if isinstance(value, str) else value
 
-    @field_validator(
-        "files_uri", "members_uri", "store_uri", "s3_endpoint_url", "mlflow_artifact_uri",
-        "pushgateway_url",
-    )  # fmt: skip
-    @classmethod
-    def _without_login(cls, value: str | None, info: ValidationInfo) -> str | None:
-        """Errors of stores, listings and pages name these addresses."""
-        # A user without a password, as of sftp://me@host, is none.
-        login = _PASSWORD if info.field_name == "mlflow_artifact_uri" else _LOGIN
-        if value and login.search(value):
-            raise ValueError(
-                "must have no user and password in it, since messages and pages show it; an S3"
-                " server's are STOCK_ASSETS_S3_ACCESS_KEY_ID and …_S3_SECRET_ACCESS_KEY"
-            )
-        return value
-
-    @field_validator("mlflow_tracking_uri")
-    @classmethod
-    def _known_tracking(cls, value: SecretStr | None) -> SecretStr | None:
-        """MLflow's own refusal would quote the address with its password."""
-        if value and not _TRACKING.fullmatch(value.get_secret_value()):
-            raise ValueError("must be http(s)://…, postgresql://… or another that MLflow knows")
-        return value
-
-    @field_validator("files_uri", "members_uri")
-    @classmethod
-    def _absolute_path(cls, value: str | None) -> str | None:
-        """The same files have the same name from whatever folder they are named."""
-        if value is None or value.startswith("s3://"):
-            return value
-        return str(Path(value.removeprefix("file://")).expanduser().resolve())
-
     @field_validator("home", "tickers_file", "notify_urls_file")
     @classmethod
     def _absolute_path_of_file(cls, value: Path | None) -> Path | None:
         return value.expanduser().resolve() if value else None
-
-    @field_validator("dataset")
-    @classmethod
-    def _plain_name(cls, value: str) -> str:
-        if value and not _DATASET.fullmatch(value):
-            raise ValueError(
-                "must be a name of at most 64 letters, digits, dots, hyphens and underscores that"
-                " starts with a letter or digit"
-            )
-        return value
-
-    @field_validator("store_uri")
-    @classmethod
-    def _known_scheme(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("s3://", "file://")):
-            raise ValueError("must start with s3:// or file://")
-        return value.rstrip("/") if value else None
-
-    @field_validator("postgres_url", "dagster_url", "studies_url")
-    @classmethod
-    def _is_postgres(cls, value: SecretStr | None) -> SecretStr | None:
-        """Without what was given in the message: it has a password."""
-        if value is None:
-            return None
-        try:
-            parts = urlsplit(value.get_secret_value())
-            _ = parts.port
-        except ValueError:  # a password with a slash in it is read as a port
-            parts = urlsplit("")
-        is_postgres = parts.scheme.partition("+")[0] in {"postgresql", "postgres"}
-        if not is_postgres or parts.path in {"", "/"} or parts.fragment:
-            raise ValueError(
-                "must be like postgresql://user:password@host/database; what is special in a"
-                " password is escaped, / as %2F and @ as %40"
-            )
-        return value
 
     @field_validator("http_adjusted", mode="before")
     @classmethod

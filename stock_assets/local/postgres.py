@@ -23,10 +23,6 @@ _SCHEMAS = ("dagster", "mlflow", "optuna")
 _LOCK = 20_130_301
 
 
-def is_postgres(url: str) -> bool:
-    return urlsplit(url).scheme.partition("+")[0] in {"postgresql", "postgres"}
-
-
 def with_driver(url: str) -> str:
     """The URL as SQLAlchemy needs it: its 2.1 takes `postgresql://` for psycopg 3.
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from stock_assets.local.postgres import connected, database_of, is_postgres, shown
+from stock_assets.local.postgres import connected, database_of, shown
 from stock_assets.local.sqlite_files import refuse_unusable
+from stock_assets.setting_values import is_postgres
 from stock_assets.settings import Settings
 
 

@@ -16,7 +16,7 @@ import dagster as dg
 
 from stock_assets.environment import variables_set
 from stock_assets.local.locks import one_at_a_time
-from stock_assets.local.postgres import is_postgres, one_client_at_a_time
+from stock_assets.local.postgres import one_client_at_a_time
 from stock_assets.resources.mlflow_database import (
     create_whole,
     is_tracking_server,
@@ -27,6 +27,7 @@ from stock_assets.resources.mlflow_database import (
     tracking_uri,
 )
 from stock_assets.resources.object_store import ObjectStore, aws_environment
+from stock_assets.setting_values import is_postgres
 from stock_assets.settings import Settings
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from stock_assets.environment import load_settings
 from stock_assets.errors import DatabaseError, SettingsError
 from stock_assets.local.postgres import (
     database_of,
-    is_postgres,
     one_client_at_a_time,
     shown,
     with_driver,
@@ -15,6 +14,7 @@ from stock_assets.local.postgres import (
 from stock_assets.resources.mlflow_database import tracking_uri
 from stock_assets.resources.mlflow_tracking import MlflowTracking
 from stock_assets.resources.object_store import open_store
+from stock_assets.setting_values import is_postgres
 from stock_assets.settings import Settings
 
 SECRET = "postgresql://me:hunter2@db.example:5433/mlflow"
