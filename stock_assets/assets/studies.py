@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -24,7 +23,7 @@ from stock_assets.local.locks import one_at_a_time
 from stock_assets.local.steps import Step, tell
 from stock_assets.resources.logged_studies import LoggedStudies
 from stock_assets.resources.model_settings import settings_of_studies
-from stock_assets.resources.search_journal import open_journal, study_name
+from stock_assets.resources.search_journal import open_journal
 from stock_assets.settings import Settings
 
 _ROWS_ALONE = 500_000
@@ -41,7 +40,7 @@ class Training:
         logged: Studies in MLflow.
         journal: Opened once, as threads that open it beside each other would see half-written
             lines.
-        named: What a study is called in it.
+        dataset: Whose studies they are there, where others may be too.
         lender_of: Each month's.
         stored: The stored study of a month.
         made: Studies of this run, which come before stored ones; added to.
@@ -51,7 +50,7 @@ class Training:
     settings: Mapping[str, Any]
     logged: LoggedStudies
     journal: optuna.storages.BaseStorage
-    named: Callable[[str], str]
+    dataset: str
     lender_of: Mapping[str, str]
     stored: Callable[[str], MonthStudy]
     made: dict[str, MonthStudy] = field(default_factory=dict)
@@ -91,7 +90,7 @@ def studies(
             settings_of_studies(settings),
             logged,
             journal,
-            partial(study_name, settings),
+            settings.dataset_name,
             lender_of,
             stored,
         )
@@ -146,7 +145,7 @@ def train_or_reuse(
             tell(Step(Asset.TUNED_MODEL, month, done / (trials + 1), done, trials))
 
         tried(0)
-        trained = order.model(jobs, training.journal, tried, training.named)
+        trained = order.model(jobs, training.journal, tried, training.dataset)
     except NotEnoughHistoryError as error:
         skipped = SkippedMonth(month, str(error), training.settings)
         log.info(f"{month}: {skipped.reason}")

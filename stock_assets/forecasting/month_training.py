@@ -48,7 +48,7 @@ class MonthTraining:
         jobs: int,
         storage: optuna.storages.BaseStorage | None,
         on_trial: Callable[[int, float], None] | None = None,
-        named: Callable[[str], str] = str,
+        dataset: str = "",
     ) -> TrainedModel:
         """The trained model.
 
@@ -56,7 +56,7 @@ class MonthTraining:
             jobs: Threads to train with, which change no result.
             storage: Keeps the trials, so that a killed search goes on where it was.
             on_trial: Of the search.
-            named: What a study is called in `storage`.
+            dataset: Whose studies are told apart in `storage`.
 
         Raises:
             NotEnoughHistoryError: Too few rows after all.
@@ -68,7 +68,7 @@ class MonthTraining:
             self.settings["trees"],
             params=self.params,
             storage=storage,
-            study_name=named(f"{self.month} {self.identity['fingerprint']}"),
+            study_name=f"{dataset} {self.month} {self.identity['fingerprint']}",
             on_trial=on_trial,
         )
 

@@ -71,15 +71,11 @@ def _of_database(url: str) -> RDBStorage:
         return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
 
 
-def study_name(settings: Settings, name: str) -> str:
-    """A study's name in the journal: a database may hold the searches of several datasets."""
-    return f"{settings.dataset_name} {name}"
-
-
 def forget_searches(settings: Settings, before: datetime, *, dry_run: bool) -> int:
     """Deletes the dataset's searches of long ago from the database; how many. Of files, none.
 
-    `before`: With a time zone. A search that is over is in MLflow.
+    `before`: With a time zone. A search that is over is in MLflow. Names begin with the dataset,
+    since a database may hold the searches of several.
     """
     database = _database(settings)
     if database is None:
@@ -88,7 +84,7 @@ def forget_searches(settings: Settings, before: datetime, *, dry_run: bool) -> i
     old = [
         summary.study_name
         for summary in optuna.get_all_study_summaries(storage)
-        if summary.study_name.startswith(study_name(settings, ""))
+        if summary.study_name.startswith(f"{settings.dataset_name} ")
         # Optuna's times are of this machine, without a zone.
         and (summary.datetime_start is None or summary.datetime_start.astimezone(UTC) < before)
     ]

@@ -19,7 +19,7 @@ from stock_assets.backfill.project import open_project
 from stock_assets.environment import load_settings
 from stock_assets.local.postgres import with_driver
 from stock_assets.resources.mlflow_database import registered_rows
-from stock_assets.resources.search_journal import forget_searches, open_journal, study_name
+from stock_assets.resources.search_journal import forget_searches, open_journal
 from stock_assets.settings import Settings
 from stock_assets_tests.backfilled import comparable
 from stock_assets_tests.conftest import CHECKOUT, QUICK, make_home
@@ -138,7 +138,7 @@ def test_a_search_goes_on_on_another_machine(server: PostgresServer, tmp_path: P
     def numbers(settings: Settings) -> list[int]:
         study = optuna.create_study(
             storage=open_journal(settings, print),
-            study_name=study_name(settings, "2020-01"),
+            study_name=f"{settings.dataset_name} 2020-01",
             load_if_exists=True,
         )
         study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
