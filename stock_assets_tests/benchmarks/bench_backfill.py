@@ -6,7 +6,6 @@ them, from nothing, on the local S3 server and MLflow's database. `pure` is the 
 the object store, MLflow and the glue. `empty` runs the same ranges of a hollow copy of the graph.
 """
 
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -52,17 +51,10 @@ def backfill(folder: Path, size: Size) -> Measurement:
 
 
 def empty(folder: Path, size: Size) -> Measurement:
-    from stock_assets.backfill.execution import bring_up_to_date
-    from stock_assets.backfill.progress import Progress
-    from stock_assets_tests.benchmarks.hollow import hollow_definitions
+    from stock_assets_tests.benchmarks.hollow import walked_hollow
 
     with opened(home_for(folder, "empty"), folder / "bars.parquet", size) as project:
-        wanted = _range(project, size)
-        progress = Progress()
-        hollow = replace(project, definitions=hollow_definitions(project))
-        with measured() as result:
-            bring_up_to_date(hollow, wanted.wanted(), progress)
-    return result | {"stages": {name: round(took, 2) for name, took in progress.seconds.items()}}
+        return walked_hollow(project, _range(project, size).wanted())
 
 
 CASE = Case(

@@ -4,14 +4,38 @@ What a run over it costs is Dagster's own share of the real run.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
 
 from stock_assets.asset_keys import asset_name
 from stock_assets.assets import of_dataset
-from stock_assets.automation.jobs import all_jobs
-from stock_assets.backfill.project import Project
+from stock_assets.automation.jobs import DAILY_JOB, MONTHLY_JOB, all_jobs
+from stock_assets.backfill.project import Project, run_partitions
+from stock_assets.partitions import partition_keys
+from stock_assets.planning.lineage import MONTH_ASSETS, SESSION_ASSETS
+from stock_assets.planning.plan import Wanted
+from stock_assets_tests.benchmarks.case import Measurement, measured
+
+
+def walked_hollow(project: Project, wanted: Wanted) -> Measurement:
+    """Dagster's share of a walk forward: the runs of `stock-assets backtest`, of empty assets.
+
+    Nothing is stored, so there is no plan to go by: every wanted partition is made once.
+    """
+    hollow = replace(project, definitions=hollow_definitions(project))
+    sessions, months = project.partitions.sessions, project.partitions.months
+    of_months = (MONTHLY_JOB, MONTH_ASSETS, months, project.settings.months_per_run)
+    of_sessions = [
+        (DAILY_JOB, (asset,), sessions, project.settings.sessions_per_run)
+        for asset in SESSION_ASSETS
+    ]
+    with measured() as result:
+        for job, assets, partitions, per_run in (of_months, *of_sessions):
+            keys = list(wanted.of(assets[0]))
+            run_partitions(hollow, job, assets, keys, partition_keys(partitions), per_run)
+    return result
 
 
 def hollow_definitions(project: Project) -> dg.Definitions:

@@ -45,15 +45,21 @@ def opened(home: Path, bars: Path, size: Size, **changed: Any) -> Iterator[Any]:
         yield project
 
 
-def walked_forward(project: Any, n_months: int) -> Measurement:
-    """The newest months of a project, made from nothing up to its newest session."""
-    from stock_assets.backfill.execution import bring_up_to_date
-    from stock_assets.backfill.progress import Progress
+def newest_months(project: Any, n_months: int) -> Any:
+    """The range that the newest months of a project need, up to its newest session."""
     from stock_assets.market.months import month_of
 
     months = project.partitions.months.get_partition_keys()[-n_months:]
     newest = date.fromisoformat(project.partitions.sessions.get_partition_keys()[-1])
-    wanted = project.range_of(month_of(months[0]), newest)
+    return project.range_of(month_of(months[0]), newest)
+
+
+def walked_forward(project: Any, n_months: int) -> Measurement:
+    """The newest months of a project, made from nothing."""
+    from stock_assets.backfill.execution import bring_up_to_date
+    from stock_assets.backfill.progress import Progress
+
+    wanted = newest_months(project, n_months)
     progress = Progress()
     with measured() as result:
         bring_up_to_date(project, wanted.wanted(), progress)

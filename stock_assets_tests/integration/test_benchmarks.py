@@ -21,6 +21,8 @@ QUICK_CASES = {
     "qlib_task": ("project", "whole path", "pandas"),
     "fold": ("project",),
     "growth": ("core by tickers",),
+    "backfill": ("empty",),
+    "five_years": ("bookkeeping",),
     "judging": (
         "slope of ridge",
         "gate",
