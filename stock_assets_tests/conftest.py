@@ -10,6 +10,7 @@ from dagster._core.storage.defs_state.base import set_defs_state_storage
 
 from stock_assets.backfill.project import Project, open_project
 from stock_assets.market.sessions import ExchangeCalendar, load_calendar
+from stock_assets.resources import mlflow_database, mlflow_tracking
 from stock_assets.settings import Settings
 
 CHECKOUT = Path(__file__).parents[1]
@@ -54,6 +55,21 @@ def _own_state_of_definitions() -> Iterator[None]:
     Contexts that end out of order, as after a simulated kill, would leave one of a test before.
     """
     with set_defs_state_storage(None):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _mlflow_tables_are_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """MLflow takes more than a second to make them, which is a third of many a test."""
+    empty = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+
+    def copied(database: Path) -> None:
+        mlflow_database.create_whole(empty)
+        if not database.exists():
+            shutil.copy(empty, database)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mlflow_tracking, "create_whole", copied)
         yield
 
 

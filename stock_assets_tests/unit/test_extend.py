@@ -26,11 +26,8 @@ _PACKAGE = re.compile(
 
 def changed_package(section: str, folder: Path) -> Path:
     """A copy of the package with the changes of one section of the page."""
-    shutil.copytree(
-        CHECKOUT / "stock_assets",
-        folder / "stock_assets",
-        ignore=shutil.ignore_patterns("__pycache__"),
-    )
+    # With what is compiled of it, which holds for a copy too.
+    shutil.copytree(CHECKOUT / "stock_assets", folder / "stock_assets")
     part = PAGE.read_text(encoding="utf-8").split(f"\n## {section}\n")[1].split("\n## ")[0]
     blocks = _BLOCK.findall(part)
     assert blocks, section
