@@ -30,7 +30,6 @@ from stock_assets.resources.page_io_manager import PageIOManager
 from stock_assets.resources.price_history import PriceHistory
 from stock_assets.resources.prices import open_prices
 from stock_assets.resources.stamper import Stamper
-from stock_assets.resources.writer_lease import writing
 from stock_assets.settings import Settings
 
 
@@ -84,8 +83,9 @@ def _build_resources(settings: Settings, partitions: Partitions) -> dict[str, An
         store: ObjectStore = getattr(context.resources, named("object_store"))
         registry: ModelRegistry = getattr(context.resources, named("model_registry"))
         log = context.log or logging.getLogger(__name__)
-        with writing(store, "a run of Dagster", log.info):
-            yield Stamper(store, lineage_of(settings, partitions), registry.versions)
+        stamps = Stamper(store, lineage_of(settings, partitions), registry.versions, log.info)
+        with stamps.writing():
+            yield stamps
 
     forecasts = partial(ForecastIOManager, is_live=partitions.is_live)
     stores = ("object_store", "stamper")

@@ -2,12 +2,15 @@
 
 import base64
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
+from stock_assets.asset_keys import Asset
 from stock_assets.assets.attributes import JSON, by_month, preview, show_each, show_newest
+from stock_assets.assets.earlier_runs import wait_for_earlier_runs, wait_for_lenders
 from stock_assets.assets.training_checks import (
     SKILL_IS_KNOWN,
     VERSION_SERVES,
@@ -23,7 +26,10 @@ from stock_assets.resources.mlflow_page import run_address, version_address
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.model_settings import settings_of_studies
 from stock_assets.resources.one_by_one import OneByOne, StoredPartitions
+from stock_assets.resources.partition_objects import stored_partitions
+from stock_assets.resources.stamper import Stamper
 from stock_assets.resources.stored_studies import stored_study
+from stock_assets.resources.writer_lease import training_once
 from stock_assets.settings import Settings
 
 
@@ -39,6 +45,7 @@ def model_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDe
     def tuned_model(
         context: dg.AssetExecutionContext,
         model_registry: dg.ResourceParam[ModelRegistry],
+        stamper: dg.ResourceParam[Stamper],
         train_set: StoredPartitions,
         test_set: StoredPartitions,
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
@@ -48,21 +55,30 @@ def model_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDe
         Training the same data with the same code and settings again finds the first one's run. A
         month with too little history has no model, and its value says why. Pictures are drawn of
         the newest month of a run: materialise another alone to see its.
+
+        Months are trained without the right to write: other runs train and store meanwhile. What
+        they replace of what a month is made of makes that month due again.
         """
         from stock_assets.assets.studies import pictures_of, studies
 
-        tracking = model_registry.tracking
+        tracking, store = model_registry.tracking, model_registry.store
         logged = LoggedStudies(tracking)
+        wait_for_lenders(context, stamper, lender, train_set)
+        # Lenders too are looked up before they are read.
+        stamper.see(Asset.TUNED_MODEL, stored_partitions(store, Asset.TUNED_MODEL))
 
         def stored(month: str) -> MonthStudy:
-            return stored_study(model_registry.store, month, settings_of_studies(settings))
+            return stored_study(store, month, settings_of_studies(settings))
+
+        def once(month: str) -> AbstractContextManager[None]:
+            return training_once(store, month, context.log.info)
 
         made: list[MonthStudy] = []
 
         def values() -> Iterator[tuple[str, dict[str, Any]]]:
             with tracking.linked_to(context):
                 for study in studies(
-                    context, settings, lender, logged, stored, train_set, test_set
+                    context, settings, lender, logged, stored, train_set, test_set, once
                 ):
                     made.append(study)
                     yield study.month, study.as_values()
@@ -74,7 +90,7 @@ def model_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDe
                     pictures = pictures_of(logged, newest, train_set[month], test_set[month])
                     show_each(context, {month: _shown(pictures)})
 
-        yield dg.MaterializeResult(value=OneByOne(values()))
+        yield dg.MaterializeResult(value=OneByOne(values(), while_others_write=True))
         yield check_skill(made)
 
     @dg.asset(
@@ -86,6 +102,7 @@ def model_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDe
     def registered_version(
         context: dg.AssetExecutionContext,
         model_registry: dg.ResourceParam[ModelRegistry],
+        stamper: dg.ResourceParam[Stamper],
         tuned_model: StoredPartitions,
         test_set: StoredPartitions,
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
@@ -98,10 +115,11 @@ def model_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDe
         from stock_assets.assets.registration import register_month
 
         registered: list[dict[str, Any]] = []
+        before = month_key(months_before(month_of(min(tuned_model)), 1))
+        wait_for_earlier_runs(context, stamper, last=before)
 
         def values() -> Iterator[tuple[str, dict[str, Any]]]:
-            before = months_before(month_of(min(tuned_model)), 1)
-            model_registry.refuse_lost(through=month_key(before))  # their champions are judges
+            model_registry.refuse_lost(through=before)  # their champions are judges
             for month in sorted(tuned_model):
                 study = month_study(tuned_model[month])
                 value = register_month(model_registry, study, test_set, settings.gate_margin)

@@ -1,9 +1,12 @@
 """Months worked on side by side, a thread each, whose results come in order."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from itertools import islice
-from typing import TypeVar
+from queue import SimpleQueue
+from threading import Event
+from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
@@ -44,6 +47,32 @@ def side_by_side(
         finally:
             for future in under_way.values():
                 future.cancel()
+
+
+def made_ahead(results: Generator[Result, None, None]) -> Iterator[Result]:
+    """The same results, made in a thread of their own however slowly they are taken.
+
+    Whoever takes no more of them waits for the one under way.
+    """
+    ready: SimpleQueue[Any] = SimpleQueue()
+    left, over = Event(), object()
+
+    def make() -> None:
+        with closing(results):
+            for result in results:
+                ready.put(result)
+                if left.is_set():
+                    break
+
+    with ThreadPoolExecutor(1) as maker:
+        making = maker.submit(make)
+        making.add_done_callback(lambda _: ready.put(over))
+        try:
+            while (result := ready.get()) is not over:
+                yield result
+            making.result()
+        finally:
+            left.set()
 
 
 def lenders_ahead(months: Sequence[str], lender_of: Mapping[str, str]) -> list[str]:

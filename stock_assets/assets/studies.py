@@ -1,8 +1,9 @@
 """The body of `tuned_model`; apart, because it imports scikit-learn and Optuna."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
@@ -13,7 +14,7 @@ import polars as pl
 from threadpoolctl import threadpool_limits
 
 from stock_assets.asset_keys import Asset
-from stock_assets.assets.side_by_side import side_by_side
+from stock_assets.assets.side_by_side import made_ahead, side_by_side
 from stock_assets.errors import NotEnoughHistoryError
 from stock_assets.forecasting.model import feature_matrix
 from stock_assets.forecasting.month_training import prepare_training
@@ -67,56 +68,73 @@ def studies(
     stored: Callable[[str], MonthStudy],
     train_set: Mapping[str, pl.DataFrame],
     test_set: Mapping[str, pl.DataFrame],
+    once: Callable[[str], AbstractContextManager[None]],
 ) -> Iterator[MonthStudy]:
     """Each month's study: what was trained on what, how it did, where it is.
 
-    They come, and are stored in MLflow, in order. Months train side by side, on a core each: all
-    that ties them is the month that lends its parameters to others. While a month is stored, which
-    waits for disks and servers, others are trained.
+    They come in the order of the months. Months train side by side, on a core each: all that ties
+    them is the month that lends its parameters to others. Each is stored in MLflow as soon as it is
+    trained, while others are, and however long the reader takes for the one before: whoever waits
+    for one of these months, or for this machine, may hold what the reader waits for.
+
+    Args:
+        context: Its log.
+        settings: Of the deployment.
+        lender: The month that lends each month its parameters.
+        logged: Studies in MLflow.
+        stored: The stored study of a month.
+        train_set: Labelled rows by month.
+        test_set: The same.
+        once: Holds back who would train the same month elsewhere.
     """
     months, cores = sorted(train_set), os.cpu_count() or 1
     threads = max(1, min(cores, len(months)))
     lender_of = {month: lender(month) for month in months}
-    # Two runs at once would train the same month twice, and end each other's trials.
-    with (
-        one_at_a_time(settings, f"training-{settings.dataset_name}"),
-        ThreadPoolExecutor(1) as writer,
-        # Matrices are small, and each month has a core: threads of BLAS would wait for each other.
-        threadpool_limits(1, user_api="blas"),
-    ):
-        journal = open_journal(settings, context.log.warning)
-        training = Training(
-            context,
-            settings_of_studies(settings),
-            logged,
-            journal,
-            settings.dataset_name,
-            lender_of,
-            stored,
-        )
-        reading = Lock()
+    machine = ExitStack()
+    # One run uses all cores of a machine, and would end another one's trials in its journal.
+    machine.enter_context(one_at_a_time(settings, f"training-{settings.dataset_name}"))
 
-        def train(month: str) -> Callable[[], MonthStudy]:
-            with reading:
-                rows, test = train_set[month], test_set[month]
-                if rows is not None and rows.height > _ROWS_ALONE:
-                    return train_or_reuse(training, cores, month, rows, test)
-            return train_or_reuse(training, cores // threads, month, rows, test)
+    def trained() -> Generator[Future[MonthStudy], None, None]:
+        with (
+            machine,
+            ThreadPoolExecutor(1) as writer,
+            # Matrices are small, and each month has a core: BLAS's threads would wait for others.
+            threadpool_limits(1, user_api="blas"),
+        ):
+            training = Training(
+                context,
+                settings_of_studies(settings),
+                logged,
+                open_journal(settings, context.log.warning),
+                settings.dataset_name,
+                lender_of,
+                stored,
+            )
+            reading = Lock()
 
-        before: Future[MonthStudy] | None = None
-        try:
+            def train(month: str) -> Future[MonthStudy]:
+                with ExitStack() as alone:
+                    alone.enter_context(once(month))
+                    with reading:
+                        rows, test = train_set[month], test_set[month]
+                        is_large = rows is not None and rows.height > _ROWS_ALONE
+                        if is_large:
+                            store = train_or_reuse(training, cores, month, rows, test)
+                    if not is_large:
+                        store = train_or_reuse(training, cores // threads, month, rows, test)
+                    return writer.submit(_stored, store, alone.pop_all())
+
             ahead = settings.retune_months + threads
-            for store in side_by_side(train, months, lender_of, threads, ahead):
-                under_way = writer.submit(store)
-                if before:
-                    yield before.result()
-                before = under_way
-        except Exception:
-            if before:
-                yield before.result()  # what is finished stays
-            raise
-        if before:
-            yield before.result()
+            yield from side_by_side(train, months, lender_of, threads, ahead)
+
+    for study in made_ahead(trained()):
+        yield study.result()
+
+
+def _stored(store: Callable[[], MonthStudy], alone: ExitStack) -> MonthStudy:
+    """A month's study, once it is where another training of it is looked for."""
+    with alone:
+        return store()
 
 
 def train_or_reuse(

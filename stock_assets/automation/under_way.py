@@ -1,20 +1,14 @@
 """Runs that are not over: what they are at is not asked for a second time."""
 
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import dagster as dg
 
+from stock_assets.assets.earlier_runs import LONGEST_SILENCE, UNFINISHED
 from stock_assets.automation.jobs import COMMAND_TAG, assets_asked_of, is_of_dataset
 
-UNFINISHED = [
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
-_LONGEST_SILENCE = timedelta(hours=3)
+__all__ = ["UNFINISHED", "run_under_way"]
 
 
 def run_under_way(
@@ -36,7 +30,7 @@ def run_under_way(
         assets: Runs that were asked for one of these count too, as are those of the page.
         now: The time by the clock.
     """
-    since = now - _LONGEST_SILENCE
+    since = now - LONGEST_SILENCE
     for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED, updated_after=since)):
         concerns_us = (
             run.job_name in jobs or COMMAND_TAG in run.tags or assets_asked_of(run) & set(assets)

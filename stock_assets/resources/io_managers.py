@@ -9,6 +9,7 @@ import io
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any, get_origin
 
 import dagster as dg
@@ -191,8 +192,17 @@ class _PartitionedIOManager(dg.IOManager):
         self, context: dg.OutputContext, obj: OneByOne, asset: str, by: str, keys: list[str]
     ) -> None:
         left, shown = set(keys), {}
+        stamper = self.stamper if obj.while_others_write else None
+
+        def store(values: Mapping[str, Any]) -> None:
+            with stamper.writing() if stamper else nullcontext():
+                self.store_values(context, asset, by, values)
+
         # The next value is made while one is stored, and no more than these two are in memory.
-        with ThreadPoolExecutor(1) as writer:
+        with (
+            stamper.while_others_write() if stamper else nullcontext(),
+            ThreadPoolExecutor(1) as writer,
+        ):
             stored: Future[None] | None = None
             for key, value in obj.values:
                 if key not in left:
@@ -201,7 +211,7 @@ class _PartitionedIOManager(dg.IOManager):
                 shown[key] = self._shown(asset, by, key, value)
                 if stored:
                     stored.result()
-                stored = writer.submit(self.store_values, context, asset, by, {key: value})
+                stored = writer.submit(store, {key: value})
             if stored:
                 stored.result()
         if left:

@@ -36,9 +36,13 @@ class OneByOne:
 
     Args:
         values: Partition keys with their values. The next is asked for while one is stored.
+        while_others_write: Whether they are made without the right to write, which is held while
+            one is stored. What they are made of may then be replaced meanwhile: it must have been
+            looked up before it is read, as stamps say.
     """
 
     values: Iterator[tuple[str, Any]]
+    while_others_write: bool = False
 
 
 class StoredPartitions(Mapping[str, Any]):

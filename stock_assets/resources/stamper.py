@@ -4,8 +4,10 @@ What goes into them is looked up before it is read. An input that is replaced wh
 then leaves stamps that are too old, never too new, and the objects are made again.
 """
 
+import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date
 from typing import Any
 
@@ -17,6 +19,10 @@ from stock_assets.planning.value_digest import marks_of, stated_inputs, value_di
 from stock_assets.resources.object_store import ObjectStore, StoredObject
 from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.stamp_index import StampIndex
+from stock_assets.resources.writer_lease import others_may_write, writing
+
+_WHO = "a run of Dagster"
+_log = logging.getLogger(__name__)
 
 
 class Stamper:
@@ -26,6 +32,7 @@ class Stamper:
         store: Where.
         lineage: What objects are made of.
         versions: Those in the registry, asked for when forecasts are stored.
+        say: Told for whom it waits.
     """
 
     def __init__(
@@ -33,17 +40,39 @@ class Stamper:
         store: ObjectStore,
         lineage: Lineage,
         versions: Callable[[], Sequence[ModelVersion]] = lambda: (),
+        say: Callable[[str], None] = _log.info,
     ) -> None:
         self._store, self._lineage, self._versions = store, lineage, versions
+        self._say = say
         self._index = StampIndex(store)
         self._seen: dict[str, Mapping[str, Stamp]] = {}
         self._marks: dict[tuple[str, str], dict[str, str]] = {}
         self._since = time.monotonic()
 
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """The right to write for the block; a run has it but for what is `while_others_write`."""
+        with writing(self._store, _WHO, self._say):
+            yield
+
+    @contextmanager
+    def while_others_write(self) -> Iterator[bool]:
+        """A block of a run's `writing` in which it computes or waits, and stores nothing.
+
+        It is told whether others may write: not where a command goes on holding the right to.
+        """
+        with others_may_write(self._store, _WHO, self._say) as others_write:
+            yield others_write
+
     def see(self, asset: str, objects: Mapping[str, StoredObject]) -> None:
         """Notes what is stored of an asset that is about to be read."""
         self._seen[asset] = self._index.look_up(asset, objects).stamps
         self._since = time.monotonic()
+
+    def stamp_of(self, asset: str, key: str) -> Stamp | None:
+        """What the object of a month says of itself; None where it is missing or damaged."""
+        found = stored_partitions(self._store, asset, "month", key).get(key)
+        return self._index.look_up(asset, {key: found}).stamps.get(key) if found else None
 
     def mark(self, asset: str, key: str, **marks: str) -> None:
         """What the stamp of an object, not stored yet, says beside all else."""

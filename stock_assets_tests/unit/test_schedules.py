@@ -235,7 +235,7 @@ def test_a_run_whose_machine_died_is_waited_for_three_hours(
 ):
     live.run("daily_job")
     monkeypatch.setattr(
-        "stock_assets.automation.under_way._LONGEST_SILENCE", timedelta(microseconds=1)
+        "stock_assets.automation.under_way.LONGEST_SILENCE", timedelta(microseconds=1)
     )
     assert len(live.asked("daily", "2013-02-23T06:30")) == 1
 

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,12 +31,13 @@ def settings(tmp_path: Path) -> Settings:
 
 def studies(settings: Settings, months: list[str]) -> list[str]:
     frames: Any = dict.fromkeys(months)
-    return [s.month for s in body.studies(quiet(), settings, str, ANY, ANY, frames, frames)]
+    return [s.month for s in body.studies(*given(settings, frames))]
 
 
-def quiet() -> Any:
-    """A context whose log nobody reads."""
-    return SimpleNamespace(log=logging.getLogger(__name__))
+def given(settings: Settings, frames: Any) -> Any:
+    """Arguments of `studies`: a log that nobody reads, and nobody who trains elsewhere."""
+    context = SimpleNamespace(log=logging.getLogger(__name__))
+    return context, settings, str, ANY, ANY, frames, frames, nullcontext
 
 
 def replace_training(
@@ -76,7 +78,7 @@ def test_a_month_that_fails_leaves_those_before_it(
 
     replace_training(monkeypatch, train)
     frames: Any = dict.fromkeys(["2020-02", "2020-03"])
-    found = body.studies(quiet(), settings, str, ANY, ANY, frames, frames)
+    found = body.studies(*given(settings, frames))
     assert next(found).month == "2020-02"
     with pytest.raises(RuntimeError, match="on purpose"):
         next(found)
@@ -125,10 +127,12 @@ def test_months_side_by_side_are_those_one_after_the_other_to_the_last_bit(
         monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
         logged: Any = Logged()
         context: Any = SimpleNamespace(log=logging.getLogger("studies"))
-        given = Settings(home=tmp_path / str(cores), **QUICK)
+        settings = Settings(home=tmp_path / str(cores), **QUICK)
         lender = dict.fromkeys(cuts, "2021-01") | dict.fromkeys(["2021-04", "2021-05"], "2021-04")
-        made = list(body.studies(context, given, lender.__getitem__, logged, ANY, train, test))
+        arguments = (context, settings, lender.__getitem__, logged, ANY, train, test, nullcontext)
+        made = list(body.studies(*arguments))
         assert [s.month for s in made] == list(cuts)
+        logged.logged.sort(key=lambda one: one[0].month)  # each as soon as it is trained
         found.append((made, logged.logged))
     assert found[0] == found[1]
     params_from = [s.params_from for s in found[0][0]]
