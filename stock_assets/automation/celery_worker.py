@@ -13,4 +13,8 @@ from stock_assets.environment import load_settings
 
 _broker, _backend = celery_addresses(load_settings())
 app = make_app(CeleryExecutor.for_cli(broker=_broker, backend=_backend).app_args())
+# A worker that trains would else keep steps to itself that another one could do. On Redis it takes
+# none before it is free; other brokers know of one at a time beside the one that is done.
+app.conf.worker_disable_prefetch = _broker.startswith(("redis://", "rediss://"))
+app.conf.worker_prefetch_multiplier = 1
 execute_plan = create_task(app)

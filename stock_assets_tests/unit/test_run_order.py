@@ -7,12 +7,12 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from stock_assets.definitions import build_definitions
 from stock_assets.environment import load_settings
 from stock_assets.local.dagster_private.instance import SubmitRunContext
 from stock_assets.local.run_order import IN_ORDER_TAG, RunOrder
 from stock_assets.partitions import range_tags
 from stock_assets_tests.conftest import CHECKOUT, make_home
+from stock_assets_tests.dagster_runs import leave_run
 
 BACKFILL = {"dagster/backfill": "b"}
 
@@ -48,8 +48,8 @@ def test_sessions_of_a_backfill_follow_each_other_and_months_need_not_on_workers
     monkeypatch.setenv("STOCK_ASSETS_CELERY_BROKER_URL", "redis://h")
     assert isinstance(instance.run_coordinator, RunOrder)
     name = "monthly_job" if "2012-10" in tags.values() else "daily_job"
-    job = build_definitions(load_settings()).resolve_job_def(name)
-    run = instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.NOT_STARTED)
+    run = instance.get_run_by_id(leave_run(instance, load_settings(), name, "NOT_STARTED", **tags))
+    assert run
     nowhere: Any = None
     queued = instance.run_coordinator.submit_run(SubmitRunContext(run, nowhere))
     assert queued.status == dg.DagsterRunStatus.QUEUED
