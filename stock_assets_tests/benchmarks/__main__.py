@@ -29,6 +29,7 @@ CASES = (
     "backfill",
     "five_years",
     "far_store",
+    "workers",
     "daily_run",
     "partitions",
     "plan",

@@ -24,7 +24,7 @@ from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.object_store import open_store
 from stock_assets_tests.backfilled import comparable
 from stock_assets_tests.conftest import CHECKOUT, make_home
-from stock_assets_tests.services.meeting_worker import AT_ONCE, FOLDER
+from stock_assets_tests.services.meetings import AT_ONCE, FOLDER
 from stock_assets_tests.services.postgres_server import postgres_server
 from stock_assets_tests.services.redis_server import redis_server
 from stock_assets_tests.services.test_executors import daily, execute, monthly, settings_are
