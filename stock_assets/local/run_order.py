@@ -42,5 +42,6 @@ def _is_of_months(run: DagsterRun) -> bool:
 
 def _has_workers() -> bool:
     """Whether steps may be done on several machines: on one, two trainings would share its cores
-    and need twice the memory."""
+    and need twice the memory.
+    """
     return load_settings().executor == "celery"

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 DAGSTER_RUN_TAG = "dagster_run_id"
+_PARENT_TAG = "mlflow.parentRunId"
 
 
 class MlflowTracking:
@@ -138,9 +139,14 @@ class MlflowTracking:
         running = client.search_runs(
             [experiment.experiment_id], filter_string="attributes.status = 'RUNNING'"
         )
+        alive = set()
         for run in running:
             dagster_run = instance.get_run_by_id(run.data.tags.get(DAGSTER_RUN_TAG, ""))
-            if dagster_run is None or dagster_run.is_finished:
+            if dagster_run and not dagster_run.is_finished:
+                alive.add(run.info.run_id)
+        for run in running:
+            # A study of another run that trains at the moment has a parent that lives.
+            if not alive & {run.info.run_id, run.data.tags.get(_PARENT_TAG)}:
                 client.set_terminated(run.info.run_id, status="KILLED")
 
     def finished(self, client: "MlflowClient", tag: str, value: str) -> list["Run"]:

@@ -30,3 +30,26 @@ def test_the_next_command_ends_the_runs_of_a_killed_training(settings: Settings)
     with open_project(settings) as project, tracking.client() as client:
         assert client.get_run(run.info.run_id).info.status == "KILLED"
         assert project.instance.get_run_by_id(killed.run_id).status == DagsterRunStatus.FAILURE
+
+
+def test_a_study_that_another_run_stores_at_the_moment_is_left_to_it(settings: Settings):
+    with open_project(settings) as project:
+        living = dg.DagsterRun(
+            job_name="monthly_job",
+            run_id="0b0c5a5e-7d7e-4a0e-8d0d-0d4f6c7d1a12",
+            status=DagsterRunStatus.STARTED,
+        )
+        project.instance.add_run(living)
+        tracking = MlflowTracking(settings, project.store)
+        with tracking.client() as client:
+            experiment = client.get_experiment_by_name(tracking.experiment).experiment_id
+            parent = client.create_run(experiment, tags={"dagster_run_id": living.run_id})
+            below = {"mlflow.parentRunId": parent.info.run_id}
+            runs = [
+                parent,
+                client.create_run(experiment, tags=below),
+                client.create_run(experiment),
+            ]
+            tracking.close_orphans(client, project.instance)
+            found = [client.get_run(run.info.run_id).info.status for run in runs]
+    assert found == ["RUNNING", "RUNNING", "KILLED"]

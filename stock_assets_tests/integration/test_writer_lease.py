@@ -23,7 +23,7 @@ from stock_assets.local.lease import store_lease
 from stock_assets.local.process_identity import ProcessIdentity, this_process
 from stock_assets.local.seaweed import BUCKET, REGION
 from stock_assets.resources.object_store import ObjectStore, S3Connection
-from stock_assets.resources.writer_lease import KEY, writing
+from stock_assets.resources.writer_lease import KEY, others_may_write, training_once, writing
 from stock_assets.settings import Settings
 
 PORT = 38_333 + os.getpid() % 200 * 40
@@ -49,6 +49,12 @@ for _ in range(6):
         count = int(store.get("count"))
         time.sleep(0.02)
         store.put_many({{"count": str(count + 1).encode()}})
+"""
+TRAIN = f"""{BEGIN}
+from stock_assets.resources.writer_lease import training_once
+with training_once(store, "2012-10"):
+    print("trains", flush=True)
+    sys.stdin.readline()
 """
 
 
@@ -117,6 +123,41 @@ def test_who_was_killed_is_followed_at_once(store: ObjectStore):
     assert said == [f"waiting for `run` of {where}, which writes sample"]
 
 
+def test_a_month_is_trained_once_while_others_are_trained_and_stored(store: ObjectStore):
+    said: list[str] = []
+    with started(TRAIN, store) as other:
+        assert told(other) == "trains"
+        with training_once(store, "2012-11", said.append), writing(store, "run", said.append):
+            assert said == []
+        killing = threading.Timer(0.8, other.kill)
+        killing.start()
+        with training_once(store, "2012-10", said.append):
+            assert other.wait(5) == -signal.SIGKILL
+    where = f"{platform.node()}:{other.pid}"
+    assert said == [
+        f"waiting for `training of 2012-10` of {where}, which writes the model of 2012-10 of sample"
+    ]
+
+
+def test_who_lets_others_write_waits_for_them_at_the_end(store: ObjectStore):
+    said: list[str] = []
+    with writing(store, "run") as lease:
+        assert lease.number == 1
+        with others_may_write(store, "run", said.append) as others_write:
+            assert others_write
+            other = started(HOLD, store)
+            with other as holder:
+                assert told(holder) == "2"
+                threading.Timer(0.8, holder.stdin.close).start()
+                with writing(store, "run", said.append) as again:
+                    assert again.number == 3
+        with writing(store, "the same process") as inner:
+            assert inner.number == 4
+            with others_may_write(store, "run") as others_write:
+                assert not others_write
+    assert len(said) == 1
+
+
 def test_who_slept_on_another_machine_is_followed_when_its_time_is_over_and_told(
     store: ObjectStore,
 ):
@@ -174,7 +215,7 @@ def test_what_can_not_be_read_is_taken_when_nobody_renews_it(store: ObjectStore)
     store.put_many({KEY: b'{"num'})
     before = int(time.time())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stock_assets.resources.writer_lease._SECONDS", 0.5)
+        patch.setattr("stock_assets.resources.leases.SECONDS", 0.5)
         with writing(store, "run", seconds=0.5) as lease:
             assert before < lease.number < before + 60
 
