@@ -30,7 +30,7 @@ from stock_assets_tests.services.redis_server import redis_server
 from stock_assets_tests.services.test_executors import daily, execute, monthly, settings_are
 from stock_assets_tests.waiting import until
 
-FIRST, LAST = "2012-08-01", "2013-03-01"
+FIRST, LAST = "2012-07-02", "2013-03-01"
 MONTHS = ("2013-01", "2013-02", "2013-03")
 FORECAST = ("2013-02-26", LAST)
 PRICES = (Asset.RAW_PRICES, Asset.FEATURES)
@@ -40,7 +40,7 @@ FORECASTS = (Asset.DAILY_FORECAST, Asset.FORECAST_RMSE)
 def in_one_process(folder: Path) -> dict[str, Any]:
     """All that there is, made on SQLite, a run after the other."""
     with pytest.MonkeyPatch.context() as patch:
-        settings_are(patch, make_home(folder / "home"))
+        settings_are(patch, make_home(folder / "home"), first_session=FIRST)
         execute(daily, FIRST, LAST, *PRICES)
         for month in MONTHS:
             execute(monthly, month, month)
@@ -109,6 +109,7 @@ def test_two_machines_train_at_once_lose_a_worker_and_forecast_what_one_process_
         settings_are(
             monkeypatch, homes[0], executor="celery", celery_broker_url=broker,
             postgres_url=server.url("stock"), store_uri=f"file://{tmp_path}/objects",
+            first_session=FIRST,
         )  # fmt: skip
         (meeting / AT_ONCE).write_text("2")
         with workers(homes[1:], meeting):
