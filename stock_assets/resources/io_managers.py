@@ -7,9 +7,9 @@ objects of its keys and touches no other. Formats: Parquet for frames, JSON for 
 
 import io
 from abc import abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from typing import Any, get_origin
 
 import dagster as dg
@@ -202,7 +202,10 @@ class _PartitionedIOManager(dg.IOManager):
         with (
             stamper.while_others_write() if stamper else nullcontext(),
             ThreadPoolExecutor(1) as writer,
+            ExitStack() as ending,
         ):
+            if isinstance(obj.values, Generator):
+                ending.callback(obj.values.close)  # a failure ends what goes on for them
             stored: Future[None] | None = None
             for key, value in obj.values:
                 if key not in left:

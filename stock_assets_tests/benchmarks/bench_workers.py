@@ -127,9 +127,11 @@ def _workers(homes: Sequence[Path]) -> Iterator[None]:
         for home in homes:
             environment = {**os.environ, "STOCK_ASSETS_HOME": str(home)}
             one = [*command, "--hostname", f"{home.name}@%h"]
-            stack.enter_context(running("worker", one, home / "logs", environment, home))
-        for home in homes:
-            while "ready." not in (home / "logs" / "worker.log").read_text():
+            log = home / "logs" / "worker.log"
+            process = stack.enter_context(running("worker", one, log.parent, environment, home))
+            while "ready." not in log.read_text():
+                if process.poll() is not None:
+                    raise RuntimeError(log.read_text())
                 time.sleep(0.2)
         yield
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-FOLDER = "STOCK_ASSETS_TESTS_MEETING"
+FOLDER = "MEETING_OF_TRAININGS"
 """The variable that names the folder where trainings meet."""
 AT_ONCE = "at_once"
 """The file in it that says how many trainings have to be under way before any goes on."""

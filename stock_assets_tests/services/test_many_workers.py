@@ -59,6 +59,7 @@ def workers(homes: list[Path], meeting: Path) -> Iterator[None]:
         "stock_assets_tests.services.meeting_worker",
     ]
     command += ["worker", "--queues", "dagster", "--concurrency", "1", "--loglevel", "info"]
+    started = []
     with ExitStack() as stack:
         for home in homes:
             environment = {
@@ -68,10 +69,17 @@ def workers(homes: list[Path], meeting: Path) -> Iterator[None]:
                 FOLDER: str(meeting),
             }
             one = [*command, "--hostname", f"{home.name}@%h"]
-            stack.enter_context(running("worker", one, home / "logs", environment, home))
-        for home in homes:
+            started.append(
+                stack.enter_context(running("worker", one, home / "logs", environment, home))
+            )
+        for home, process in zip(homes, started, strict=True):
             log = home / "logs" / "worker.log"
-            until("a worker", lambda log=log: "ready." in log.read_text(), 120)
+            until(
+                "a worker",
+                lambda log=log, process=process: process.poll() or "ready." in log.read_text(),
+                120,
+            )
+            assert process.poll() is None, log.read_text()
         yield
 
 
