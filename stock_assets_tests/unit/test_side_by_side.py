@@ -1,10 +1,11 @@
 """Months side by side: in order, lenders first, and an error at its own turn."""
 
 import threading
+from collections.abc import Generator
 
 import pytest
 
-from stock_assets.assets.side_by_side import lenders_ahead, side_by_side
+from stock_assets.assets.side_by_side import lenders_ahead, made_ahead, side_by_side
 
 MONTHS = [f"2020-0{n}" for n in range(1, 8)]
 LENDER_OF = dict(zip(MONTHS, [MONTHS[0]] * 3 + [MONTHS[3]] * 3 + [MONTHS[6]], strict=True))
@@ -60,3 +61,36 @@ def test_an_error_comes_at_its_months_turn_and_the_rest_is_left():
     with pytest.raises(RuntimeError, match="on purpose"):
         next(results)
     assert MONTHS[6] not in begun
+
+
+def test_results_are_made_while_nobody_takes_them_and_none_after_that_is_over():
+    all_made, made = threading.Event(), []
+
+    def months(count: int) -> Generator[str, None, None]:
+        for month in MONTHS[:count]:
+            made.append(month)
+            yield month
+        all_made.set()
+        raise RuntimeError("on purpose")
+
+    results = made_ahead(months(3))
+    assert next(results) == MONTHS[0]
+    assert all_made.wait(SECONDS)
+    assert [next(results), next(results)] == MONTHS[1:3]
+    with pytest.raises(RuntimeError, match="on purpose"):
+        next(results)
+
+    turn = threading.Semaphore(1)
+
+    def slow() -> Generator[str, None, None]:
+        for month in MONTHS:
+            assert turn.acquire(timeout=SECONDS)
+            made.append(month)
+            yield month
+
+    made.clear()
+    left = made_ahead(slow())
+    next(left)
+    threading.Timer(0.2, turn.release).start()
+    left.close()
+    assert made == MONTHS[:2]

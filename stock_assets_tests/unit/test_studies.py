@@ -2,8 +2,9 @@
 
 import logging
 import threading
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from stock_assets.assets import studies as body
 from stock_assets.forecasting.features import build_features
 from stock_assets.forecasting.splits import labelled_rows
 from stock_assets.forecasting.study import SkippedMonth, Study
+from stock_assets.local.locks import one_at_a_time
 from stock_assets.market.sessions import load_calendar
 from stock_assets.settings import Settings
 from stock_assets_tests.conftest import QUICK
@@ -94,6 +96,32 @@ def test_what_cannot_be_stored_fails_the_run(settings: Settings, monkeypatch: py
     replace_training(monkeypatch, train)
     with pytest.raises(RuntimeError, match="MLflow is away"):
         studies(settings, ["2020-02"])
+
+
+def test_months_and_the_machine_are_free_again_however_slow_the_reader_is(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    """A command that waits for them may hold the right to write that the reader waits for."""
+    held: list[str] = []
+
+    @contextmanager
+    def once(month: str) -> Iterator[None]:
+        held.append(month)
+        yield
+        held.remove(month)
+
+    replace_training(monkeypatch, lambda month: lambda: SkippedMonth(month, "", {}))
+    months = ["2020-02", "2020-03", "2020-04", "2020-05", "2020-06", "2020-07", "2020-08"]
+    found = body.studies(*given(settings, dict.fromkeys(months))[:-1], once)
+    assert next(found).month == months[0]
+
+    def train_another() -> None:
+        with one_at_a_time(settings, f"training-{settings.dataset_name}"):
+            assert held == []
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(train_another).result(SECONDS)
+    assert [study.month for study in found] == months[1:]
 
 
 class Logged:
