@@ -102,7 +102,7 @@ def runs_there_are() -> int:
         return instance.get_runs_count()
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_two_machines_train_at_once_lose_a_worker_and_forecast_what_one_process_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
