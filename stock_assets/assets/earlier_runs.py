@@ -94,7 +94,8 @@ def _run_to_make(
             continue
         # Months are stored in order.
         stamp = stamper.stamp_of(asset_name(context.asset_key), newest)
-        if stamp is None or datetime.fromisoformat(stamp.made_at) < record.create_timestamp:
+        made_at = stamp.made_at if stamp else ""  # an older release did not say when
+        if not made_at or datetime.fromisoformat(made_at) < record.create_timestamp:
             return run.run_id
     return None
 
