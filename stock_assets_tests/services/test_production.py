@@ -11,7 +11,7 @@ import pytest
 
 from stock_assets.local.processes import free_port
 from stock_assets.resources.object_store import ObjectStore, open_store
-from stock_assets.resources.s3_account import s3_resource
+from stock_assets.resources.s3_account import s3_client
 from stock_assets.settings import Settings
 from stock_assets_tests.asked_pages import ask, page
 from stock_assets_tests.conftest import CHECKOUT, QUICK
@@ -41,10 +41,10 @@ class Production:
 
     @property
     def bucket(self) -> str:
-        return self.store.uri.removeprefix("s3://").partition("/")[0]
+        return self.store.bucket
 
     def objects(self) -> list[str]:
-        pages = s3_resource(self.store).get_client().get_paginator("list_objects_v2")
+        pages = s3_client(self.store).get_paginator("list_objects_v2")
         return [
             entry["Key"]
             for found in pages.paginate(Bucket=self.bucket)
