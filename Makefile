@@ -131,6 +131,9 @@ lock: ## Resolve the lock files anew (needs uv)
 		--no-header --no-annotate --no-strip-extras --extra dev --extra postgres --extra celery pyproject.toml \
 		--output-file requirements.lock
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --no-annotate --no-strip-extras --constraints requirements.lock --extra postgres \
+		--extra celery pyproject.toml --output-file requirements-deploy.lock
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header --no-annotate --no-strip-extras --constraints requirements.lock pyproject.toml \
 		stock_assets_tests/benchmarks/requirements.in --output-file requirements-bench.lock
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

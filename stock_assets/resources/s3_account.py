@@ -37,15 +37,11 @@ def s3_client(store: ObjectStore) -> Any:
 
 
 def bucket_exists(store: ObjectStore) -> bool:
-    """Whether the store's bucket is there and its part may be listed with these credentials.
-
-    A policy may allow the listing of one prefix alone, so the bucket as a whole is not asked for.
-    """
+    """Whether the store's bucket is there and may be seen with these credentials."""
     from botocore.exceptions import ClientError
 
-    prefix = store.uri.removeprefix("s3://").partition("/")[2]
     try:
-        s3_client(store).list_objects_v2(Bucket=store.bucket, Prefix=f"{prefix}/", MaxKeys=1)
+        s3_client(store).head_bucket(Bucket=store.bucket)
     except ClientError:
         return False
     return True
