@@ -226,17 +226,17 @@ def test_the_version_is_the_projects():
     assert chart.group(1) == distribution("dagster").version
 
 
-def locked(name: str) -> dict[str, str]:
-    return {
-        canonicalize_name(package): version
-        for package, version in _PIN.findall((CHECKOUT / name).read_text(encoding="utf-8"))
-    }
+def locked(name: str) -> set[tuple[str, str]]:
+    """Packages with their versions, some of which have others for other Pythons."""
+    text = (CHECKOUT / name).read_text(encoding="utf-8")
+    return {(canonicalize_name(package), version) for package, version in _PIN.findall(text)}
 
 
 def test_the_image_has_what_the_project_needs_at_the_versions_that_are_tested():
     """What pip would find missing: the wheel and its packages are installed without a look."""
     deployed, tested = locked("requirements-deploy.lock"), locked("requirements.lock")
-    assert deployed.items() <= tested.items()
+    assert deployed <= tested
+    names = {name for name, _ in deployed}
     text = (CHECKOUT / "requirements-deploy.lock").read_text(encoding="utf-8")
     assert "://" not in text
     entries = re.split(r"\n(?=\S)", text.strip())
@@ -254,8 +254,8 @@ def test_the_image_has_what_the_project_needs_at_the_versions_that_are_tested():
             if found not in needed:
                 needed.add(found)
                 wanted.append(found)
-    assert {name for name, _ in needed} - deployed.keys() == set()
-    assert {"pytest", "mypy", "ruff"} & deployed.keys() == set()
+    assert {name for name, _ in needed} - names == set()
+    assert {"pytest", "mypy", "ruff"} & names == set()
 
 
 def is_taken(command: click.Command, words: Sequence[str]) -> bool:
