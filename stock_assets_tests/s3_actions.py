@@ -7,6 +7,7 @@ import http.client
 import json
 import re
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,13 @@ from urllib.parse import parse_qs, unquote, urlsplit
 Action = tuple[str, str]
 """What is done, like s3:GetObject, and to which bucket or bucket/key."""
 
+_PRICED = {
+    "s3:PutObject": "PUT",
+    "s3:ListBucket": "LIST",
+    "s3:GetObject": "GET",
+    "s3:DeleteObject": "DELETE",
+    "s3:AbortMultipartUpload": "DELETE",
+}
 _KEYS = re.compile(rb"<Key>([^<]+)</Key>")
 
 
@@ -87,10 +95,14 @@ def allows(statements: list[Statement], action: Action) -> bool:
 
 @dataclass
 class Wire:
-    """A proxy: its address, what was asked through it, and what nobody here knows."""
+    """A proxy: its address, what was asked through it, and what nobody here knows.
+
+    `counted`: requests by what AWS has prices for: PUT (with copies), LIST, GET (with HEAD), DELETE.
+    """
 
     url: str = ""
     asked: set[Action] = field(default_factory=set)
+    counted: Counter[str] = field(default_factory=Counter)
     unknown: list[str] = field(default_factory=list)
 
 
@@ -106,9 +118,10 @@ def recorded(endpoint_url: str) -> Iterator[Wire]:
         def _hand_on(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             try:
-                wire.asked.update(
-                    actions_of(self.command, self.path, self.headers["x-amz-copy-source"], body)
-                )
+                copied = self.headers["x-amz-copy-source"]
+                actions = actions_of(self.command, self.path, copied, body)
+                wire.asked.update(actions)
+                wire.counted[_PRICED[actions[0][0]]] += 1
             except ValueError as error:
                 wire.unknown.append(str(error))
             connection = http.client.HTTPConnection(server_address, timeout=60)

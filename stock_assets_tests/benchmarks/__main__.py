@@ -33,6 +33,7 @@ CASES = (
     "partitions",
     "plan",
     "growth",
+    "sizes",
     "qlib_task",
     "fold",
     "judging",
