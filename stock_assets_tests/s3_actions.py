@@ -97,7 +97,7 @@ def allows(statements: list[Statement], action: Action) -> bool:
 class Wire:
     """A proxy: its address, what was asked through it, and what nobody here knows.
 
-    `counted`: requests by what AWS has prices for: PUT (with copies), LIST, GET (with HEAD), DELETE.
+    `counted`: requests by what AWS has a price for: PUT and copies, LIST, GET and HEAD, DELETE.
     """
 
     url: str = ""

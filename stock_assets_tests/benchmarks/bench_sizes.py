@@ -22,7 +22,7 @@ def prepare(folder: Path, size: Size) -> None:
     simulated_bars(size["tickers"], size["sessions"]).write_parquet(folder / "bars.parquet")
 
 
-def stored(folder: Path, size: Size) -> Measurement:
+def stored(folder: Path, _size: Size) -> Measurement:
     from stock_assets.backfill.execution import bring_up_to_date
     from stock_assets.backfill.progress import Progress
     from stock_assets.local.lease import store_lease
