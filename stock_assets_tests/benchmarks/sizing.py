@@ -185,9 +185,9 @@ def made_table(results: Mapping[str, Any]) -> str:
     day = results["sizes"]["best"]["stored"]["day_requests"]
     asked = f"{day['PUT']} PUT, {day['LIST']} LIST and {day['GET']} GET"
     return "\n".join(lines) + (
-        f"\n\nA day's run of 330 sessions asked S3 for {asked}, however many tickers there are; each"
-        " LIST is counted once for every 1,000 sessions. What ticks of schedules and sensors ask is"
-        " not in it."
+        f"\n\nA day's run of 330 sessions asked S3 for {asked}, however many tickers there are;"
+        " each LIST is counted once for every 1,000 sessions. What ticks of schedules and sensors"
+        " ask is not in it."
         " Assumed are the prices of S3 Standard in us-east-1 that third parties quoted of Amazon's"
         f" page (read 2026-11-29): {DOLLARS_A_GB_MONTH} $ a GB and month,"
         f" {DOLLARS_A_WRITE * 1000:.3f} $ for 1,000 PUT, COPY or LIST,"
