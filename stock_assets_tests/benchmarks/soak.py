@@ -20,6 +20,8 @@ from typing import Any
 
 MOST_MEMORY_KB_A_RUN = 40
 """Of resident memory: 2,000 runs would then add 80 MB, a seventh of what the process has."""
+_NOISE = {"open_files": 2, "threads": 6, "temporary_files": 2}
+"""By which pools come and go: of connections, and of threads for calls that wait."""
 _NOISE_KB = 16 * 1024
 """By which the allocator's memory comes and goes, however few the runs."""
 _READINGS = 40
@@ -65,11 +67,10 @@ def faults(readings: Sequence[Reading]) -> list[str]:
     found = growth(readings)
     half = readings[len(readings) // 2 :]
     span = half[-1].runs - half[0].runs
-    # Less than two more over the whole half is a pool at work.
     said = [
         f"{name} grows by {found[name]:.3f} a run"
-        for name in ("open_files", "threads", "temporary_files")
-        if found[name] * span >= 2
+        for name, noise in _NOISE.items()
+        if found[name] * span >= noise
     ]
     grown = found["memory_kb"] * span
     if grown > max(MOST_MEMORY_KB_A_RUN * span, _NOISE_KB):

@@ -13,7 +13,7 @@ def readings(
         Reading(
             runs=n,
             open_files=10 + min(n, 10) + int(files * n),
-            threads=4 + min(n, 10) + n % 2 + int(threads * n),
+            threads=4 + min(n, 10) + n % 3 + int(threads * n),
             temporary_files=int(temporary * n),
             memory_kb=500_000 + 9_000 * min(n, 10) + (-1) ** n * 900 + memory_kb * n,
             database_bytes=1_000_000 + 5_000 * n,
@@ -31,7 +31,7 @@ def test_what_comes_and_goes_and_what_warms_up_is_no_growth():
     ("leak", "said"),
     [
         ({"files": 1}, "open_files grows by 1.000 a run"),
-        ({"threads": 0.25}, "threads grows by 0.2"),
+        ({"threads": 0.5}, "threads grows by 0.5"),
         ({"temporary": 1}, "temporary_files grows by 1.000 a run"),
         ({"memory_kb": 1_000}, "memory_kb grows by 1000.0 a run"),
     ],
