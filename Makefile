@@ -16,12 +16,13 @@ AUDIT_VENV := .venv-audit
 AUDIT_INSTALLED := $(AUDIT_VENV)/.installed
 CASES ?=
 QUICK ?=
+RUNS ?= 2000
 # Tests that start processes of their own share two cores badly beyond this. In the order of the
 # folders the many small tests come last, and no core waits for the other.
 TEST_WORKERS ?= 2
 
 .PHONY: help setup run ui monitor down prepare train register forecast evaluate doctor \
-	test test-services lint format docs audit sbom build bench lock screenshots calendars clean
+	test test-services lint format docs audit sbom build bench soak lock screenshots calendars clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -118,6 +119,9 @@ build: $(INSTALLED) ## The wheel and the source distribution, into dist/
 bench: $(BENCH_INSTALLED) ## Speed and forecasts beside their rivals, into docs (CASES=features,judging QUICK=1)
 	@PYTHONPATH=. $(BENCH_VENV)/bin/python -W ignore -m stock_assets_tests.benchmarks --cases "$(CASES)" $(if $(QUICK),--quick)
 
+soak: $(INSTALLED) ## 2,000 daily runs in one process: what it keeps may not grow (RUNS=100)
+	@PYTHONPATH=. $(BIN)/python -W ignore -m stock_assets_tests.benchmarks.soak --runs $(RUNS)
+
 # The rivals pull in four times what the project needs: an environment of their own.
 $(BENCH_INSTALLED): requirements-bench.lock
 	@echo "Setting up $(BENCH_VENV) (once; some minutes) …"
@@ -130,6 +134,9 @@ lock: ## Resolve the lock files anew (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header --no-annotate --no-strip-extras --extra dev --extra postgres --extra celery pyproject.toml \
 		--output-file requirements.lock
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --no-annotate --no-strip-extras --constraints requirements.lock --extra postgres \
+		--extra celery pyproject.toml --output-file requirements-deploy.lock
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header --no-annotate --no-strip-extras --constraints requirements.lock --extra postgres \
 		--extra celery pyproject.toml stock_assets_tests/benchmarks/requirements.in \

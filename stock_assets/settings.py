@@ -133,6 +133,20 @@ class Settings(BaseSettings):
         None, description="Address of an S3 server other than AWS."
     )
     s3_region: str = Field("us-east-1", description="Region of the bucket.")
+    s3_addressing: Literal["path", "virtual"] = Field(
+        "path",
+        description="Where the bucket stands in addresses: path (https://server/bucket/key) or"
+        " virtual (https://bucket.server/key), which some servers insist on.",
+    )
+    s3_encryption: Literal["AES256", "aws:kms"] | None = Field(
+        None,
+        description="What the server is asked to encrypt each object with: AES256 (SSE-S3) or"
+        " aws:kms (SSE-KMS); unset: what the bucket does by itself.",
+    )
+    s3_kms_key_id: str | None = Field(
+        None,
+        description="Key of aws:kms, as its ID or ARN; unset: the one that the account has for S3.",
+    )
     s3_access_key_id: str | None = Field(
         None, description="Access key; unset: AWS's usual chain of credentials."
     )
@@ -358,6 +372,8 @@ class Settings(BaseSettings):
                 "STOCK_ASSETS_EXECUTOR=celery needs STOCK_ASSETS_CELERY_BROKER_URL"
                 " (redis://host:6379/0)"
             )
+        if self.s3_kms_key_id and self.s3_encryption != "aws:kms":
+            raise ValueError("STOCK_ASSETS_S3_KMS_KEY_ID needs STOCK_ASSETS_S3_ENCRYPTION=aws:kms")
         if self.members_uri and self.source != "files":
             raise ValueError("STOCK_ASSETS_MEMBERS_URI needs STOCK_ASSETS_SOURCE=files; unset one")
         return self

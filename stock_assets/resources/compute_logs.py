@@ -12,8 +12,8 @@ from dagster import StringSource
 from stock_assets.environment import load_settings
 from stock_assets.local.dagster_private.runs import ConfigurableClassData, UserConfigSchema
 from stock_assets.local.dagster_private.storage import ComputeLogManager, LocalComputeLogManager
-from stock_assets.resources.object_store import configured_connection
 from stock_assets.resources.s3_account import connected
+from stock_assets.resources.s3_connection import configured_connection
 from stock_assets.settings import Settings
 
 
@@ -49,7 +49,8 @@ def _on_s3(
         prefix=f"{prefix}/compute_logs",
         endpoint_url=connection.endpoint_url,
         region=connection.region,
+        upload_extra_args=connection.put_arguments() or None,
     )
     # It takes credentials from AWS's usual chain alone, and settings may name others.
-    logs._s3_session = connected(connection).get_client()
+    logs._s3_session = connected(connection)
     return logs  # type: ignore[no-any-return]

@@ -1,13 +1,13 @@
 """Where objects live: one bucket or folder, through obstore.
 
-Its PUTs are four times faster than boto3's from threads. What an S3 *account* needs (is the bucket
-there, compute logs) goes through dagster-aws.
+Its PUTs are four times faster than boto3's from threads. How an S3 server is reached stands in
+`s3_connection`, and what an account needs (is the bucket there, compute logs) in `s3_account`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -22,6 +22,7 @@ from stock_assets.local.lease import store_lease
 from stock_assets.local.locks import locked
 from stock_assets.local.own_folder import remedy_of_damage
 from stock_assets.local.seaweed import BUCKET, REGION
+from stock_assets.resources.s3_connection import S3Connection, configured_connection
 from stock_assets.resources.seal import is_sealed, seal
 from stock_assets.settings import Settings
 
@@ -43,37 +44,6 @@ class StoredObject:
 
     path: str
     tag: str
-
-
-@dataclass(frozen=True)
-class S3Connection:
-    """How to reach an S3 server. Empty fields: as AWS's usual chain finds them."""
-
-    region: str
-    endpoint_url: str | None = None
-    access_key_id: str | None = None
-    secret_access_key: str | None = field(default=None, repr=False)
-
-    def environment(self) -> dict[str, str]:
-        """The variables by which boto3 inside MLflow is told the same."""
-        pairs = {
-            "MLFLOW_S3_ENDPOINT_URL": self.endpoint_url,
-            "AWS_ACCESS_KEY_ID": self.access_key_id,
-            "AWS_SECRET_ACCESS_KEY": self.secret_access_key,
-            "AWS_DEFAULT_REGION": self.region if self.endpoint_url else None,
-        }
-        return {name: value for name, value in pairs.items() if value}
-
-    def options(self) -> dict[str, str]:
-        """The same for polars and obstore."""
-        pairs = {
-            "aws_endpoint": self.endpoint_url,
-            "aws_access_key_id": self.access_key_id,
-            "aws_secret_access_key": self.secret_access_key,
-            "aws_region": self.region,
-            "aws_allow_http": "true" if self.endpoint_url else None,
-        }
-        return {name: value for name, value in pairs.items() if value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +81,12 @@ class ObjectStore:
             folder.mkdir(parents=True, exist_ok=True)
             self._store = LocalStore(folder, mkdir=True)
         elif connection is not None:
-            bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+            prefix = uri.removeprefix("s3://").partition("/")[2]
             self._store = S3Store(
-                bucket,
+                self.bucket,
                 prefix=prefix or None,
-                config=connection.options(),  # type: ignore[arg-type]  # keys are obstore's
+                config=connection.store_options(self.bucket),  # type: ignore[arg-type]  # obstore's keys
+                credential_provider=connection.credentials(),
                 client_options={"allow_http": bool(connection.endpoint_url), "timeout": "60s"},
                 retry_config={
                     "max_retries": _RETRIES,
@@ -129,6 +100,11 @@ class ObjectStore:
             )
         else:
             raise ObjectStoreError(f"{uri} needs an S3 connection")
+
+    @property
+    def bucket(self) -> str:
+        """Of an s3 root."""
+        return self.uri.removeprefix("s3://").partition("/")[0]
 
     @contextmanager
     def _explained(self, what: str) -> Iterator[None]:
@@ -296,17 +272,6 @@ def open_store(settings: Settings) -> Iterator[ObjectStore]:
             cache if most_bytes else None,
             settings.state_folder / "store" / "data" if settings.uses_local_store else None,
         )
-
-
-def configured_connection(settings: Settings) -> S3Connection:
-    """The S3 server of the settings, which need not be the store's (own files may lie there)."""
-    secret = settings.s3_secret_access_key
-    return S3Connection(
-        settings.s3_region,
-        settings.s3_endpoint_url,
-        settings.s3_access_key_id,
-        secret.get_secret_value() if secret else None,
-    )
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from stock_assets.market.sources import PriceSource
 from stock_assets.market.vendors import CONTEXT_SESSIONS
 from stock_assets.monitoring.thresholds import POOLED
 from stock_assets.resources.answers import Answer, joined
-from stock_assets.resources.object_store import configured_connection
+from stock_assets.resources.s3_connection import configured_connection
 from stock_assets.settings import Settings
 
 _NAMED = 5
@@ -181,7 +181,10 @@ def load_membership(settings: Settings) -> Membership | None:
 
 
 def _storage_options(settings: Settings, uri: str) -> Mapping[str, str] | None:
-    return configured_connection(settings).options() if uri.startswith("s3://") else None
+    if not uri.startswith("s3://"):
+        return None
+    bucket = uri.removeprefix("s3://").partition("/")[0]
+    return configured_connection(settings).options(bucket)
 
 
 def refuse_names(tickers: Sequence[str]) -> None:

@@ -3,8 +3,8 @@
 Each figure is measured beside its rival in the same run: the contenders of a case take turns, in
 the reverse order every other round, each in a process of its own. What counts is the best round of
 each. Results go to docs/benchmarks.json, where a case that was not run keeps its last one, and
-docs/benchmarks.md is made of that. The cases of PAGES are not about speed: what they find goes to
-pages of their own.
+docs/benchmarks.md and the sizes of docs/kubernetes.md are made of that. The cases of PAGES are not
+about speed: what they find goes to pages of their own.
 """
 
 import argparse
@@ -22,6 +22,8 @@ from stock_assets_tests.benchmarks.bench_scoring import scored_page
 from stock_assets_tests.benchmarks.case import CHECKOUT, Case, Measurement, Size, run_contender
 from stock_assets_tests.benchmarks.judging_report import judged_pages
 from stock_assets_tests.benchmarks.report import environment, table
+from stock_assets_tests.benchmarks.sizing import PAGE as SIZES
+from stock_assets_tests.benchmarks.sizing import made_page
 
 CASES = (
     "features",
@@ -34,6 +36,7 @@ CASES = (
     "partitions",
     "plan",
     "growth",
+    "sizes",
     "qlib_task",
     "fold",
     "judging",
@@ -164,6 +167,7 @@ def main() -> None:
             RESULTS.with_suffix(".md").write_text(
                 table({name: ordered[name] for name in ordered if name not in PAGES})
             )
+            SIZES.write_text(made_page(SIZES.read_text(), ordered))
             if name in PAGES:
                 page, made = PAGES[name]
                 page.write_text(made(page.read_text(), ordered[name]["best"]))

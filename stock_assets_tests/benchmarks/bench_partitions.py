@@ -77,7 +77,7 @@ def polars(folder: Path, size: Size) -> Measurement:
 
     bars = pl.read_parquet(folder / "bars.parquet")
     with open_store(_settings(folder, size)) as store:
-        options = store.connection.options() if store.connection else None
+        options = store.connection.options(store.bucket) if store.connection else None
         root = store.uri.removeprefix("file://") + "/polars"
         with measured() as writing:
             objects = []

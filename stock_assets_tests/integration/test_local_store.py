@@ -23,9 +23,10 @@ from stock_assets.local.lease import stop_leftover, store_lease
 from stock_assets.local.processes import accepts, is_running
 from stock_assets.local.seaweed import BUCKET, REGION, LocalServer, _credentials, running_server
 from stock_assets.resources.io_managers import ParquetIOManager
-from stock_assets.resources.object_store import ObjectStore, S3Connection, open_store
+from stock_assets.resources.object_store import ObjectStore, open_store
 from stock_assets.resources.partition_objects import stored_partitions
 from stock_assets.resources.read_cache import read_rows
+from stock_assets.resources.s3_connection import S3Connection
 from stock_assets.settings import Settings
 from stock_assets_tests.waiting import until
 

@@ -22,7 +22,8 @@ from stock_assets.errors import LostLeaseError, StockAssetsError
 from stock_assets.local.lease import store_lease
 from stock_assets.local.process_identity import ProcessIdentity, this_process
 from stock_assets.local.seaweed import BUCKET, REGION
-from stock_assets.resources.object_store import ObjectStore, S3Connection
+from stock_assets.resources.object_store import ObjectStore
+from stock_assets.resources.s3_connection import S3Connection
 from stock_assets.resources.writer_lease import KEY, others_may_write, training_once, writing
 from stock_assets.settings import Settings
 
@@ -30,7 +31,8 @@ PORT = 38_333 + os.getpid() % 200 * 40
 BEGIN = """
 import json, sys, time
 from stock_assets.local.process_identity import ProcessIdentity
-from stock_assets.resources.object_store import ObjectStore, S3Connection
+from stock_assets.resources.object_store import ObjectStore
+from stock_assets.resources.s3_connection import S3Connection
 from stock_assets.resources.writer_lease import writing
 uri, connection, seconds, machine = json.loads(sys.argv[1])
 store = ObjectStore(uri, S3Connection(**connection) if connection else None)

@@ -1,4 +1,7 @@
-"""docs/deploy.md on production, word by word: PostgreSQL, an own S3 server, two machines."""
+"""docs/deploy.md on production, word by word: PostgreSQL, an own S3 server, two machines.
+
+Between the machines and the server is a proxy that notes what S3 is asked for.
+"""
 
 import json
 import os
@@ -11,11 +14,12 @@ import pytest
 
 from stock_assets.local.processes import free_port
 from stock_assets.resources.object_store import ObjectStore, open_store
-from stock_assets.resources.s3_account import s3_resource
+from stock_assets.resources.s3_account import s3_client
 from stock_assets.settings import Settings
 from stock_assets_tests.asked_pages import ask, page
 from stock_assets_tests.conftest import CHECKOUT, QUICK
 from stock_assets_tests.e2e.test_command_line import COMMAND
+from stock_assets_tests.s3_actions import Wire, allows, policy, recorded
 from stock_assets_tests.served_pages import served
 from stock_assets_tests.services.postgres_server import PASSWORD, PostgresServer, postgres_server
 from stock_assets_tests.services.test_pages import checkout
@@ -37,14 +41,15 @@ def documented_variables() -> str:
 class Production:
     server: PostgresServer
     store: ObjectStore
+    wire: Wire
     folder: Path
 
     @property
     def bucket(self) -> str:
-        return self.store.uri.removeprefix("s3://").partition("/")[0]
+        return self.store.bucket
 
     def objects(self) -> list[str]:
-        pages = s3_resource(self.store).get_client().get_paginator("list_objects_v2")
+        pages = s3_client(self.store).get_paginator("list_objects_v2")
         return [
             entry["Key"]
             for found in pages.paginate(Bucket=self.bucket)
@@ -56,11 +61,10 @@ class Production:
         home, variables = checkout(self.folder / name), documented_variables()
         connection = self.store.connection
         assert connection
-        assert connection.endpoint_url
         for example, real in {
             "postgresql://user:password@host/database": self.server.url("stock"),
             "your-bucket": self.bucket,
-            "https://s3.example.com": connection.endpoint_url,
+            "https://s3.example.com": self.wire.url,
             "=key ": f"={connection.access_key_id} ",
             "=secret ": f"={connection.secret_access_key} ",
         }.items():
@@ -82,7 +86,9 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]
     folder = tmp_path_factory.mktemp("production")
     with postgres_server() as server, open_store(Settings(home=folder / "s3")) as store:
         server.execute("postgres", "create database stock")
-        yield Production(server, store, folder)
+        assert store.connection
+        with recorded(str(store.connection.endpoint_url)) as wire:
+            yield Production(server, store, wire, folder)
 
 
 def assert_secret(text: str) -> None:
@@ -153,6 +159,26 @@ def test_the_pages_of_a_database_show_no_password(production: Production):
     assert {log.stem for log in logs} == {"code", "daemon", "dagster", "mlflow"}
     for log in logs:
         assert_secret(log.read_text())
+
+
+def test_awss_policy_allows_what_is_asked_and_nothing_else(production: Production):
+    """Of all that the tests before did, and of a doctor's visit and a damaged object."""
+    home, environment = production.machine("doctor", dataset="one")
+    damaged = next(k for k in production.objects() if k.startswith("stock_assets/one/features/"))
+    s3_client(production.store).put_object(Bucket=production.bucket, Key=damaged, Body=b"damaged")
+    for command, status in (("doctor", 1), ("run", 0)):
+        line = [COMMAND, command, *(RUN[1:] if command == "run" else ())]
+        process = started(line, home, environment)
+        said = process.communicate(timeout=300)[0]
+        assert process.returncode == status, said
+    assert production.wire.unknown == []
+    asked = production.wire.asked
+    statements = policy(CHECKOUT / "deploy/aws/policy.json", your_bucket=production.bucket)
+    assert [action for action in sorted(asked) if not allows(statements, action)] == []
+    granted = {action for statement in statements for action in statement.actions}
+    assert granted == {action for action, _ in asked}
+    copied = f"{production.bucket}/stock_assets/one/damaged/"
+    assert [to for action, to in asked if action == "s3:PutObject" and to.startswith(copied)]
 
 
 def test_a_database_that_is_down_is_one_line(production: Production):

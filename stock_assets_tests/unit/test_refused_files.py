@@ -12,7 +12,8 @@ from stock_assets.local import own_folder
 from stock_assets.local.own_folder import writable_state
 from stock_assets.local.sqlite_files import refuse_unusable
 from stock_assets.resources import object_store
-from stock_assets.resources.object_store import ObjectStore, S3Connection
+from stock_assets.resources.object_store import ObjectStore
+from stock_assets.resources.s3_connection import S3Connection
 from stock_assets_tests.loopback import inbox
 
 

@@ -25,8 +25,9 @@ from stock_assets.market.sources.sample import TICKERS, SampleSource
 from stock_assets.planning.extent import plan_range
 from stock_assets.planning.lineage import IN_ORDER, MONTH_ASSETS
 from stock_assets.resources.model_registry import ModelRegistry
-from stock_assets.resources.object_store import ObjectStore, S3Connection
+from stock_assets.resources.object_store import ObjectStore
 from stock_assets.resources.partition_objects import object_path
+from stock_assets.resources.s3_connection import S3Connection
 from stock_assets.settings import Settings
 from stock_assets_tests.dagster_runs import leave_run
 from stock_assets_tests.stamped_store import store_stamps
