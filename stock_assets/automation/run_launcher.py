@@ -6,7 +6,6 @@ worker of Celery that is gone. Runs of commands are watched by their lock (`back
 """
 
 import json
-import logging
 import time
 
 import dagster as dg
@@ -29,7 +28,6 @@ _HERE = ("localhost", HOST, "")
 # Of the processes that a code server starts for runs; another one may have the number by now.
 _OF_A_RUN = "multiprocessing"
 _ALIVE = CheckRunHealthResult(WorkerStatus.RUNNING)
-_log = logging.getLogger(__name__)
 
 
 class WatchedRunLauncher(DefaultRunLauncher):

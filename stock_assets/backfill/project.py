@@ -149,7 +149,8 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
 
 def _reason(error: dg.DagsterInvalidConfigError | YAMLError) -> str:
     """The first thing that is wrong, without the stack and the whole schema after it."""
-    message = str(error) if isinstance(error, YAMLError) else error.errors[0].message
+    listed = [] if isinstance(error, YAMLError) else error.errors
+    message = listed[0].message if listed else str(error)
     for noise in ("\n\nStack Trace", " Expected:"):
         message = message.partition(noise)[0]
     return " ".join(message.split())

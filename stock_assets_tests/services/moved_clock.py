@@ -35,10 +35,7 @@ def install() -> None:
     dagster._time._mockable_get_current_datetime = now
     dagster._time._mockable_get_current_timestamp = timestamp
     import dagster._daemon  # before the scheduler, which it imports in a circle
-    from dagster._daemon.monitoring import run_monitoring
     from dagster._scheduler import scheduler
 
-    # It compares with times that the database wrote.
-    run_monitoring.get_current_timestamp = time.time
     # It would sleep until the next full minute, and not notice that the clock was moved.
     scheduler._get_next_scheduler_iteration_time = lambda start: start + 0.5

@@ -36,7 +36,8 @@ WORKSPACE = (
 QUICKER = {
     "poll_interval_seconds: 30": "poll_interval_seconds: 3",
     "start_timeout_seconds: 300": "start_timeout_seconds: 30",
-    "    max_concurrent_runs: 2": "    max_concurrent_runs: 2\n    dequeue_interval_seconds: 1",
+    "class: QueuedRunCoordinator": "class: QueuedRunCoordinator\n"
+    "  config: {dequeue_interval_seconds: 1}",
 }
 """Of dagster.yaml: what a test has no time to wait for."""
 
@@ -91,7 +92,8 @@ class Site:
         with (self.home / f"{part}.log").open("ab") as log:
             self.parts[part] = subprocess.Popen(
                 command, cwd=folder, stdout=log, stderr=log, start_new_session=True,
-                env=os.environ | self.environment | {"STOCK_ASSETS_HOME": str(folder)},
+                env=os.environ | self.environment
+                | {"STOCK_ASSETS_HOME": str(folder), "DAGSTER_HOME": str(folder)},
             )  # fmt: skip
 
     def dagster(self, *arguments: str) -> None:

@@ -1,0 +1,230 @@
+"""Thirty trading days of the documented production site, in which something is killed all the time.
+
+Dagster's daemon asks, workers of Celery do it, PostgreSQL and Redis keep it: each is killed at
+moments that a seed chooses, and started again as a supervisor would. At the end there is what an
+undisturbed machine makes in one go on SQLite.
+"""
+
+import os
+import random
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from stock_assets.automation.under_way import UNFINISHED
+from stock_assets.backfill.execution import bring_up_to_date
+from stock_assets.backfill.progress import Progress
+from stock_assets.backfill.project import open_project
+from stock_assets.commands.verify import verify_record
+from stock_assets.environment import load_settings
+from stock_assets.market.sessions import ExchangeCalendar
+from stock_assets.read import open_dataset
+from stock_assets.resources.object_store import open_store
+from stock_assets.resources.partition_objects import object_path
+from stock_assets.settings import Settings
+from stock_assets_tests.conftest import make_home
+from stock_assets_tests.services.production_site import Site, production_site
+from stock_assets_tests.services.test_executors import SHORT
+from stock_assets_tests.waiting import until
+
+SEED = int(os.environ.get("THIRTY_DAYS_SEED", "20130301"))
+TICKERS = ["AAPL", "IBM"]
+BEFORE, FIRST, LAST = date(2013, 1, 11), date(2013, 1, 14), date(2013, 2, 26)  # 30 sessions
+BAD = date(2013, 1, 17)
+KILLED = ("worker-0", "worker-1", "daemon", "code", "redis", "postgres")
+# Sessions that each morning finds, from the first on. Where there are several, the whole site was
+# off for days: their forecasts are hindsight, but for the newest. A month begins after the 13th.
+MORNINGS = [1, 1, 1, 1, 4, 1, 1, 3, 1, 5, 1, 4, 1, 5]
+if "THIRTY_MORNINGS" in os.environ:
+    MORNINGS = [1] * 30
+KEPT_APART = {"store_uri", "home", "postgres_url", "executor", "celery_broker_url"}
+
+
+@dataclass
+class Story:
+    site: Site
+    settings: Settings
+    folder: Path
+    killed: list[str] = field(default_factory=list)
+    seconds: list[tuple[str, float]] = field(default_factory=list)
+
+    def has(self, asset: str, key: str) -> bool:
+        with open_store(self.settings) as store:
+            return object_path(asset, key) in store.keys(asset)
+
+    def is_quiet(self) -> bool:
+        return not self.site.runs(statuses=UNFINISHED)
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory, xnys: ExchangeCalendar) -> Iterator[Story]:
+    folder = tmp_path_factory.mktemp("thirty")
+    given = SHORT | {"rmse_threshold": 9, "rmse_threshold_ratio": 9}
+    with (
+        production_site(folder, 2, store_uri=f"file://{folder}/objects", **given) as site,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name, value in site.environment.items():
+            patch.setenv(name, value)
+        site.at("2013-01-14T06:40")
+        os.chdir(site.home)
+        past = load_settings(last_session=BEFORE)
+        with open_project(past) as project:
+            bring_up_to_date(project, project.range_of(BEFORE, BEFORE).wanted(), Progress())
+        story = Story(site, load_settings(), folder)
+        for kind, name in (
+            ("schedule", "daily"), ("schedule", "monthly"),
+            ("sensor", "rmse_above_threshold"), ("sensor", "report_after_daily"),
+        ):  # fmt: skip
+            site.dagster(kind, "start", name)
+        for part in ("worker-0", "worker-1", "daemon"):
+            site.start(part)
+        live_through(story, xnys)
+        yield story
+
+
+def live_through(story: Story, xnys: ExchangeCalendar) -> None:
+    dice = random.Random(SEED)
+    sessions = iter(xnys.between(FIRST, LAST))
+    for number in MORNINGS:
+        newest = [next(sessions) for _ in range(number)][-1]
+        began = time.monotonic()
+        if newest == BAD:
+            spend_a_bad_day(story, newest)
+        else:
+            spend_a_morning(story, newest, dice)
+        story.seconds.append((str(newest), time.monotonic() - began))
+    assert next(sessions, None) is None
+
+
+def ticks(story: Story, day: date, hour: int, minute: int) -> Iterator[None]:
+    """The clock goes from tick to tick of a schedule, until the market opens."""
+    for at in range(hour * 60 + minute, 9 * 60 + 30, 30):
+        story.site.at(f"{day}T{at // 60:02}:{at % 60:02}:01")
+        yield
+
+
+def spend_a_morning(story: Story, session: date, dice: random.Random) -> None:
+    part, delay, down = dice.choice(KILLED), dice.uniform(0, 9), dice.uniform(0, 2)
+    morning = session + timedelta(days=1)
+    for _ in ticks(story, morning, 6, 30):
+        if part:
+            time.sleep(delay)
+            with suppress(Exception):
+                story.site.kill(part)
+            story.killed.append(part)
+            time.sleep(down)
+            if part != "code":
+                story.site.start(part)
+            part = ""
+        if is_made(story, "forecast_rmse", str(session)):
+            break
+    else:
+        pytest.fail(f"{session} was not made before the market opened\n{story.site.logs()}")
+    if (month := f"{morning:%Y-%m}") != f"{session:%Y-%m}":
+        for _ in ticks(story, morning, 8, 0):
+            if is_made(story, "registered_version", month):
+                return
+        pytest.fail(f"{month} has no version\n{story.site.logs()}")
+
+
+def is_made(story: Story, asset: str, key: str) -> bool:
+    """Whether a tick's runs are over, those that Dagster started again too, and made it."""
+    deadline = time.monotonic() + 100
+    quiet = 0
+    while time.monotonic() < deadline and quiet < 6:
+        time.sleep(0.5)
+        with suppress(OSError):
+            if story.is_quiet():
+                if story.has(asset, key):
+                    return True
+                quiet += 1
+            else:
+                quiet = 0
+    return story.has(asset, key)
+
+
+def spend_a_bad_day(story: Story, session: date) -> None:
+    """The source does not answer all morning; people are told. It does an hour later."""
+    down = story.site.home / "down"
+    down.touch()
+    morning = ticks(story, session + timedelta(days=1), 6, 30)
+    for number in (1, 2):
+        next(morning)
+        until(
+            f"failure {number}",
+            lambda number=number: (
+                len(story.site.runs(statuses=[dg.DagsterRunStatus.FAILURE])) >= number
+            ),
+        )
+    until("a message", lambda: story.site.told_at.messages)
+    down.unlink()
+    for _ in morning:
+        if is_made(story, "forecast_rmse", str(session)):
+            break
+    until("the end of it", lambda: len(story.site.told_at.messages) == 2)
+
+
+@pytest.mark.timeout(900)
+def test_every_morning_issued_its_forecasts_once_before_the_market_opened(story: Story):
+    print(story.seconds, story.killed)
+    found = verify_record(story.settings)
+    assert (found["ok"], found["last_session"]) == (True, str(LAST))
+    assert found["issued"] == len(MORNINGS)
+    with open_dataset(story.settings) as dataset:
+        made = dataset.forecasts(str(FIRST + timedelta(days=1)))
+    assert made.height == 30 * len(TICKERS)
+    assert made.select("ticker", "as_of_session").is_unique().all()
+    issued = made.drop_nulls("issued_at").group_by("record_number").len()
+    assert sorted(issued.rows()) == [
+        (number, len(TICKERS)) for number in range(1, len(MORNINGS) + 1)
+    ]
+
+
+def test_all_is_equal_to_what_one_undisturbed_machine_makes(story: Story, tmp_path: Path):
+    given = story.settings.model_dump(exclude=KEPT_APART, exclude_unset=True)
+    home = make_home(tmp_path / "home")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in story.site.environment:
+            patch.delenv(name)
+        os.chdir(home)
+        alone = Settings(
+            **given | {"home": home, "store_uri": f"file://{tmp_path}/objects"},
+            last_session=LAST,
+        )
+        with open_project(alone) as project:
+            bring_up_to_date(project, project.range_of(BEFORE, LAST).wanted(), Progress())
+        numbers = {}
+        for name, settings in (("killed", story.settings), ("alone", alone)):
+            with open_dataset(settings) as dataset:
+                numbers[name] = [
+                    table.select(pl.col("ticker"), pl.selectors.date(), pl.selectors.float())
+                    for table in (
+                        dataset.forecasts(str(FIRST + timedelta(days=1))),
+                        dataset.scores(str(FIRST), str(LAST)),
+                    )
+                ]
+    for killed, undisturbed in zip(numbers["killed"], numbers["alone"], strict=True):
+        assert undisturbed.height == 30 * len(TICKERS)
+        assert_frame_equal(killed, undisturbed, rel_tol=0, abs_tol=1e-9)
+
+
+def test_people_were_told_of_the_bad_day_once_and_of_its_end_once(story: Story):
+    told = [
+        message["message"].rpartition("Reference: ")[2].strip()
+        for message in story.site.told_at.messages
+    ]
+    assert told == [f"sample/missing/{BAD}", f"sample/arrived/{BAD}"]
+
+
+def test_no_run_is_left_open(story: Story):
+    assert story.is_quiet()
+    assert len(story.killed) == len(MORNINGS) - 1
