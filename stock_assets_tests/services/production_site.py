@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 import psutil
+import pytest
 
 from stock_assets.local.processes import stop_group
 from stock_assets_tests.conftest import CHECKOUT, make_home
@@ -105,12 +106,20 @@ class Site:
 
     def asked(self, see: Callable[[dg.DagsterInstance], Any]) -> Any:
         """What is seen in Dagster's instance; a database that is down is no answer."""
-        os.chdir(self.home)
         try:
-            with dg.DagsterInstance.from_config(str(self.home)) as instance:
+            with self.settled(), dg.DagsterInstance.from_config(str(self.home)) as instance:
                 return see(instance)
         except Exception as error:
             raise OSError(str(error)) from error
+
+    @contextmanager
+    def settled(self) -> Iterator[None]:
+        """This process has the settings of the daemon's."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
+            patch.chdir(self.home)
+            yield
 
     def runs(self, **filters: Any) -> list[dg.DagsterRun]:
         return list(self.asked(lambda instance: instance.get_runs(dg.RunsFilter(**filters))))

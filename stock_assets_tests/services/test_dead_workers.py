@@ -3,7 +3,6 @@
 A source that does not answer holds a step for as long as it takes to kill who does it.
 """
 
-import os
 from collections.abc import Iterator
 from datetime import date
 
@@ -31,12 +30,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
     with (
         production_site(folder, 2, store_uri=f"file://{folder}/objects", **FEW) as site,
-        pytest.MonkeyPatch.context() as patch,
+        site.settled(),
     ):
-        for name, value in site.environment.items():
-            patch.setenv(name, value)
         site.at("2013-02-14T06:40")
-        os.chdir(site.home)
         settings = load_settings(last_session=date(2013, 2, 13))
         with open_project(settings) as project:
             wanted = project.range_of(date(2013, 2, 13), date(2013, 2, 13))

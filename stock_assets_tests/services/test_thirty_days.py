@@ -70,12 +70,9 @@ def story(tmp_path_factory: pytest.TempPathFactory, xnys: ExchangeCalendar) -> I
     given = SHORT | {"rmse_threshold": 9, "rmse_threshold_ratio": 9}
     with (
         production_site(folder, 2, store_uri=f"file://{folder}/objects", **given) as site,
-        pytest.MonkeyPatch.context() as patch,
+        site.settled(),
     ):
-        for name, value in site.environment.items():
-            patch.setenv(name, value)
         site.at("2013-01-14T06:40")
-        os.chdir(site.home)
         past = load_settings(last_session=BEFORE)
         with open_project(past) as project:
             bring_up_to_date(project, project.range_of(BEFORE, BEFORE).wanted(), Progress())
@@ -192,26 +189,21 @@ def test_every_morning_issued_its_forecasts_once_before_the_market_opened(story:
 def test_all_is_equal_to_what_one_undisturbed_machine_makes(story: Story, tmp_path: Path):
     given = story.settings.model_dump(exclude=KEPT_APART, exclude_unset=True)
     home = make_home(tmp_path / "home")
-    with pytest.MonkeyPatch.context() as patch:
-        for name in story.site.environment:
-            patch.delenv(name)
-        os.chdir(home)
-        alone = Settings(
-            **given | {"home": home, "store_uri": f"file://{tmp_path}/objects"},
-            last_session=LAST,
-        )
-        with open_project(alone) as project:
-            bring_up_to_date(project, project.range_of(BEFORE, LAST).wanted(), Progress())
-        numbers = {}
-        for name, settings in (("killed", story.settings), ("alone", alone)):
-            with open_dataset(settings) as dataset:
-                numbers[name] = [
-                    table.select(pl.col("ticker"), pl.selectors.date(), pl.selectors.float())
-                    for table in (
-                        dataset.forecasts(str(FIRST + timedelta(days=1))),
-                        dataset.scores(str(FIRST), str(LAST)),
-                    )
-                ]
+    alone = Settings(
+        **given | {"home": home, "store_uri": f"file://{tmp_path}/objects", "last_session": LAST}
+    )
+    with open_project(alone) as project:
+        bring_up_to_date(project, project.range_of(BEFORE, LAST).wanted(), Progress())
+    numbers = {}
+    for name, settings in (("killed", story.settings), ("alone", alone)):
+        with open_dataset(settings) as dataset:
+            numbers[name] = [
+                table.select(pl.col("ticker"), pl.selectors.date(), pl.selectors.float())
+                for table in (
+                    dataset.forecasts(str(FIRST + timedelta(days=1))),
+                    dataset.scores(str(FIRST), str(LAST)),
+                )
+            ]
     for killed, undisturbed in zip(numbers["killed"], numbers["alone"], strict=True):
         assert undisturbed.height == 30 * len(TICKERS)
         assert_frame_equal(killed, undisturbed, rel_tol=0, abs_tol=1e-9)
