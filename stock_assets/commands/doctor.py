@@ -52,7 +52,7 @@ def diagnose(settings: Settings) -> list[Finding]:
         findings.append(Finding("store", False, str(error)))
     findings.append(_look("dagster", lambda: _history(settings)))
     if settings.executor == "celery":
-        findings.append(_look("workers", lambda: _workers(settings)))
+        findings.append(ask_workers(settings))
     findings.append(_look("metrics", lambda: _metrics(settings)))
     findings.append(_look("notify", lambda: _notify(settings)))
     return findings
@@ -133,6 +133,11 @@ def _history(settings: Settings) -> str:
         return (
             f"{instance.get_runs_count()} runs; `stock-assets prune` deletes the logs of old ones"
         )
+
+
+def ask_workers(settings: Settings) -> Finding:
+    """Whether the broker answers, and workers of Celery by way of it."""
+    return _look("workers", lambda: _workers(settings))
 
 
 def _workers(settings: Settings) -> str:
