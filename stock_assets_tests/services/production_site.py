@@ -53,6 +53,7 @@ class Site:
     told_at: Inbox
     environment: dict[str, str]
     parts: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+    instance: dg.DagsterInstance | None = None
 
     def at(self, moment: str) -> None:
         """Moves the clock of all processes to a moment in New York."""
@@ -97,18 +98,26 @@ class Site:
                 | {"STOCK_ASSETS_HOME": str(folder), "DAGSTER_HOME": str(folder)},
             )  # fmt: skip
 
-    def dagster(self, *arguments: str) -> None:
-        subprocess.run(
-            [binary("dagster"), *arguments, "-w", "workspace.yaml"],
-            cwd=self.home, env=os.environ | self.environment,
-            check=True, capture_output=True, timeout=120,
-        )  # fmt: skip
+    def turn_on(self, **kinds: list[str]) -> None:
+        """Schedules and sensors, side by side: each command imports everything."""
+        commands = [
+            subprocess.Popen(
+                [binary("dagster"), kind, "start", name, "-w", "workspace.yaml"],
+                cwd=self.home, env=os.environ | self.environment,
+                stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT,
+            )
+            for kind, names in kinds.items()
+            for name in names
+        ]  # fmt: skip
+        assert [command.wait(timeout=120) for command in commands] == [0] * len(commands)
 
     def asked(self, see: Callable[[dg.DagsterInstance], Any]) -> Any:
         """What is seen in Dagster's instance; a database that is down is no answer."""
         try:
-            with self.settled(), dg.DagsterInstance.from_config(str(self.home)) as instance:
-                return see(instance)
+            if self.instance is None:
+                with self.settled():
+                    self.instance = dg.DagsterInstance.from_config(str(self.home))
+            return see(self.instance)
         except Exception as error:
             raise OSError(str(error)) from error
 
@@ -155,7 +164,7 @@ def production_site(folder: Path, workers: int, **settings: Any) -> Iterator[Sit
             "postgres_url": postgres.url("stock"),
             "executor": "celery",
             "celery_broker_url": redis.url,
-            "sensor_interval_seconds": 1,
+            "sensor_interval_seconds": 3,
             "notify_urls": told_at.url.replace("http://", "json://"),
         }
         environment = {f"STOCK_ASSETS_{name}".upper(): str(it) for name, it in given.items()} | {
@@ -172,3 +181,5 @@ def production_site(folder: Path, workers: int, **settings: Any) -> Iterator[Sit
         finally:
             for part in site.parts.values():
                 stop_group(part.pid)
+            if site.instance:
+                site.instance.dispose()

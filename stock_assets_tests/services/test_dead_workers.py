@@ -29,7 +29,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with production_site(folder, 2, store_uri=f"file://{folder}/objects", **FEW) as site:
         site.at("2013-02-15T06:20")
         (site.home / "down").write_text(HANGS)
-        site.dagster("schedule", "start", "daily")
+        site.turn_on(schedule=["daily"])
         site.start("daemon")
         yield site
 
