@@ -36,6 +36,7 @@ class WatchedRunLauncher(DefaultRunLauncher):
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
         super().__init__(inst_data)
         self._told: dict[str, str] = {}
+        self._suspected: dict[str, str] = {}
 
     @property
     def supports_check_run_worker_health(self) -> bool:
@@ -50,8 +51,12 @@ class WatchedRunLauncher(DefaultRunLauncher):
         if process is not None and not _does_a_run(process):
             return CheckRunHealthResult(WorkerStatus.NOT_FOUND, f"process {process} is gone")
         lost = self._lost_step_of(run)
-        if lost:
+        # A worker that is busy may miss a question. Who misses two in a row is gone.
+        before = self._suspected.pop(run.run_id, None)
+        if lost and lost == before:
             return CheckRunHealthResult(WorkerStatus.NOT_FOUND, lost)
+        if lost:
+            self._suspected[run.run_id] = lost
         return _ALIVE
 
     def _process_of(self, run: dg.DagsterRun) -> int | None:
@@ -62,15 +67,14 @@ class WatchedRunLauncher(DefaultRunLauncher):
         settings = load_settings()
         if settings.executor != "celery":
             return None
-        steps = submitted_steps(self._instance.all_logs(run.run_id, of_type=LOOKED_AT))
-        if not steps:
-            return None
         try:
             workers = look_at_workers(settings)
         except BrokerError as error:
             self._tell(run, str(error))
             return None
-        if not workers.busy:
+        # Read after the look: a step that ends in between is over in the log.
+        steps = submitted_steps(self._instance.all_logs(run.run_id, of_type=LOOKED_AT))
+        if steps and not workers.busy:
             self._tell(run, NO_WORKER)
         return why_lost(steps, workers, time.time())
 

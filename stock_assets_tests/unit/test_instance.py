@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.events import EngineEventData
 from dagster._core.instance.config import PoolGranularity
 from dagster._core.storage.dagster_run import RunsFilter
 from dagster._core.storage.tags import GRPC_INFO_TAG
@@ -14,6 +16,8 @@ from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import (
     QueuedRunCoordinatorDaemon,
 )
 
+from stock_assets.automation import run_launcher
+from stock_assets.automation.celery_workers import CeleryWorkers
 from stock_assets.automation.run_launcher import WatchedRunLauncher
 from stock_assets.automation.schedules import BEFORE_BACKFILLS
 from stock_assets.definitions import build_definitions
@@ -119,6 +123,53 @@ def test_a_commands_run_is_left_to_its_command(instance: dg.DagsterInstance):
     started = dg.DagsterEvent("PIPELINE_START", "daily_job", pid=2**22 - 1)
     instance.report_dagster_event(started, run.run_id)
     assert instance.run_launcher.check_run_worker_health(run).status.value == "RUNNING"
+
+
+def of_celery(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> dg.DagsterRun:
+    """A run with a step that a worker began a minute ago."""
+    monkeypatch.setenv("STOCK_ASSETS_EXECUTOR", "celery")
+    monkeypatch.setenv("STOCK_ASSETS_CELERY_BROKER_URL", "redis://127.0.0.1:9/0")
+    run = instance.get_run_by_id(leave_run(instance, Settings(), "daily_job", "STARTED", **HERE))
+    assert run
+    for data in (
+        {"marker_start": "celery_queue_wait"},
+        {"metadata": {"Celery worker": dg.MetadataValue.text("w@a")}},
+    ):
+        engine_event = dg.DagsterEvent(
+            "ENGINE_EVENT", "daily_job", step_key="prices",
+            event_specific_data=EngineEventData(**data),
+        )  # fmt: skip
+        instance.report_dagster_event(engine_event, run.run_id, timestamp=time.time() - 60)
+    return run
+
+
+def test_a_run_whose_worker_missed_two_questions_in_a_row_is_dead(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+):
+    run = of_celery(instance, monkeypatch)
+    answers = iter([{}, {"w@a": [7]}, {}, {}])
+    monkeypatch.setattr(
+        run_launcher, "look_at_workers", lambda _: CeleryWorkers(next(answers), waiting=0)
+    )
+    looks = [instance.run_launcher.check_run_worker_health(run) for _ in range(4)]
+    assert [look.status.value for look in looks] == ["RUNNING"] * 3 + ["NOT_FOUND"]
+    assert looks[-1].msg == "worker w@a, which began step prices, does not answer"
+
+
+def test_a_step_that_ends_while_workers_are_asked_is_not_lost(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+):
+    run = of_celery(instance, monkeypatch)
+
+    def look(_: Settings) -> CeleryWorkers:
+        ended = dg.DagsterEvent("STEP_SKIPPED", "daily_job", step_key="prices")
+        instance.report_dagster_event(ended, run.run_id)
+        return CeleryWorkers({"w@a": []}, waiting=0)
+
+    monkeypatch.setattr(run_launcher, "look_at_workers", look)
+    looks = [instance.run_launcher.check_run_worker_health(run)]
+    assert {look.status.value for look in looks} == {"RUNNING"}
+    assert instance.run_launcher._suspected == {}
 
 
 def test_backfills_of_the_page_have_no_priority_of_their_own():
