@@ -173,7 +173,7 @@ def production_site(folder: Path, workers: int, **settings: Any) -> Iterator[Sit
             moved_clock.VARIABLE: str(home / "clock" / "now"),
             "SOURCE_IS_DOWN": str(home / "down"),
             # Beats would be as old as the clock is moved.
-            "DAGSTER_DAEMON_HEARTBEAT_TOLERANCE": "100000000",
+            "DAGSTER_DAEMON_HEARTBEAT_TOLERANCE": "1000000000",
         }
         site = Site(home, postgres, redis, told_at, environment)
         try:

@@ -78,7 +78,10 @@ class Story:
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory, xnys: ExchangeCalendar) -> Iterator[Story]:
     folder = tmp_path_factory.mktemp("thirty")
-    given = SHORT | {"rmse_threshold": 9, "rmse_threshold_ratio": 9, "forecast_due_hour": 8}
+    given = SHORT | {
+        "rmse_threshold": 9, "rmse_threshold_ratio": 9, "forecast_due_hour": 9,
+        "daily_schedule": "*/10 6-9 * * *", "monthly_schedule": "*/10 8-9 * * *",
+    }  # fmt: skip
     with (
         production_site(folder, 2, store_uri=f"file://{folder}/objects", **given) as site,
         site.settled(),
@@ -113,7 +116,7 @@ def live_through(story: Story, xnys: ExchangeCalendar) -> None:
 
 def ticks(story: Story, day: date, hour: int, minute: int) -> Iterator[None]:
     """The clock goes from tick to tick of a schedule, until the market opens."""
-    for at in range(hour * 60 + minute, 9 * 60 + 30, 30):
+    for at in range(hour * 60 + minute, 9 * 60 + 30, 10):
         story.site.at(f"{day}T{at // 60:02}:{at % 60:02}:01")
         yield
 
@@ -147,7 +150,7 @@ def is_made(story: Story, key: str, *assets: str) -> bool:
     """Whether a tick's runs are over, those that Dagster started again too, and made it."""
     deadline = time.monotonic() + 120
     quiet_since = time.monotonic()
-    while time.monotonic() < min(deadline, quiet_since + 15):
+    while time.monotonic() < min(deadline, quiet_since + 25):
         time.sleep(0.5)
         with suppress(OSError):
             if not story.is_quiet():
@@ -162,12 +165,12 @@ def spend_a_bad_day(story: Story, session: date) -> None:
     down = story.site.home / "down"
     down.touch()
     before = {run.run_id for run in story.failures()}
-    for number, (hour, minute) in enumerate(((6, 30), (8, 0)), 1):
+    for number, (hour, minute) in enumerate(((6, 30), (9, 0)), 1):
         next(ticks(story, session + timedelta(days=1), hour, minute))
         until("a failure", lambda number=number: len(story.failures()) == len(before) + number)
     until("a word of it", lambda: len(story.told()) == 1)
     down.unlink()
-    for _ in ticks(story, session + timedelta(days=1), 8, 30):
+    for _ in ticks(story, session + timedelta(days=1), 9, 10):
         if is_made(story, str(session), *DAILY):
             break
     until("a word of its end", lambda: len(story.told()) == 2)
