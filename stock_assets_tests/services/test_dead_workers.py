@@ -18,7 +18,7 @@ from stock_assets_tests.services.production_site import Site, production_site
 from stock_assets_tests.services.redis_server import PASSWORD
 from stock_assets_tests.waiting import until
 
-FEW = QUICK | {"tickers": "AAPL,IBM", "first_session": "2013-02-11"}
+FEW = QUICK | {"tickers": "AAPL,IBM", "first_session": "2013-02-14"}
 BEGUN = "Executing steps"
 
 
@@ -78,7 +78,7 @@ def workers_by_the_doctor(site: Site) -> tuple[bool, str]:
     return found.ok, found.detail
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 def test_a_run_says_that_no_worker_answers(site: Site):
     site.at("2013-02-15T06:30:01")
     (run,) = until("a run", lambda: scheduled(site, dg.DagsterRunStatus.STARTED))
@@ -99,16 +99,16 @@ def test_the_doctor_asks_the_broker_and_the_workers(site: Site):
     until("the workers", lambda: workers_by_the_doctor(site)[1].startswith("2 of Celery answer"))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 def test_a_step_that_redis_forgot_is_handed_to_it_again(site: Site):
     (site.home / "down").unlink()
-    until("no run", lambda: not site.runs(statuses=UNFINISHED))
+    until("no run", lambda: not site.runs(statuses=UNFINISHED), 250)
     if not succeeded(site, "2013-02-14"):
         site.at("2013-02-15T07:00:01")  # Redis was down for longer than it was tried
     until("a run that is well", lambda: succeeded(site, "2013-02-14"))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 def test_a_run_whose_worker_died_is_ended_and_started_again_by_dagster_alone(site: Site):
     (site.home / "down").write_text(HANGS)
     site.at("2013-02-16T06:30:01")
@@ -123,7 +123,7 @@ def test_a_run_whose_worker_died_is_ended_and_started_again_by_dagster_alone(sit
     site.start(worker)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 def test_a_run_whose_code_server_died_with_it_is_ended_and_asked_for_again(site: Site):
     (site.home / "down").write_text(HANGS)
     site.at("2013-02-20T06:30:01")
