@@ -176,7 +176,7 @@ def spend_a_bad_day(story: Story, session: date) -> None:
     until("a word of its end", lambda: len(story.told()) == 2)
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 def test_every_morning_issued_its_forecasts_once_before_the_market_opened(story: Story):
     print(story.seconds, story.killed)
     found = verify_record(story.settings)
