@@ -185,6 +185,10 @@ class DatabaseError(StockAssetsError):
     """A database server can't be reached or refuses."""
 
 
+class BrokerError(StockAssetsError):
+    """The broker of Celery can't be reached or refuses."""
+
+
 class RegistryError(StockAssetsError):
     """MLflow's registry holds something that this code can't serve."""
 

@@ -26,7 +26,7 @@ from stock_assets.settings import Settings
 def all_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDefinition]:
     """Every asset, in the order in which data flows, each with the hash of its code."""
     assets = [
-        *market_data_assets(partitions),
+        *market_data_assets(settings, partitions),
         *feature_assets(settings, partitions),
         *training_data_assets(settings, partitions),
         *model_assets(settings, partitions),

@@ -20,6 +20,10 @@ from stock_assets.resources.io_managers import EMPTY_IS_MISSING
 from stock_assets.resources.price_history import PriceHistory
 from stock_assets.resources.prices import Prices
 from stock_assets.resources.stamper import Stamper
+from stock_assets.settings import Settings
+
+REMOTE = ("yahoo", "http")
+"""Sources that ask somebody else's server."""
 
 
 class PriceFetch(dg.Config):
@@ -33,7 +37,13 @@ class PriceFetch(dg.Config):
     )
 
 
-def market_data_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
+def pool_of(settings: Settings) -> str | None:
+    """The pool of who fetches: of a vendor that limits how often it is asked; None for files."""
+    remote = [one for one in (settings.source, settings.second_source) if one in REMOTE]
+    return remote[0] if remote else None
+
+
+def market_data_assets(settings: Settings, partitions: Partitions) -> list[dg.AssetsDefinition]:
     arguments = by_session(partitions, columns_of(STORED_SCHEMA))
     # A live source's session without any bar is due, not empty: it is not stored as if it were.
     arguments["metadata"] |= {EMPTY_IS_MISSING: partitions.is_live}
@@ -41,6 +51,7 @@ def market_data_assets(partitions: Partitions) -> list[dg.AssetsDefinition]:
     @dg.asset(
         **arguments,
         group_name="market_data",
+        pool=pool_of(settings),
         kinds={"parquet", "s3", "polars"},
         check_specs=[
             dg.AssetCheckSpec(

@@ -27,6 +27,7 @@ from stock_assets.automation.jobs import (
 )
 from stock_assets.automation.under_way import run_under_way
 from stock_assets.errors import MissingPartitionsError, SettingsError
+from stock_assets.local.dagster_private.launcher import PRIORITY_TAG
 from stock_assets.local.dagster_private.runs import UnresolvedAssetJobDefinition as _Job
 from stock_assets.partitions import Partitions, partition_keys, range_tags
 from stock_assets.planning.lineage import MONTH_ASSETS, SESSION_ASSETS
@@ -35,6 +36,8 @@ from stock_assets.planning.work import Work, months_due, neighbouring_ranges, ru
 from stock_assets.settings import Settings
 
 _Asked = Iterator[dg.RunRequest | dg.SkipReason]
+BEFORE_BACKFILLS = "1"
+"""Of runs in the queue that which has the highest goes first; those of a backfill have 0."""
 _NOTHING_YET = dg.SkipReason("there is no session yet")
 
 
@@ -132,7 +135,11 @@ def refetch_schedule(job: _Job, deployment: "_Deployment") -> dg.ScheduleDefinit
         keys = partitions.sessions.get_partition_keys(current_time=at)[-sessions_back:]
         if not keys:
             return _NOTHING_YET
-        tags = {**range_tags(keys[0], keys[-1]), DATASET_TAG: settings.dataset_name}
+        tags = {
+            **range_tags(keys[0], keys[-1]),
+            DATASET_TAG: settings.dataset_name,
+            PRIORITY_TAG: BEFORE_BACKFILLS,
+        }
         return dg.RunRequest(run_key=f"{at:%Y-%m-%d}", tags=tags)
 
     return refetch
@@ -211,6 +218,7 @@ def _request(settings: Settings, work: Work, tick: str, number: int) -> dg.RunRe
             **range_tags(work.keys[0], work.keys[-1]),
             DATASET_TAG: dataset,
             TICK_TAG: f"{dataset} {tick}",
+            PRIORITY_TAG: BEFORE_BACKFILLS,
             WHY_TAG: work.why,
         },
     )

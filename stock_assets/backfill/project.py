@@ -22,10 +22,16 @@ from stock_assets.backfill.killed import living_command
 from stock_assets.backfill.progress import is_watched, shown
 from stock_assets.definitions import build_definitions
 from stock_assets.deployment import lineage_of, load_partitions
-from stock_assets.errors import BlockingCheckError, MissingPartitionsError, SettingsError
+from stock_assets.errors import (
+    BlockingCheckError,
+    MissingPartitionsError,
+    SettingsError,
+    StockAssetsError,
+)
 from stock_assets.local.dagster_private.instance import InstanceRef
 from stock_assets.local.dagster_private.runs import DagsterAssetCheckFailedError
 from stock_assets.local.locks import one_at_a_time
+from stock_assets.local.postgres import database_of, refuse_cut_off
 from stock_assets.local.sqlite_files import refuse_unusable
 from stock_assets.partitions import Partitions, range_tags
 from stock_assets.planning.extent import Range, plan_range
@@ -142,14 +148,20 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     with instance:
         try:
             yield instance
-        except SQLAlchemyError:
-            refuse_unusable_history(settings, thorough=True)  # where that is why
+        except StockAssetsError:
+            raise
+        except Exception as error:  # each library has its own for a database that is gone
+            if url := database_of("dagster", settings.dagster_url, settings.postgres_url):
+                refuse_cut_off(url, error)
+            elif isinstance(error, SQLAlchemyError):
+                refuse_unusable_history(settings, thorough=True)  # where that is why
             raise
 
 
 def _reason(error: dg.DagsterInvalidConfigError | YAMLError) -> str:
     """The first thing that is wrong, without the stack and the whole schema after it."""
-    message = str(error) if isinstance(error, YAMLError) else error.errors[0].message
+    listed = [] if isinstance(error, YAMLError) else error.errors
+    message = listed[0].message if listed else str(error)
     for noise in ("\n\nStack Trace", " Expected:"):
         message = message.partition(noise)[0]
     return " ".join(message.split())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from errno import EACCES
 from urllib.parse import urlparse
 
+from stock_assets.automation.celery_workers import NO_WORKER, look_at_workers
 from stock_assets.backfill.project import open_instance, refuse_unusable_history
 from stock_assets.deployment import load_partitions
 from stock_assets.errors import LocalStackError, StockAssetsError
@@ -35,7 +36,9 @@ class Finding:
 
 
 def diagnose(settings: Settings) -> list[Finding]:
-    """Looks at settings, source, store, registry, metrics, channels; raises for none of them."""
+    """Looks at settings, source, store, registry, history, workers where there are some, metrics,
+    channels; raises for none of them.
+    """
     findings = [
         _look("settings", lambda: _state(settings)),
         _look("source", lambda: _source(settings)),
@@ -48,6 +51,8 @@ def diagnose(settings: Settings) -> list[Finding]:
     except StockAssetsError as error:
         findings.append(Finding("store", False, str(error)))
     findings.append(_look("dagster", lambda: _history(settings)))
+    if settings.executor == "celery":
+        findings.append(ask_workers(settings))
     findings.append(_look("metrics", lambda: _metrics(settings)))
     findings.append(_look("notify", lambda: _notify(settings)))
     return findings
@@ -128,6 +133,18 @@ def _history(settings: Settings) -> str:
         return (
             f"{instance.get_runs_count()} runs; `stock-assets prune` deletes the logs of old ones"
         )
+
+
+def ask_workers(settings: Settings) -> Finding:
+    """Whether the broker answers, and workers of Celery by way of it."""
+    return _look("workers", lambda: _workers(settings))
+
+
+def _workers(settings: Settings) -> str:
+    found = look_at_workers(settings)
+    if not found.busy:
+        raise StockAssetsError(NO_WORKER)
+    return f"{len(found.busy)} of Celery answer, {found.waiting} steps wait"
 
 
 def _notify(settings: Settings) -> str:

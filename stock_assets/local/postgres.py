@@ -64,6 +64,24 @@ def connected(url: str) -> "Connection":
         raise DatabaseError(f"{shown(url)}: {reason}; start it, or mend its URL") from None
 
 
+def refuse_cut_off(url: str, error: Exception) -> None:
+    """Names the database where it went down under somebody's feet, whatever came of that.
+
+    Raises:
+        DatabaseError: It can't be reached now, or could not be when the error struck. The message
+            has no password.
+    """
+    import sqlalchemy as db
+    from dagster_postgres.utils import DagsterPostgresException
+
+    with connected(url):
+        pass
+    if isinstance(error, (db.exc.OperationalError, DagsterPostgresException)):
+        raise DatabaseError(
+            f"{shown(url)}: the connection was lost; what was stored stays, run again"
+        ) from error
+
+
 @contextmanager
 def one_client_at_a_time(url: str) -> Iterator[None]:
     """Holds back the same block of other machines: two that create tables at once both fail.

@@ -34,8 +34,11 @@ def install() -> None:
 
     dagster._time._mockable_get_current_datetime = now
     dagster._time._mockable_get_current_timestamp = timestamp
-    import dagster._daemon  # before the scheduler, which it imports in a circle
+    from dagster._daemon import controller  # before the scheduler, which it imports in a circle
     from dagster._scheduler import scheduler
+
+    # It began by the real clock, and would never again look whether its code server lives.
+    controller.get_current_timestamp = time.time
 
     # It would sleep until the next full minute, and not notice that the clock was moved.
     scheduler._get_next_scheduler_iteration_time = lambda start: start + 0.5

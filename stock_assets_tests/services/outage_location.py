@@ -1,6 +1,7 @@
 """The project as Dagster loads it, of the sample as if it went on, and failed for some days."""
 
 import os
+import time
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -17,6 +18,8 @@ from stock_assets.errors import SourceUnreachableError
 from stock_assets.market.sources.sample import SampleSource
 from stock_assets_tests.services import moved_clock
 
+HANGS = "hangs"
+"""What is in the file that says that the source is down, where it answers nothing instead."""
 _fetch = SampleSource.fetch_bars
 
 
@@ -30,7 +33,10 @@ class MovedDatetime(datetime):
 def fetch_bars(
     source: SampleSource, tickers: Sequence[str], first: date, last: date
 ) -> pl.DataFrame:
-    if Path(os.environ["SOURCE_IS_DOWN"]).exists():
+    switch = Path(os.environ["SOURCE_IS_DOWN"])
+    while switch.exists() and switch.read_text() == HANGS:
+        time.sleep(0.1)
+    if switch.exists():
         raise SourceUnreachableError("the sample does not answer; try again later")
     return _fetch(source, tickers, first, last)
 

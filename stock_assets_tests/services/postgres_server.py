@@ -21,11 +21,44 @@ from stock_assets.local.processes import HOST, free_port
 PASSWORD = "hunter2@%/:pass"
 
 
-@dataclass(frozen=True)
+@dataclass
 class PostgresServer:
-    """A running server with the user postgres."""
+    """A server with the user postgres, which runs unless it was killed."""
 
     port: int
+    folder: Path
+    user: dict[str, Any]
+    process: "subprocess.Popen[bytes] | None" = None
+
+    def start(self) -> None:
+        """Runs it until it answers, also after a crash."""
+        ready = [_program("pg_isready"), "-q", "-h", HOST, "-p", str(self.port)]
+        deadline = time.monotonic() + 60
+        while self.process is None or subprocess.run(ready, check=False).returncode:
+            assert time.monotonic() < deadline, (self.folder / "log").read_text()
+            # What a killed one left in memory is in use until its last client is gone.
+            if self.process is None or self.process.poll() is not None:
+                with (self.folder / "log").open("ab") as log:
+                    self.process = subprocess.Popen(
+                        [
+                            _program("postgres"), "-D", self.folder / "data", "-p", str(self.port),
+                            "-h", HOST, "-k", self.folder, "-c", "fsync=off",
+                            "-c", "log_statement=all",
+                        ],
+                        stdout=log, stderr=log, cwd=self.folder, **self.user,
+                    )  # fmt: skip
+            time.sleep(0.1)
+
+    def kill(self) -> None:
+        """As a crash of the machine does: nothing is written any more, clients are cut off."""
+        assert self.process
+        self.process.kill()
+        self.process.wait(timeout=60)
+
+    def stop(self) -> None:
+        assert self.process
+        self.process.send_signal(signal.SIGINT)  # "fast": clients are cut off
+        self.process.wait(timeout=60)
 
     def url(self, database: str) -> str:
         """As a user writes it: no driver in it."""
@@ -80,23 +113,11 @@ def postgres_server() -> Iterator[PostgresServer]:
             ],
             check=True, capture_output=True, cwd=folder, **user,
         )  # fmt: skip
-        port = free_port(24_000 + os.getpid() % 1_000)
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [
-                    _program("postgres"), "-D", folder / "data", "-p", str(port), "-h", HOST,
-                    "-k", folder, "-c", "fsync=off", "-c", "log_statement=all",
-                ],
-                stdout=log, stderr=log, cwd=folder, **user,
-            )  # fmt: skip
+        server = PostgresServer(free_port(24_000 + os.getpid() % 1_000), folder, user)
         try:
-            ready = [_program("pg_isready"), "-q", "-h", HOST, "-p", str(port)]
-            while subprocess.run(ready, check=False).returncode:
-                assert process.poll() is None, (folder / "log").read_text()
-                time.sleep(0.1)
-            yield PostgresServer(port)
+            server.start()
+            yield server
         finally:
-            process.send_signal(signal.SIGINT)  # "fast": clients are cut off
-            process.wait(timeout=60)
+            server.stop()
     finally:
         shutil.rmtree(folder)

@@ -143,7 +143,7 @@ def test_the_pages_of_a_database_show_no_password(production: Production):
         assert "stock_assets/one" in experiments
         shown = ask(ports["dagster_port"], "{instance {info} runsOrError {... on Runs {count}}}")
         assert shown["runsOrError"]["count"] >= 0
-        assert "DefaultRunLauncher" in shown["instance"]["info"]
+        assert "WatchedRunLauncher" in shown["instance"]["info"]
         listed = subprocess.run(["ps", "-ww", "-eo", "args="], capture_output=True, check=True)
         for text in (
             "\n".join(ui.said),

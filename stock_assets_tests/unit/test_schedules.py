@@ -320,3 +320,17 @@ def test_schedules_are_in_exchange_time_and_off_until_turned_on(live: Live):
         )
         today = itertools.islice(coming, len(times.split()))
         assert [f"{at.astimezone(NEW_YORK):%H:%M}" for at in today] == times.split()
+
+
+@pytest.mark.parametrize("day", ["2013-03-10", "2013-11-03"])
+def test_each_tick_of_a_morning_comes_once_when_clocks_change(live: Live, day: str):
+    schedule = live.definitions.resolve_schedule_def("daily")
+    midnight = datetime.fromisoformat(day).replace(tzinfo=NEW_YORK)
+    coming = schedule_execution_time_iterator(
+        midnight.timestamp(), schedule.cron_schedule, schedule.execution_timezone
+    )
+    until_noon = itertools.takewhile(lambda at: f"{at.astimezone(NEW_YORK):%F}" == day, coming)
+    assert [f"{at.astimezone(NEW_YORK):%H:%M}" for at in until_noon] == [
+        "06:30", "07:00", "07:30", "08:00", "08:30", "09:00", "09:30", "10:00", "10:30", "11:00",
+        "11:30", "12:00",
+    ]  # fmt: skip

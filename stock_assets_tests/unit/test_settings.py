@@ -285,6 +285,7 @@ def test_proxies_are_kept_from_loopback(
         ("storage: {sqlite: {base_dir: {env: NOT_SET}}}", 'variable "NOT_SET" which is not set'),
         ("storages: {}", 'Received unexpected config entry "storages" at the root.; mend it'),
         ("storage: {", "expected the node content"),
+        ("concurrency: {pools: {granularity: day}}", "Found value `day` for `granularity`"),
     ],
 )
 def test_a_dagster_yaml_that_can_not_be_used_is_one_line(tmp_path: Path, text: str, message: str):
