@@ -35,6 +35,7 @@ def test_there_is_one_that_tests_and_one_that_releases():
     assert {"make test", "make lint", "make build", "make sbom", "make audit", ".ci/run"} <= set(
         runs(WORKFLOWS[0]).splitlines()
     )
+    assert "docker build --file deploy/Dockerfile" in runs(WORKFLOWS[0])
     assert {"make test", "make lint", "make build", "make sbom", "make audit"} <= set(
         runs(WORKFLOWS[1]).splitlines()
     )
