@@ -191,10 +191,10 @@ def given_up(right: Right, taking: Taking) -> Iterator[bool]:
         LostLeaseError: Another one took it over before.
     """
     mine = _of_process[right.place]
-    _leave(mine)
     try:
+        _leave(mine)
         yield mine.lease is None
-    finally:
+    finally:  # also where it was lost: whoever entered the block around this one leaves it, too
         _enter(mine, right, taking)
 
 

@@ -213,6 +213,17 @@ def test_a_writer_hears_on_leaving_that_another_took_over(store: ObjectStore):
         slept()
 
 
+def test_who_lost_it_before_others_may_write_hears_that_and_keeps_nothing(store: ObjectStore):
+    with pytest.raises(LostLeaseError), writing(store, "run", seconds=60):
+        store.put_many({KEY: json.dumps({"number": 7, "id": None}).encode()})
+        with others_may_write(store, "run"):
+            pytest.fail("it was told that it has lost")
+    for number in (9, 10):
+        with writing(store, "run") as lease:
+            assert lease.number == number
+        assert json.loads(store.get(KEY))["id"] is None
+
+
 def test_what_can_not_be_read_is_taken_when_nobody_renews_it(store: ObjectStore):
     store.put_many({KEY: b'{"num'})
     before = int(time.time())
