@@ -37,8 +37,7 @@ WORKSPACE = (
 QUICKER = {
     "poll_interval_seconds: 30": "poll_interval_seconds: 3",
     "start_timeout_seconds: 300": "start_timeout_seconds: 30",
-    "class: RunOrder": "class: RunOrder\n"
-    "  config: {dequeue_interval_seconds: 1}",
+    "class: RunOrder": "class: RunOrder\n  config: {dequeue_interval_seconds: 1}",
 }
 """Of dagster.yaml: what a test has no time to wait for."""
 
