@@ -1,10 +1,11 @@
 """A server on loopback that answers every request of an S3 client, and records them."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from stock_assets_tests.loopback import served
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,5 @@ def recorded_s3() -> Iterator[RecordedS3]:
         def log_message(self, *_args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    taken.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with served(Handler) as taken.url:
         yield taken
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -6,15 +6,16 @@ A proxy on loopback hands requests on untouched, since they are signed, and note
 import http.client
 import json
 import re
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from stock_assets_tests.loopback import served
 
 Action = tuple[str, str]
 """What is done, like s3:GetObject, and to which bucket or bucket/key."""
@@ -147,13 +148,5 @@ def recorded(endpoint_url: str) -> Iterator[Wire]:
         def log_message(self, *_args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    wire.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with served(Handler) as wire.url:
         yield wire
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
