@@ -8,7 +8,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +104,10 @@ def test_a_process_for_each_step_makes_the_same(
 ):
     home = shutil.copytree(history, tmp_path / "home")
     settings_are(monkeypatch, home, executor="multiprocess")
-    processes, everything = made()
+    # In a new process, as a run's worker is: steps are forks of a server that its first one starts,
+    # and another test's here would know nothing of these settings.
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as worker:
+        processes, everything = worker.submit(made).result()
     assert len(processes) == 6
     assert everything == in_one_process
 
