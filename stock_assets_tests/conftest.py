@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dagster._core.storage.defs_state.base import set_defs_state_storage
@@ -83,6 +84,19 @@ def make_home(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(CHECKOUT / "dagster.yaml", folder)
     return folder
+
+
+def settings_on_prices(folder: Path, home: str, **options: Any) -> Settings:
+    """Quick settings on a folder's `prices.parquet`, with a home of that name below it."""
+    given: dict[str, Any] = {
+        "home": make_home(folder / home),
+        "store_uri": f"file://{folder / home / 'objects'}",
+        "source": "files",
+        "files_uri": str(folder / "prices.parquet"),
+        "train_months": 3,
+        "min_train_sessions": 30,
+    }
+    return Settings(**QUICK | given | options)
 
 
 @pytest.fixture

@@ -17,8 +17,7 @@ from stock_assets.forecasting.tuning import TuningBudget
 from stock_assets.market.sessions import load_calendar
 from stock_assets.resources.partition_objects import object_path
 from stock_assets.resources.stored_values import read_values
-from stock_assets.settings import Settings
-from stock_assets_tests.conftest import QUICK, make_home
+from stock_assets_tests.conftest import settings_on_prices
 from stock_assets_tests.dagster_runs import unrecorded_project
 from stock_assets_tests.simulated_prices import Law, simulated_bars
 
@@ -28,21 +27,8 @@ MONTHS = ["2012-01", "2012-02", "2012-03", "2012-04", "2012-05"]
 
 @contextmanager
 def opened(folder: Path, name: str) -> Iterator[Project]:
-    settings = Settings(
-        home=make_home(folder / name),
-        store_uri=f"file://{folder / name / 'objects'}",
-        source="files",
-        files_uri=str(folder / "prices.parquet"),
-        dataset="same",
-        **QUICK
-        | {
-            "model_family": "ridge",
-            "train_months": 3,
-            "min_train_sessions": 30,
-            "tuning_trials": 6,
-        },
-    )
-    with unrecorded_project(settings) as project:
+    given = {"dataset": "same", "model_family": "ridge", "tuning_trials": 6}
+    with unrecorded_project(settings_on_prices(folder, name, **given)) as project:
         yield project
 
 

@@ -21,8 +21,7 @@ from stock_assets.market.sessions import load_calendar
 from stock_assets.planning.plan import Wanted
 from stock_assets.resources.model_registry import ModelRegistry
 from stock_assets.resources.registered_versions import CHAMPION
-from stock_assets.settings import Settings
-from stock_assets_tests.conftest import QUICK, make_home
+from stock_assets_tests.conftest import settings_on_prices
 from stock_assets_tests.dagster_runs import unrecorded_project
 from stock_assets_tests.simulated_prices import Law, simulated_bars
 
@@ -43,15 +42,8 @@ def write_prices(folder: Path) -> Path:
 
 @contextmanager
 def opened(folder: Path, **options: Any) -> Iterator[Project]:
-    settings = Settings(
-        home=make_home(folder / "home"),
-        store_uri=f"file://{folder / 'objects'}",
-        source="files",
-        files_uri=str(folder / "prices.parquet"),
-        dataset="same",
-        **QUICK | {"train_months": 3, "min_train_sessions": 30} | options,
-    )
-    with unrecorded_project(settings) as project:
+    given = {"store_uri": f"file://{folder / 'objects'}", "dataset": "same"} | options
+    with unrecorded_project(settings_on_prices(folder, "home", **given)) as project:
         yield project
 
 

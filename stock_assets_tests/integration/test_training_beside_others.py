@@ -30,8 +30,7 @@ from stock_assets.resources.stamp_index import StampIndex
 from stock_assets.resources.stored_frames import read_objects
 from stock_assets.resources.stored_values import read_values
 from stock_assets.resources.writer_lease import training_once, writing, writings_over
-from stock_assets.settings import Settings
-from stock_assets_tests.conftest import QUICK, make_home
+from stock_assets_tests.conftest import settings_on_prices
 from stock_assets_tests.dagster_runs import leave_run
 from stock_assets_tests.simulated_prices import Law, simulated_bars
 
@@ -41,15 +40,9 @@ FEBRUARY, MARCH, APRIL, MAY = "2012-02", "2012-03", "2012-04", "2012-05"
 
 @contextmanager
 def opened(folder: Path, name: str) -> Iterator[Project]:
-    settings = Settings(
-        home=make_home(folder / name),
-        store_uri=f"file://{folder / name / 'objects'}",
-        source="files",
-        files_uri=str(folder / "prices.parquet"),
-        dataset="beside",
-        **QUICK | {"model_family": "ridge", "train_months": 3, "min_train_sessions": 30},
-    )
-    with open_project(settings) as project:
+    with open_project(
+        settings_on_prices(folder, name, dataset="beside", model_family="ridge")
+    ) as project:
         yield project
 
 

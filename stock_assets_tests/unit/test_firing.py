@@ -1,11 +1,10 @@
 """What `stock-assets alerts` tells, with a stand-in for Prometheus and an instance of Dagster."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,6 +29,7 @@ from stock_assets.settings import Settings
 from stock_assets.standing import Standing
 from stock_assets_tests.conftest import CHECKOUT
 from stock_assets_tests.dagster_runs import leave_run
+from stock_assets_tests.loopback import served
 
 LABELS = {"alertname": "CoverageOff", "dataset": "sample", "interval": "95"}
 RULE = {
@@ -66,15 +66,8 @@ def answering(answers: dict[str, Any]) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with served(Handler) as url:
+        yield url
 
 
 @dataclass
