@@ -22,9 +22,9 @@ from stock_assets.local.dagster_private.launcher import (
     WorkerStatus,
 )
 from stock_assets.local.dagster_private.runs import ConfigurableClassData
-from stock_assets.local.processes import HOST
+from stock_assets.local.processes import LOOPBACK
 
-_HERE = ("localhost", HOST, "")
+_HERE = (*LOOPBACK, "")
 # Of the processes that a code server starts for runs; another one may have the number by now.
 _OF_A_RUN = "multiprocessing"
 _ALIVE = CheckRunHealthResult(WorkerStatus.RUNNING)

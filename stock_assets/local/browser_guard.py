@@ -14,7 +14,8 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+from stock_assets.local.processes import LOOPBACK
+
 _POLICY_VIOLATION = 1008
 
 
@@ -41,7 +42,7 @@ def _refusal(scope: Scope) -> str | None:
     host, origin = headers.get("host", ""), headers.get("origin")
     reads = scope.get("method") in {"GET", "HEAD"}
     # Any port: a tunnel to this page may begin at another one.
-    if _name(host) not in _LOOPBACK:
+    if _name(host) not in LOOPBACK:
         return f"this page is 127.0.0.1 or localhost, not {host!r}"
     if origin is not None and origin != f"http://{host}":
         return f"a request of {origin} is refused"

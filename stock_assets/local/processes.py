@@ -19,6 +19,8 @@ from stock_assets.errors import LocalStackError
 from stock_assets.local.own_folder import own_folder, writable_state
 
 HOST = "127.0.0.1"
+LOOPBACK = (HOST, "localhost", "::1")
+"""The names of this machine that nobody reaches from elsewhere."""
 _STOP_SECONDS = 15
 # Pages and monitor end one part after the other.
 _OWNER_SECONDS = 90

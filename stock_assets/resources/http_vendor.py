@@ -5,6 +5,7 @@ from string import Formatter
 from urllib.parse import urlsplit
 
 from stock_assets.errors import SettingsError
+from stock_assets.local.processes import LOOPBACK
 from stock_assets.market.bars import BAR_SCHEMA
 from stock_assets.market.sessions import load_calendar
 from stock_assets.market.sources.http_answers import EVENTS, constant
@@ -14,7 +15,6 @@ from stock_assets.settings import Settings
 _FIELDS = ("ticker", "first", "last", "key")
 _URL, _KEY = "STOCK_ASSETS_HTTP_URL", "STOCK_ASSETS_HTTP_KEY"
 _COLUMNS = "STOCK_ASSETS_HTTP_COLUMNS"
-_THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 
 
 def http_source(settings: Settings) -> HttpSource:
@@ -61,7 +61,7 @@ def _check_url(vendor: HttpVendor) -> None:
             else f"{_KEY} is set, and {_URL} has no {{key}}"
         )
         raise SettingsError(f"{said}; give both, or neither")
-    if vendor.key and parts.scheme == "http" and vendor.host not in _THIS_MACHINE:
+    if vendor.key and parts.scheme == "http" and vendor.host not in LOOPBACK:
         raise SettingsError(f"{_URL} would send the key in the clear; write https://")
 
 
